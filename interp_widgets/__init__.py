@@ -1,0 +1,71 @@
+"""Interactive analysis of language models in Jupyter: click tokens, read layers and SAE atoms, patch activations.
+
+    import interp_widgets as iw
+
+    model = iw.load("smollm2-135m")
+    iw.Lens(model, "The Eiffel Tower is in the city of")
+
+This page is the table of contents. Importing it is fast: torch, the widgets and the charts load on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors as errors
+    from . import frames as frames
+    from . import methods as methods
+    from .export.html import to_html as to_html
+    from .panels.atoms import Atoms as Atoms
+    from .panels.lens import Lens as Lens
+    from .panels.patching import Patching as Patching
+    from .sae.load import load_sae as load_sae
+    from .session.architectures import Architecture as Architecture
+    from .session.load import load as load
+    from .session.session import Session as Session
+
+__version__ = "0.1.0"
+
+_CONTENTS = {
+    "Architecture": ".session.architectures",
+    "Atoms": ".panels.atoms",
+    "Lens": ".panels.lens",
+    "Patching": ".panels.patching",
+    "Session": ".session.session",
+    "errors": "",
+    "frames": "",
+    "load": ".session.load",
+    "load_sae": ".sae.load",
+    "methods": "",
+    "to_html": ".export.html",
+}
+
+__all__ = [  # noqa: PLE0604, RUF022
+    "Architecture",
+    "Atoms",
+    "Lens",
+    "Patching",
+    "Session",
+    "errors",
+    "frames",
+    "load",
+    "load_sae",
+    "methods",
+    "to_html",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CONTENTS:
+        raise AttributeError(f"interp_widgets has no {name!r}; it has {', '.join(_CONTENTS)}.")
+    if not _CONTENTS[name]:
+        return import_module(f".{name}", __name__)
+    value = getattr(import_module(_CONTENTS[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__version__"})

@@ -1,0 +1,57 @@
+"""Everything that the package raises on purpose.
+
+    InterpError
+    ├── ModelError               a model cannot be used
+    │   ├── ModelUnavailable     it is not here and cannot be fetched
+    │   └── UnknownArchitecture  nobody told us where its layers are
+    ├── SiteError                no such activation in this model
+    ├── TextError                a text, token or position that the model cannot take
+    ├── DictionaryError          a dictionary that cannot be read, or does not fit
+    ├── AlignmentError           two prompts that do not line up
+    ├── FrameError               a frame without the columns it must have
+    └── Cancelled                the person, or a newer request, stopped the work
+
+Each message is one or two sentences: what was wrong, what was expected, what to do next. Panels show it as it stands.
+"""
+
+from __future__ import annotations
+
+
+class InterpError(Exception):
+    """Base of all errors of this package."""
+
+
+class ModelError(InterpError):
+    """A model cannot be used."""
+
+
+class ModelUnavailable(ModelError):
+    """A model is not on this machine and cannot be fetched."""
+
+
+class UnknownArchitecture(ModelError):
+    """The architecture table has no row for a model."""
+
+
+class SiteError(InterpError):
+    """A site that does not exist in a model, or a name that is no site."""
+
+
+class TextError(InterpError):
+    """A text, token or position that a model cannot take."""
+
+
+class DictionaryError(InterpError):
+    """A dictionary that cannot be read, or that does not fit the model."""
+
+
+class AlignmentError(InterpError):
+    """Two prompts whose tokens do not line up."""
+
+
+class FrameError(InterpError):
+    """A frame that does not have the columns it must have."""
+
+
+class Cancelled(InterpError):
+    """The work was stopped by the person or by a newer request."""

@@ -1,0 +1,106 @@
+/**
+ * A page with no kernel: gives every exported widget a model that holds its state, and renders it.
+ * Implements the part of the anywidget front-end contract that our panels use; what needs Python does nothing.
+ */
+
+/** @typedef {{ id: string, module: string, state: Record<string, unknown>, buffers: Record<string, string> }} Spec */
+/** @typedef {(...args: any[]) => void} Listener */
+
+/** The state of one widget, in the browser only. */
+class Model {
+  /** @type {Record<string, unknown>} */
+  #state;
+  /** @type {Map<string, Set<Listener>>} */
+  #listeners = new Map();
+
+  /** @param {Record<string, unknown>} state */
+  constructor(state) {
+    this.#state = { ...state };
+  }
+  /** @param {string} name */
+  get(name) {
+    return this.#state[name];
+  }
+  /** @param {string} name @param {unknown} value */
+  set(name, value) {
+    if (Object.is(this.#state[name], value)) return;
+    this.#state[name] = value;
+    for (const event of [`change:${name}`, "change"]) {
+      for (const listener of [...(this.#listeners.get(event) ?? [])]) listener(this, value);
+    }
+  }
+  /** @param {string} event @param {Listener} listener */
+  on(event, listener) {
+    this.#listeners.set(event, (this.#listeners.get(event) ?? new Set()).add(listener));
+  }
+  /** @param {string | null} [event] @param {Listener | null} [listener] */
+  off(event, listener) {
+    if (!event) this.#listeners.clear();
+    else if (!listener) this.#listeners.delete(event);
+    else this.#listeners.get(event)?.delete(listener);
+  }
+  save_changes() {}
+  send() {}
+}
+
+/** @param {string} text  zlib-compressed bytes in base64 */
+async function unpack(text) {
+  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new DataView(await new Response(stream).arrayBuffer());
+}
+
+/** @type {Map<string, Model>} */
+const models = new Map();
+/** @type {Map<string, Promise<any>>} */
+const modules = new Map();
+
+/** A widget's module, loaded once however many widgets share it. @param {string} key */
+function load(key) {
+  const script = document.querySelector(`script[data-iw-module="${key}"]`);
+  const source = JSON.parse(script?.textContent ?? "null");
+  const loading = modules.get(key) ?? import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+  modules.set(key, loading);
+  return loading;
+}
+
+/** @param {Element} place  the script that holds the state; the widget is drawn after it */
+async function mount(place) {
+  /** @type {Spec} */
+  const spec = JSON.parse(place.textContent ?? "");
+  const el = document.createElement("div");
+  place.after(el);
+  try {
+    const buffers = await Promise.all(Object.entries(spec.buffers).map(async ([name, text]) => [name, await unpack(text)]));
+    const model = new Model({ ...spec.state, ...Object.fromEntries(buffers) });
+    models.set(spec.id, model);
+    const { default: exported } = await load(spec.module);
+    const widget = typeof exported === "function" ? await exported() : exported;
+    const { signal } = new AbortController();
+    const host = { getModel: async (/** @type {string} */ ref) => models.get(ref.replace(/^anywidget:/, "")) };
+    await widget.initialize?.({ model, signal, host });
+    await widget.render?.({ model, el, signal, host });
+    el.dataset.ready = "true";
+  } catch (error) {
+    el.textContent = `This view could not be drawn: ${error}`;
+    console.error(error);
+  }
+}
+
+/** Light or dark, by hand: a press goes to the other one. @param {HTMLElement} button */
+function offerThemes(button) {
+  const page = document.documentElement;
+  const isDark = () => (page.dataset.theme ? page.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
+  const name = () => { button.textContent = isDark() ? "Light theme" : "Dark theme"; };
+  button.addEventListener("click", () => {
+    page.dataset.theme = isDark() ? "light" : "dark";
+    name();
+  });
+  name();
+}
+
+for (const place of document.querySelectorAll('script[type="application/x-interp-widget+json"]:not([data-mounted])')) {
+  place.setAttribute("data-mounted", "");
+  mount(place);
+}
+for (const button of document.querySelectorAll("[data-iw-theme]")) offerThemes(/** @type {HTMLElement} */ (button));

@@ -1,0 +1,97 @@
+"""Panels as one HTML file: their state, their modules and a small host, with no network and no kernel.
+
+The state travels as JSON inside `<script>` elements, so whatever a token says stays text; arrays travel as
+compressed bytes. A module and the stylesheet are written once per page, however many panels use them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from interp_widgets.widgets import front
+from interp_widgets.widgets.base import Widget
+
+HERE = Path(__file__).parent
+
+_NOT_OURS = {"layout", "tabbable", "tooltip", "comm", "log", "keys"}
+
+
+def to_html(path: str | Path, *widgets: Widget, title: str = "interp_widgets") -> Path:
+    """Write one page that shows `widgets` as they are now; it works from `file://`. Returns its path."""
+    path = Path(path)
+    page_css = (HERE / "page.css").read_text(encoding="utf-8")
+    name = html.escape(title)
+    path.write_text(
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{name}</title>\n'
+        f"<style>\n{page_css}</style>\n</head>\n<body>\n"
+        f'<header><h1>{name}</h1><button type="button" data-iw-theme>Theme</button></header>\n'
+        f"<main>\n{fragment(*widgets)}\n</main>\n</body>\n</html>\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def fragment(*widgets: Widget) -> str:
+    """The same without the page around it, to put into a page of documentation."""
+    modules = {_key(widget): str(widget._esm) for widget in widgets}
+    host = (HERE / "host.js").read_text(encoding="utf-8")
+    return "\n".join(
+        [
+            f"<style>\n{front.stylesheet()}</style>",
+            *(f'<script type="application/json" data-iw-module="{key}">{_json(text)}</script>' for key, text in modules.items()),
+            *(f'<script type="application/x-interp-widget+json">{_json(_spec(widget))}</script>' for widget in widgets),
+            f'<script type="module">\n{host}</script>',
+        ]
+    )
+
+
+def _key(widget: Widget) -> str:
+    """Names a module by its text, so that equal modules are one."""
+    return hashlib.sha256(str(widget._esm).encode()).hexdigest()[:12]
+
+
+def _spec(widget: Widget) -> dict[str, Any]:
+    """What the host needs to draw a widget. No kernel answers there, so nothing is live or running."""
+    state = {name: value for name, value in widget.get_state().items() if name not in _NOT_OURS and not name.startswith("_")}
+    buffers = {name: value for name, value in state.items() if isinstance(value, bytes | bytearray | memoryview)}
+    plain = {name: value for name, value in state.items() if name not in buffers}
+    plain |= {"live": False, "status": _settled(plain["status"])}
+    return {
+        "id": widget.model_id,
+        "module": _key(widget),
+        "state": plain,
+        "buffers": {name: base64.b64encode(zlib.compress(bytes(value), 9)).decode() for name, value in buffers.items()},
+    }
+
+
+def _settled(status: dict[str, Any]) -> dict[str, Any]:
+    """A page saved in the middle of a run does not run for ever."""
+    return {**status, "state": "idle", "message": "saved before it was finished"} if status.get("state") == "running" else status
+
+
+def _json(value: Any) -> str:
+    """JSON that is safe inside a script element: it can neither end it nor break a line."""
+    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN; null says the same to our front end."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_finite(each) for each in value]
+    return value

@@ -1,0 +1,142 @@
+"""The columns: one polars schema per kind of result, in this one place.
+
+Every method returns a checked frame. A column has one name everywhere; tokens are keyed by position and id, never by
+their text, since two ids may have equal text.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from .errors import FrameError
+
+
+class Column(NamedTuple):
+    """One column: its polars type, what it holds, and whether it may be null."""
+
+    dtype: Any
+    doc: str
+    nullable: bool = False
+
+
+Schema = dict[str, Column]
+
+POSITION = Column(pl.Int32, "index of the token in the prompt, from 0")
+TOKEN_ID = Column(pl.Int32, "vocabulary id")
+TOKEN = Column(pl.String, "exact text of the token")
+LAYER = Column(pl.Int32, "layer, from 0")
+SITE = Column(pl.String, "site, such as resid_post.15")
+PROBABILITY = Column(pl.Float64, "probability of the token")
+LOGIT = Column(pl.Float64, "logit of the token, after any soft cap")
+
+TOKENS: Schema = {"position": POSITION, "token_id": TOKEN_ID, "token": TOKEN}
+"""A tokenised prompt: one row a token."""
+
+LENS: Schema = {
+    "layer": LAYER,
+    "position": POSITION,
+    "prompt_token_id": Column(pl.Int32, "vocabulary id of the prompt's token at this position"),
+    "prompt_token": Column(pl.String, "exact text of the prompt's token at this position"),
+    "rank": Column(pl.Int32, "rank of the predicted token in this cell, 1 is most likely"),
+    "token_id": Column(pl.Int32, "vocabulary id of the predicted token"),
+    "token": Column(pl.String, "exact text of the predicted token"),
+    "logit": LOGIT,
+    "probability": PROBABILITY,
+    "entropy": Column(pl.Float64, "entropy of the cell's distribution, nats"),
+    "kl": Column(pl.Float64, "KL(output || this layer), nats"),
+    "tracked_rank": Column(pl.Int32, "rank in this cell of the token asked for with `track`", nullable=True),
+}
+"""The logit lens: one row per layer, position and listed token."""
+
+LENS_LINES: Schema = {
+    "position": POSITION,
+    "token_id": TOKEN_ID,
+    "token": TOKEN,
+    "layer": LAYER,
+    "logit": LOGIT,
+    "probability": PROBABILITY,
+}
+"""A token's way through the layers: one row per position, token and layer."""
+
+ATOMS: Schema = {
+    "position": POSITION,
+    "token_id": TOKEN_ID,
+    "token": TOKEN,
+    "site": SITE,
+    "atom": Column(pl.Int32, "index in the dictionary"),
+    "activation": Column(pl.Float64, "activation a_i, in the dictionary's units"),
+    "share": Column(pl.Float64, "a_i d_i.x / |x|^2: share of the squared norm; atoms, bias and error add to 1"),
+}
+"""Active atoms: one row per position and active atom, strongest first."""
+
+RECONSTRUCTION: Schema = {
+    "position": POSITION,
+    "token_id": TOKEN_ID,
+    "token": TOKEN,
+    "site": SITE,
+    "active": Column(pl.Int32, "number of active atoms (L0)"),
+    "norm": Column(pl.Float64, "|x|"),
+    "error_norm": Column(pl.Float64, "|x - decode(encode(x))| / |x|"),
+    "error_share": Column(pl.Float64, "e.x / |x|^2: share of the squared norm that the dictionary leaves unexplained"),
+    "bias_share": Column(pl.Float64, "share of the squared norm in the decoder's bias"),
+    "masked": Column(pl.Boolean, "left out of scales and sums: an attention sink or a marker such as <s>"),
+}
+"""How well a dictionary explains each token: one row a position."""
+
+PATCHING: Schema = {
+    "site": SITE,
+    "layer": LAYER,
+    "position": Column(pl.Int32, "position in the corrupt prompt that was patched"),
+    "token_id": Column(pl.Int32, "vocabulary id of the corrupt token there"),
+    "token": Column(pl.String, "exact text of the corrupt token there"),
+    "clean_position": Column(pl.Int32, "position in the clean prompt whose activation was put in"),
+    "method": Column(pl.String, "exact, attribution, or causal (zero because the prompts agree up to here)"),
+    "metric": Column(pl.Float64, "the metric of the patched run"),
+    "effect": Column(pl.Float64, "patched minus corrupt"),
+    "recovery": Column(pl.Float64, "effect / (clean - corrupt); null where clean equals corrupt", nullable=True),
+    "logit_difference": Column(pl.Float64, "logit(answer) - logit(foil) of the patched run"),
+    "probability": Column(pl.Float64, "probability of the answer in the patched run"),
+}
+"""Activation patching: one row per cell."""
+
+PREDICTIONS: Schema = {
+    "run": Column(pl.String, "clean, corrupt, or the patched cell as site@position"),
+    "rank": Column(pl.Int32, "1 is most likely"),
+    "token_id": TOKEN_ID,
+    "token": TOKEN,
+    "probability": PROBABILITY,
+}
+"""What a run predicts next: one row per run and listed token."""
+
+
+def check(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """The same frame, if it has exactly the columns of `schema`, in order, with their types and no stray nulls.
+
+    Raises:
+        FrameError: naming every column that is missing, unexpected, of another type, or null where it may not be.
+    """
+    faults = [f"{name} is missing" for name in schema if name not in frame.columns]
+    faults += [f"{name} is not expected" for name in frame.columns if name not in schema]
+    for name, column in schema.items():
+        if name not in frame.columns:
+            continue
+        if frame.schema[name] != column.dtype:
+            faults.append(f"{name} is {frame.schema[name]}, expected {column.dtype}")
+        elif not column.nullable and frame[name].null_count():
+            faults.append(f"{name} has {frame[name].null_count()} nulls")
+    if not faults and frame.columns != list(schema):
+        faults.append(f"the columns are in the order {frame.columns}, expected {list(schema)}")
+    if faults:
+        raise FrameError("This frame does not fit its schema: " + "; ".join(faults) + ".")
+    return frame
+
+
+def build(schema: Schema, columns: dict[str, Any]) -> pl.DataFrame:
+    """A checked frame from a dict of columns (lists, arrays or series), cast to the schema's types."""
+    data = {name: columns.get(name) for name in schema if name in columns}
+    frame = pl.DataFrame(data).with_columns(
+        pl.col(name).cast(column.dtype) for name, column in schema.items() if name in data
+    )
+    return check(frame, schema)

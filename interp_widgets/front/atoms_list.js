@@ -1,0 +1,95 @@
+/** What one token is made of: its atoms by activation, and always what they leave unexplained. */
+
+import { button, NEEDS_KERNEL } from "./controls.js";
+import { h, hit } from "./dom.js";
+import { number, quoted, share } from "./numbers.js";
+
+const FIRST = 10;
+
+/**
+ * @param {import("./atoms_data.js").AtomsModel} model
+ * @param {AbortSignal} signal
+ * @param {() => import("./atoms_data.js").AtomsData} data
+ * @param {{ choose: (atom: number) => void, pin: (atom: number) => void }} on
+ */
+export function createAtomList(model, signal, data, on) {
+  const heading = h("h3");
+  const hint = h("p", { class: "iw-hint" }, "Press a token to see the atoms active there.");
+  const list = h("ol", { class: "iw-atoms", "aria-label": "Active atoms, largest first" });
+  const more = button("", signal, () => { all = !all; draw(); }, { class: "iw-button iw-small" });
+  const rest = h("dl", { class: "iw-rest", "aria-label": "What the atoms leave unexplained" });
+  const element = h("div", { class: "iw-side" }, heading, hint, list, more, rest);
+  let all = false;
+
+  function draw() {
+    const position = model.get("positions")[0];
+    const token = model.get("tokens")[position];
+    const atoms = token === undefined ? [] : data().listed(position);
+    const span = model.get("positions").length;
+    hint.hidden = token !== undefined;
+    heading.hidden = rest.hidden = token === undefined;
+    heading.textContent = token === undefined ? "" : `Token ${position} ${quoted(token)}${span > 1 ? ` (first of ${span} selected)` : ""}`;
+    more.hidden = atoms.length <= FIRST;
+    more.textContent = all ? `Show the first ${FIRST}` : `Show all ${atoms.length}`;
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+    const again = list.contains(focused) && `[data-${focused?.dataset.pin ? "pin" : "atom"}="${focused?.dataset.pin ?? focused?.dataset.atom}"]`;
+    const about = token === undefined ? null : data().token(position);
+    const axis = shareAxis([...atoms.map((atom) => atom.share), about?.biasShare ?? 0, about?.errorShare ?? 0]);
+    list.replaceChildren(...atoms.slice(0, all ? undefined : FIRST).map((each) => drawAtom(each, axis)));
+    if (about) drawRest(about, atoms.length, axis);
+    if (again) /** @type {HTMLElement | null} */ (list.querySelector(again))?.focus();
+  }
+
+  /** @param {{ atom: number, activation: number, share: number }} each @param {Axis} axis */
+  function drawAtom({ atom, activation, share: part }, axis) {
+    const pinned = model.get("atoms").includes(atom);
+    const off = !model.get("live") && !data().row(atom);
+    return h("li", {},
+      h("button", { type: "button", class: "iw-entry", "data-atom": atom, "aria-pressed": String(model.get("atom") === atom), disabled: off,
+        title: off ? NEEDS_KERNEL : "Colour the text by this atom" },
+      h("span", { class: "iw-entry-token" }, `#${atom}`), h("span", { class: "iw-number" }, number(activation)),
+      shareBar(part, axis), h("span", { class: "iw-number" }, share(part))),
+      h("button", { type: "button", class: "iw-button iw-small", "data-pin": atom, "aria-pressed": String(pinned), disabled: off,
+        title: off ? NEEDS_KERNEL : null, "aria-label": `${pinned ? "Unpin" : "Pin"} atom ${atom}` }, pinned ? "unpin" : "pin"));
+  }
+
+  /** @param {ReturnType<import("./atoms_data.js").AtomsData["token"]>} about @param {number} listed @param {Axis} axis */
+  function drawRest({ active, norm, errorNorm, errorShare, biasShare }, listed, axis) {
+    rest.replaceChildren(
+      ...pair("bias", shareBar(biasShare, axis), share(biasShare)),
+      ...pair("reconstruction error", shareBar(errorShare, axis), share(errorShare)),
+      ...pair("|error| / |activation|", "", number(errorNorm)),
+      ...pair("|activation|", "", number(norm)),
+      ...pair("active atoms", "", `${active ?? "–"}${active > listed ? ` (${listed} listed)` : ""}`),
+    );
+  }
+
+  list.addEventListener("click", (event) => {
+    const [atom, pin] = [hit(event, "[data-atom]"), hit(event, "[data-pin]")];
+    if (pin) on.pin(Number(pin.dataset.pin));
+    else if (atom) on.choose(Number(atom.dataset.atom));
+  }, { signal });
+
+  return { element, draw };
+}
+
+/** @param {string} name @param {Node | string} bar @param {string} value */
+const pair = (name, bar, value) => [h("dt", {}, name), h("dd", {}, bar, h("span", { class: "iw-number" }, value))];
+
+/** @typedef {{ low: number, width: number }} Axis  from the most negative share (or 0) to the largest */
+
+/** @param {number[]} shares @returns {Axis} */
+function shareAxis(shares) {
+  const known = shares.filter(Number.isFinite);
+  const low = Math.min(0, ...known);
+  return { low, width: Math.max(1e-9, Math.max(0, ...known) - low) };
+}
+
+/** A bar from zero to the share: negative ones go left, in the other colour. @param {number} value @param {Axis} axis */
+function shareBar(value, { low, width }) {
+  const fill = h("span", { "data-negative": value < 0 });
+  const part = Number.isFinite(value) ? value : 0;
+  fill.style.left = `${(100 * (Math.min(0, part) - low)) / width}%`;
+  fill.style.width = `${(100 * Math.abs(part)) / width}%`;
+  return h("span", { class: "iw-share" }, fill);
+}

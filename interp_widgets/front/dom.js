@@ -1,0 +1,105 @@
+/**
+ * Elements, and redrawing. Text only ever enters the page as text nodes and attributes: nothing here parses HTML,
+ * so a token may look like a script.
+ */
+
+/** @typedef {Record<string, string | number | boolean | null | undefined>} Attributes */
+
+/**
+ * Set attributes; `true` sets an empty one, `false`, `null` and `undefined` remove it.
+ * @param {Element} element
+ * @param {Attributes} attributes
+ */
+export function setAttributes(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === false || value == null) element.removeAttribute(name);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+}
+
+/**
+ * An HTML element.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  setAttributes(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+/**
+ * An SVG element.
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @param {...(Node | string)} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
+export function s(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  setAttributes(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+/** A name no other element of the page has: several panels, from several modules, share one page. */
+export const uniqueId = () => `iw-${Math.random().toString(36).slice(2, 10)}`;
+
+/**
+ * The element with that role or class which an event happened in.
+ * @param {Event} event
+ * @param {string} selector
+ * @returns {HTMLElement | null}
+ */
+export const hit = (event, selector) => (event.target instanceof Element ? event.target.closest(selector) : null);
+
+/**
+ * Draw every part now, and again when one of its traits changed: once per animation frame, however many traits
+ * arrived. A part that throws is reported and does not take the others with it.
+ * @param {import("@anywidget/types").AnyModel<any>} model
+ * @param {AbortSignal} signal
+ * @param {[draw: () => void, traits: string[]][]} parts
+ */
+export function follow(model, signal, parts) {
+  const stale = new Set(parts.map(([draw]) => draw));
+  let frame = 0;
+  const flush = () => {
+    frame = 0;
+    const now = parts.filter(([draw]) => stale.has(draw));
+    stale.clear();
+    for (const [draw] of now) {
+      try {
+        draw();
+      } catch (error) {
+        console.error(error);
+      }
+    }
+  };
+  /** @type {[string, () => void][]} */
+  const listeners = parts.flatMap(([draw, traits]) =>
+    traits.map((trait) => [`change:${trait}`, () => {
+      stale.add(draw);
+      frame ||= requestAnimationFrame(flush);
+    }]));
+  for (const [event, listener] of listeners) model.on(event, listener);
+  signal.addEventListener("abort", () => {
+    cancelAnimationFrame(frame);
+    for (const [event, listener] of listeners) model.off(event, listener);
+  });
+  flush();
+}
+
+/**
+ * Set a trait and tell the kernel.
+ * @param {import("@anywidget/types").AnyModel<any>} model
+ * @param {Record<string, unknown>} traits
+ */
+export function save(model, traits) {
+  for (const [name, value] of Object.entries(traits)) model.set(name, value);
+  model.save_changes();
+}

@@ -1,0 +1,155 @@
+/** A grid of layers x positions: an ARIA grid with sticky headers that rewrites only the cells that changed. */
+
+import { h, hit, setAttributes } from "./dom.js";
+
+/**
+ * @typedef {object} Cell
+ * @prop {string} text
+ * @prop {string} [note]   smaller, at the right
+ * @prop {string} [style]  inline style: background and ink
+ * @prop {string} [state]  "masked", "pending", "unaligned", "unaffected" or "undefined": drawn without a value
+ * @prop {string} [title]
+ */
+
+/** @typedef {{ text: string, title?: string, state?: string, extra?: Node }} Header */
+
+/**
+ * @typedef {object} GridContent
+ * @prop {Header[]} rows
+ * @prop {Header[]} columns
+ * @prop {(row: number, column: number) => Cell} cell
+ */
+
+/**
+ * @param {object} options
+ * @param {string} options.label
+ * @param {string} options.corner  what the row headers are, e.g. "layer"
+ * @param {AbortSignal} options.signal
+ * @param {(row: number, column: number) => void} options.onSelect
+ * @param {(cell: [number, number] | null) => void} [options.onHover]  pointed at or focused; null when left
+ */
+export function createGrid({ label, corner, signal, onSelect, onHover = () => {} }) {
+  const element = h("div", { class: "iw-grid", role: "grid", "aria-label": label });
+  /** @type {HTMLElement[][]} */
+  let cells = [];
+  /** @type {HTMLElement[]} */
+  let rowHeads = [];
+  /** @type {HTMLElement[]} */
+  let columnHeads = [];
+  /** @type {Map<Element, [number, number]>} */
+  let placeOf = new Map();
+  /** @type {string[]} */
+  let drawn = [];
+  /** @type {[number, number]} */
+  let active = [0, 0]; // the cell that Tab reaches
+  /** @type {HTMLElement | undefined} */
+  let selected;
+  /** @type {Element[]} */
+  let pointed = [];
+
+  /** @param {number} rows @param {number} columns */
+  function build(rows, columns) {
+    placeOf = new Map();
+    drawn = [];
+    rowHeads = Array.from({ length: rows }, () => h("div", { class: "iw-row-head", role: "rowheader" }));
+    columnHeads = Array.from({ length: columns }, () => h("div", { class: "iw-column-head", role: "columnheader" }));
+    cells = rowHeads.map((_, r) => columnHeads.map((_, c) => {
+      const cell = h("div", { class: "iw-cell", role: "gridcell", tabindex: -1 }, h("span"), h("small"));
+      placeOf.set(cell, [r, c]);
+      return cell;
+    }));
+    element.replaceChildren(
+      h("div", { class: "iw-row iw-head-row", role: "row" }, h("div", { class: "iw-corner", role: "columnheader" }, corner), ...columnHeads),
+      ...cells.map((row, r) => h("div", { class: "iw-row", role: "row" }, rowHeads[r], ...row)),
+    );
+    active = [Math.min(active[0], Math.max(0, rows - 1)), Math.min(active[1], Math.max(0, columns - 1))];
+    selected = undefined;
+    pointed = [];
+    cells[active[0]]?.[active[1]]?.setAttribute("tabindex", "0");
+  }
+
+  /** @param {GridContent} content */
+  function draw({ rows, columns, cell }) {
+    if (rows.length !== rowHeads.length || columns.length !== columnHeads.length) build(rows.length, columns.length);
+    setAttributes(element, { "aria-rowcount": rows.length + 1, "aria-colcount": columns.length + 1 });
+    rows.forEach((row, r) => drawHead(rowHeads[r], row));
+    columns.forEach((column, c) => drawHead(columnHeads[c], column));
+    cells.forEach((row, r) => row.forEach((at, c) => {
+      const { text, note = "", style = "", state, title } = cell(r, c);
+      const key = `${text}\n${note}\n${style}\n${state}\n${title}`;
+      const index = r * columns.length + c;
+      if (drawn[index] === key) return;
+      drawn[index] = key;
+      at.children[0].textContent = text;
+      at.children[1].textContent = note;
+      at.style.cssText = style;
+      setAttributes(at, { "data-state": state, title });
+    }));
+  }
+
+  /** @param {HTMLElement} head @param {Header} content */
+  function drawHead(head, { text, title, state, extra }) {
+    if (extra) head.replaceChildren(extra);
+    else if (head.textContent !== text) head.textContent = text;
+    setAttributes(head, { title, "data-state": state });
+  }
+
+  /**
+   * Show the selected cell, and the selected columns.
+   * @param {[number, number] | null} at
+   * @param {Set<number>} [columns]
+   */
+  function mark(at, columns = new Set()) {
+    selected?.removeAttribute("aria-selected");
+    selected = at ? cells[at[0]]?.[at[1]] : undefined;
+    selected?.setAttribute("aria-selected", "true");
+    columnHeads.forEach((head, c) => head.toggleAttribute("data-selected", columns.has(c)));
+    if (at && selected && !element.contains(document.activeElement)) rove(at);
+  }
+
+  /** @param {[number, number]} to */
+  function rove([row, column]) {
+    cells[active[0]]?.[active[1]]?.setAttribute("tabindex", "-1");
+    active = [Math.min(cells.length - 1, Math.max(0, row)), Math.min(columnHeads.length - 1, Math.max(0, column))];
+    const cell = cells[active[0]]?.[active[1]];
+    cell?.setAttribute("tabindex", "0");
+    return cell;
+  }
+
+  /** @param {[number, number] | null} at */
+  function point(at) {
+    for (const head of pointed) head.removeAttribute("data-pointed");
+    pointed = at ? [rowHeads[at[0]], columnHeads[at[1]]] : [];
+    for (const head of pointed) head.setAttribute("data-pointed", "");
+    onHover(at);
+  }
+
+  element.addEventListener("click", (event) => {
+    const at = placeOf.get(/** @type {Element} */ (hit(event, "[role=gridcell]")));
+    if (!at) return;
+    rove(at)?.focus({ preventScroll: true });
+    onSelect(...at);
+  }, { signal });
+  element.addEventListener("keydown", (event) => {
+    if (!hit(event, "[role=gridcell]")) return;
+    const [r, c] = active;
+    const far = event.ctrlKey || event.metaKey;
+    /** @type {Record<string, [number, number]>} */
+    const moves = {
+      ArrowRight: [r, c + 1], ArrowLeft: [r, c - 1], ArrowDown: [r + 1, c], ArrowUp: [r - 1, c],
+      Home: [far ? 0 : r, 0], End: [far ? Infinity : r, Infinity], PageUp: [r - 8, c], PageDown: [r + 8, c],
+    };
+    if (event.key === "Enter" || event.key === " ") onSelect(r, c);
+    else if (moves[event.key]) rove(moves[event.key])?.focus();
+    else return;
+    event.preventDefault();
+  }, { signal });
+  for (const type of ["mouseover", "focusin"]) {
+    element.addEventListener(type, (event) => {
+      point(placeOf.get(/** @type {Element} */ (hit(event, "[role=gridcell]"))) ?? null);
+    }, { signal });
+  }
+  for (const type of ["mouseleave", "focusout"]) element.addEventListener(type, () => point(null), { signal });
+
+  return { element, draw, mark };
+}

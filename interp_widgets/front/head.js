@@ -1,0 +1,145 @@
+/** What every panel has on top: its name, its prompts, what the kernel is doing, and what went wrong. */
+
+import { button, needsKernel } from "./controls.js";
+import { follow, h, hit, setAttributes } from "./dom.js";
+
+/**
+ * @typedef {object} Field
+ * @prop {string} trait    the trait that holds the text, and its name in the run message
+ * @prop {string} label
+ * @prop {boolean} [short] one line, a few characters
+ */
+
+/**
+ * The frame of a panel: head, status, error and notes; the panel puts its result into `body`.
+ * @param {object} options
+ * @param {import("@anywidget/types").AnyModel<any>} options.model
+ * @param {HTMLElement} options.el
+ * @param {AbortSignal} options.signal
+ * @param {string} options.name
+ * @param {Field[]} options.fields
+ * @param {() => string} [options.detail]   said after the model's name
+ * @param {string[]} [options.detailTraits]
+ */
+export function createPanel({ model, el, signal, name, fields, detail = () => "", detailTraits = [] }) {
+  const about = h("span", { class: "iw-about" });
+  const offline = h("p", { class: "iw-offline" }, "Saved view. Needs a running kernel to run, track or align anew; everything stored here still answers.");
+  const prompts = createPrompts(model, signal, fields);
+  const status = createStatus(model, signal);
+  const error = createError(model, signal);
+  const notes = h("ul", { class: "iw-notes", "aria-label": "Notes" });
+  const body = h("div", { class: "iw-body" });
+  const root = h("section", { class: "iw", "aria-label": name, "data-panel": name.toLowerCase(), "data-lm-suppress-shortcuts": "true" },
+    h("header", { class: "iw-head" }, h("div", { class: "iw-title" }, h("strong", {}, name), about, status.element), prompts.element),
+    offline, error.element, body, notes);
+  root.addEventListener("keydown", keepFromNotebook, { signal });
+  el.replaceChildren(root);
+
+  follow(model, signal, [
+    [() => { about.textContent = [model.get("model_name"), detail()].filter(Boolean).join(" · "); }, ["model_name", ...detailTraits]],
+    [prompts.draw, [...fields.map((field) => field.trait), "live"]],
+    [() => { offline.hidden = model.get("live"); }, ["live"]],
+    [() => { status.draw(); root.setAttribute("aria-busy", String(isRunning(model))); }, ["status", "live"]],
+    [error.draw, ["error"]],
+    [() => notes.replaceChildren(...(model.get("notes") ?? []).map((/** @type {string} */ note) => h("li", {}, note))), ["notes"]],
+  ]);
+  return body;
+}
+
+/** @param {import("@anywidget/types").AnyModel<any>} model */
+export const isRunning = (model) => model.get("status")?.state === "running";
+
+/** JupyterLab's command mode would take single keys (and Shift+Enter) for itself. @param {KeyboardEvent} event */
+function keepFromNotebook(event) {
+  const accelerated = event.ctrlKey || event.metaKey || event.altKey;
+  const editing = hit(event, "input, textarea");
+  if (!accelerated || event.key === "Enter" || (editing && event.key.toLowerCase() !== "s")) event.stopPropagation();
+}
+
+/**
+ * The prompt editors. What is typed is a draft until it is run: it survives a failed run, and Escape drops it.
+ * @param {import("@anywidget/types").AnyModel<any>} model
+ * @param {AbortSignal} signal
+ * @param {Field[]} fields
+ */
+function createPrompts(model, signal, fields) {
+  const inputs = fields.map(({ short }) => (short
+    ? h("input", { type: "text", size: 10, spellcheck: "false", autocomplete: "off" })
+    : h("textarea", { rows: 1, spellcheck: "false", autocomplete: "off" })));
+  const grown = inputs.map((input) => h("span", { class: "iw-grow" }, input));
+  const stored = fields.map(() => "");
+  const run = button("Run", signal, send, { class: "iw-button iw-run", title: "Run (Ctrl+Enter or Cmd+Enter)" });
+  const element = h("div", { class: "iw-prompts" },
+    ...fields.map(({ label, short }, i) => h("label", { class: short ? "iw-field iw-short" : "iw-field" }, h("span", { class: "iw-label" }, label), grown[i])),
+    run);
+
+  function send() {
+    model.send({ type: "run", ...Object.fromEntries(fields.map(({ trait }, i) => [trait, inputs[i].value])) });
+  }
+  /** The textarea grows with the mirror of its text, which the stylesheet draws behind it. */
+  function settle() {
+    inputs.forEach((input, i) => { grown[i].dataset.value = `${input.value}\n`; });
+    run.toggleAttribute("data-draft", inputs.some((input, i) => input.value !== stored[i]));
+  }
+  function draw() {
+    const live = model.get("live");
+    fields.forEach(({ trait }, i) => {
+      const text = model.get(trait) ?? "";
+      const untouched = inputs[i].value === stored[i];
+      stored[i] = text;
+      if (untouched) inputs[i].value = text;
+      setAttributes(inputs[i], { readonly: !live });
+    });
+    needsKernel(run, live);
+    settle();
+  }
+  element.addEventListener("input", settle, { signal });
+  element.addEventListener("keydown", (event) => {
+    const at = inputs.findIndex((input) => input === event.target);
+    if (at < 0 || event.isComposing) return;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey || fields[at].short)) {
+      event.preventDefault();
+      if (model.get("live")) send();
+    } else if (event.key === "Escape") {
+      inputs[at].value = stored[at];
+      settle();
+    }
+  }, { signal });
+  return { element, draw };
+}
+
+/** @param {import("@anywidget/types").AnyModel<any>} model @param {AbortSignal} signal */
+function createStatus(model, signal) {
+  const message = h("span", { class: "iw-message", role: "status", "aria-live": "polite" });
+  const bar = h("progress", { "aria-label": "Progress" });
+  const count = h("span", { class: "iw-count" }); // outside the live region: it changes too often to be read out
+  const cancel = button("Cancel", signal, () => model.send({ type: "cancel" }), { class: "iw-button iw-cancel" });
+  const element = h("div", { class: "iw-status" }, message, bar, count, cancel);
+
+  function draw() {
+    const { state = "idle", message: text = "", done = 0, total = 0, seconds = 0 } = model.get("status") ?? {};
+    const running = state === "running";
+    const words = text || { idle: "", running: "Running", done: "Done", cancelled: "Cancelled", error: "Failed" }[/** @type {string} */ (state)] || "";
+    if (message.textContent !== words) message.textContent = words;
+    setAttributes(element, { "data-state": state });
+    setAttributes(bar, { max: total || 1, value: total ? done : null });
+    count.textContent = [running && total ? `${done}/${total}` : "", seconds ? `${seconds.toFixed(1)} s` : ""].filter(Boolean).join(" · ");
+    bar.hidden = !running;
+    cancel.hidden = !running;
+    needsKernel(cancel, model.get("live"));
+  }
+  return { element, draw };
+}
+
+/** @param {import("@anywidget/types").AnyModel<any>} model @param {AbortSignal} signal */
+function createError(model, signal) {
+  const text = h("span");
+  // Dismissing is local: the kernel's error stays what it is, and the next one shows again.
+  const close = button("×", signal, () => { element.hidden = true; }, { class: "iw-close", "aria-label": "Dismiss" });
+  const element = h("div", { class: "iw-error", role: "alert" }, text, close);
+  function draw() {
+    text.textContent = model.get("error");
+    element.hidden = !model.get("error");
+  }
+  return { element, draw };
+}

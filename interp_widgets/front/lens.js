@@ -1,0 +1,199 @@
+/** The lens: the prompt as a strip, layers x positions as a grid, lines and the top k beside it. */
+
+import { gradient, place, SEQUENTIAL, styleAt } from "./color.js";
+import { button, createChoice, createLegend, needsKernel } from "./controls.js";
+import { follow, h, save, setAttributes } from "./dom.js";
+import { createGrid } from "./grid.js";
+import { createPanel, isRunning } from "./head.js";
+import { readLens } from "./lens_data.js";
+import { createLensTop } from "./lens_top.js";
+import { known, number, percent, quoted, visible } from "./numbers.js";
+import { createStrip } from "./tokens.js";
+
+const DATA = ["layers", "window", "top_k", "top_index", "top_probability", "entropy", "kl", "rank", "vocabulary", "vocabulary_ids",
+  "lines_index", "lines", "extra_lines"];
+
+/** A rank is best when small: its scale runs backwards. */
+const REVERSED = [...SEQUENTIAL].reverse();
+
+/** @param {import("@anywidget/types").RenderProps<import("./lens_data.js").LensState>} props */
+function render({ model, el, signal }) {
+  const body = createPanel({ model, el, signal, name: "Lens", fields: [{ trait: "text", label: "Prompt" }] });
+  let data = readLens(model);
+  /** @type {[number, number] | null} */
+  let pointed = null;
+
+  const strip = createStrip({ label: "Prompt tokens", signal, onSelect: selectTokens });
+  const empty = h("p", { class: "iw-empty" });
+  const grid = createGrid({ label: "Most likely token at each layer and position", corner: "layer", signal, onSelect: selectCell, onHover: point });
+  const readout = h("p", { class: "iw-readout" });
+  const top = createLensTop(model, signal, () => data);
+  const color = createChoice({
+    legend: "Colour",
+    options: [["probability", "probability"], ["entropy", "entropy"], ["kl", "KL to final"], ["rank", "rank"]],
+    signal,
+    onChoose: (value) => save(model, { color: value }),
+  });
+  const legend = createLegend();
+  const track = createTracker();
+  const pager = createPager();
+  const results = h("div", { class: "iw-results" }, strip.element, pager.element,
+    h("div", { class: "iw-tools" }, color.element, track.element, legend.element),
+    h("div", { class: "iw-columns" },
+      h("div", { class: "iw-main" }, h("div", { class: "iw-scroll" }, grid.element), readout), top.element));
+  body.append(empty, results);
+
+  function drawEmpty() {
+    const nothing = !model.get("tokens").length;
+    const running = isRunning(model);
+    results.hidden = nothing;
+    empty.hidden = !nothing;
+    empty.textContent = running ? "" : "Type a prompt above and run it: each layer's best guess at the next token appears here.";
+    empty.toggleAttribute("data-loading", running);
+  }
+
+  function drawStrip() {
+    strip.draw({ tokens: model.get("tokens"), ids: model.get("token_ids"), masked: model.get("masked"), window: model.get("window"),
+      note: (position) => (position < data.start || position >= data.stop ? "outside the grid" : "") });
+    strip.select(model.get("positions"));
+    pager.draw();
+  }
+
+  function drawGrid() {
+    const [tokens, masked, by] = [model.get("tokens"), new Set(model.get("masked")), model.get("color")];
+    const range = model.get("scales")[by];
+    const scale = by === "rank" ? REVERSED : SEQUENTIAL;
+    grid.draw({
+      rows: data.layers.map((_, row) => ({ text: data.rowName(row) })),
+      columns: Array.from({ length: data.width }, (_, column) => {
+        const position = data.start + column;
+        const token = tokens[position] ?? "";
+        return { text: visible(token), title: `${position}: ${quoted(token)}`, state: masked.has(position) ? "masked" : undefined };
+      }),
+      cell: (row, column) => {
+        const { token, id, probability } = data.entry(row, column, 0);
+        const hidden = masked.has(data.start + column);
+        return {
+          text: id < 0 ? "" : visible(token),
+          note: by === "probability" ? percent(probability) : number(data.value(by, row, column), 2),
+          style: hidden ? "" : styleAt(scale, place(data.value(by, row, column), range, by === "rank")),
+          state: hidden ? "masked" : undefined,
+        };
+      },
+    });
+    drawColor(range, by, scale);
+  }
+
+  /** @param {number[] | undefined} range @param {string} by @param {string[]} scale */
+  function drawColor(range, by, scale) {
+    const unit = { probability: "", rank: `rank of ${visible(model.get("tracked").token)}, log scale` }[by] ?? "nats";
+    const format = by === "probability" ? percent : number;
+    color.draw(by);
+    legend.draw(gradient(scale), format(range?.[0]), format(range?.[1]), unit);
+  }
+
+  function drawMarks() {
+    grid.mark(data.at(model.get("cell")), new Set(model.get("positions").map((position) => position - data.start)));
+    drawPointed();
+  }
+
+  function drawPointed() {
+    top.drawLines(pointed);
+    const at = pointed ?? data.at(model.get("cell"));
+    if (!at) {
+      readout.textContent = "Point at a cell, or move through the grid with the arrow keys.";
+      return;
+    }
+    const [row, column] = at;
+    const { token, id, probability } = data.entry(row, column, 0);
+    const tracked = model.get("tracked");
+    const rank = data.value("rank", row, column);
+    readout.textContent = [
+      `layer ${data.rowName(row)}, position ${data.start + column}`,
+      `${quoted(token)} (id ${id}) ${percent(probability)}`,
+      `entropy ${number(data.value("entropy", row, column))} nats`,
+      `KL ${number(data.value("kl", row, column))} nats`,
+      known(rank) && tracked.token_id >= 0 ? `rank of ${quoted(tracked.token)} ${number(rank, 6)}` : "",
+      data.line(data.start + column, id) ? "" : "no line stored for this token",
+    ].filter(Boolean).join(" · ");
+  }
+
+  /** @param {[number, number] | null} at */
+  function point(at) {
+    if (String(at) === String(pointed)) return;
+    pointed = at;
+    drawPointed();
+  }
+
+  /** @param {number} row @param {number} column */
+  function selectCell(row, column) {
+    const position = data.start + column;
+    const cell = [data.layers[row], position];
+    const again = String(model.get("cell")) === String(cell);
+    save(model, again ? { cell: [] } : { cell, positions: [position] });
+  }
+
+  /** @param {number[]} positions */
+  function selectTokens(positions) {
+    save(model, { positions });
+    const last = positions.at(-1);
+    if (last !== undefined && (last < data.start || last >= data.stop)) moveWindow(last - Math.floor(data.width / 2));
+  }
+
+  /** @param {number} start */
+  function moveWindow(start) {
+    const furthest = model.get("tokens").length - data.width;
+    if (model.get("live")) model.send({ type: "window", start: Math.max(0, Math.min(furthest, start)) });
+  }
+
+  /** Buttons that move the window over a prompt longer than the grid. */
+  function createPager() {
+    const before = button("‹ earlier", signal, () => moveWindow(data.start - data.width), { class: "iw-button iw-small" });
+    const after = button("later ›", signal, () => moveWindow(data.start + data.width), { class: "iw-button iw-small" });
+    const where = h("span");
+    const element = h("div", { class: "iw-pager" }, before, where, after);
+    const draw = () => {
+      const count = model.get("tokens").length;
+      const live = model.get("live");
+      element.hidden = data.width >= count;
+      where.textContent = `The grid shows positions ${data.start} to ${data.stop - 1} of ${count}.`;
+      needsKernel(before, live, data.start > 0);
+      needsKernel(after, live, data.stop < count);
+    };
+    return { element, draw };
+  }
+
+  /** The token whose rank colours the grid: chosen by typing it. */
+  function createTracker() {
+    const input = h("input", { type: "text", size: 9, spellcheck: "false", autocomplete: "off" });
+    let shown = "";
+    const element = h("label", { class: "iw-field iw-track" }, h("span", { class: "iw-label" }, "of"), input);
+    input.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") input.value = shown;
+      if (event.key !== "Enter" || event.isComposing || !input.value || !model.get("live")) return;
+      model.send({ type: "track", text: input.value });
+      save(model, { color: "rank" });
+    }, { signal });
+    const draw = () => {
+      const { token, token_id: id } = model.get("tracked");
+      if (input.value === shown) input.value = token;
+      shown = token;
+      setAttributes(input, { readonly: !model.get("live"), "aria-label": "Token whose rank colours the grid",
+        title: model.get("live") ? `Token whose rank colours the grid${id < 0 ? "" : `: ${quoted(token)}, id ${id}`}. Enter chooses.` : "Needs a running kernel" });
+    };
+    return { element, draw };
+  }
+
+  follow(model, signal, [
+    [() => { data = readLens(model); pointed = null; }, DATA],
+    [drawEmpty, ["tokens", "status"]],
+    [drawStrip, ["tokens", "token_ids", "masked", "window", "positions", "live"]],
+    [drawGrid, [...DATA, "tokens", "masked", "color", "scales", "tracked"]],
+    [track.draw, ["tracked", "live"]],
+    [drawMarks, [...DATA, "cell", "positions", "pins", "tracked"]],
+    [top.drawPins, [...DATA, "pins", "live"]],
+    [top.drawTop, [...DATA, "cell", "pins", "live"]],
+  ]);
+}
+
+export default { render };

@@ -1,0 +1,68 @@
+/** Numbers and tokens, from the wire and for the eye. */
+
+/**
+ * @param {DataView | undefined} view
+ * @returns {[ArrayBuffer, number, number]} buffer, offset and number of 32-bit words; copied only if misaligned
+ */
+function words(view) {
+  if (!view?.byteLength) return [new ArrayBuffer(0), 0, 0];
+  const buffer = /** @type {ArrayBuffer} */ (view.buffer);
+  const length = view.byteLength >> 2;
+  if (view.byteOffset % 4 === 0) return [buffer, view.byteOffset, length];
+  return [buffer.slice(view.byteOffset, view.byteOffset + 4 * length), 0, length];
+}
+
+/** @param {DataView | undefined} view  little-endian float32 */
+export const floats = (view) => new Float32Array(...words(view));
+
+/** @param {DataView | undefined} view  little-endian int32 */
+export const ints = (view) => new Int32Array(...words(view));
+
+/** What stands for a number that is not there. */
+export const MISSING = "–";
+
+/** @param {number | null | undefined} value @returns {value is number} */
+export const known = (value) => typeof value === "number" && Number.isFinite(value);
+
+/** @param {number | null | undefined} value  in [0, 1] */
+export function percent(value) {
+  if (!known(value)) return MISSING;
+  if (value > 0 && value < 0.001) return "<0.1%";
+  return `${value < 0.0995 ? Number((100 * value).toFixed(1)) : Math.round(100 * value)}%`;
+}
+
+/** @param {number | null | undefined} value @param {number} [digits] */
+export function number(value, digits = 3) {
+  if (!known(value)) return MISSING;
+  const size = Math.abs(value);
+  const text = size !== 0 && (size < 0.001 || size >= 100_000) ? value.toExponential(1) : String(Number(value.toPrecision(digits)));
+  return text.replace("-", "−").replace("e+", "e");
+}
+
+/** With its sign, and two decimals so that a grid of them lines up. @param {number | null | undefined} value */
+export function signed(value) {
+  if (!known(value)) return MISSING;
+  const text = Math.abs(value) >= 99.95 ? value.toFixed(0) : Math.abs(value) >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+  if (Number(text) === 0) return value === 0 ? "0" : "0.00";
+  return value > 0 ? `+${text}` : text.replace("-", "−");
+}
+
+/** A share of a whole, which may be negative. @param {number | null | undefined} value */
+export function share(value) {
+  return known(value) ? `${(100 * value).toFixed(1)}%`.replace("-", "−") : MISSING;
+}
+
+// Characters that show nothing, or turn the text around them: shown by their code.
+const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+/** @param {string} text */
+const escapeInvisible = (text) =>
+  text.replace(INVISIBLE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/** A token on one line, its whitespace made visible. @param {string} token */
+export function visible(token) {
+  return escapeInvisible(token).replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";
+}
+
+/** A token exactly, in quotes. @param {string} token */
+export const quoted = (token) => escapeInvisible(JSON.stringify(token));

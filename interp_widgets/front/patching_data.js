@@ -1,0 +1,84 @@
+/** The traits of the patching panel, as questions that the views ask. Every answer is a look-up. */
+
+import { floats, ints } from "./numbers.js";
+
+/**
+ * @typedef {{ token_id: number, token: string, probability: number }} Prediction
+ * @typedef {{ logit_difference: number, probability: number, top: Prediction[] }} Baseline
+ * @typedef {"logit_difference" | "probability" | "recovery"} Metric
+ *
+ * @typedef {object} PatchingState
+ * @prop {string} clean
+ * @prop {string} corrupt
+ * @prop {string} answer
+ * @prop {string} foil
+ * @prop {string[]} clean_tokens
+ * @prop {string[]} corrupt_tokens
+ * @prop {number[]} clean_ids
+ * @prop {number[]} corrupt_ids
+ * @prop {number[][]} alignment      pairs [clean position, corrupt position], ascending
+ * @prop {string} alignment_note
+ * @prop {string[]} sites
+ * @prop {string} site
+ * @prop {number[]} layers
+ * @prop {Metric} metric
+ * @prop {DataView} logit_difference float32 [S, L, P], NaN where not computed
+ * @prop {DataView} probability      float32 [S, L, P]
+ * @prop {DataView} recovery         float32 [S, L, P]
+ * @prop {Record<string, number>} scales
+ * @prop {string[]} vocabulary
+ * @prop {number[]} vocabulary_ids
+ * @prop {number} top_k
+ * @prop {DataView} top_index        int32 [S, L, P, K]
+ * @prop {DataView} top_probability  float32 [S, L, P, K]
+ * @prop {{ clean?: Baseline, corrupt?: Baseline }} baselines
+ * @prop {number[]} unaffected
+ * @prop {{ cells?: number, largest?: number, tolerance?: number, passed?: boolean }} identity
+ * @prop {(string | number)[]} cell  [site, layer, position] or empty
+ * @prop {number[]} positions
+ * @prop {boolean} live
+ */
+
+/** @typedef {import("@anywidget/types").AnyModel<PatchingState>} PatchingModel */
+
+/** @type {[Metric, string][]} */
+export const METRICS = [["logit_difference", "logit difference"], ["probability", "P(answer)"], ["recovery", "recovery"]];
+
+/** @param {PatchingModel} model */
+export function readPatching(model) {
+  const layers = model.get("layers");
+  const width = model.get("corrupt_tokens").length;
+  const sites = model.get("sites");
+  const topK = model.get("top_k");
+  const values = Object.fromEntries(METRICS.map(([metric]) => [metric, floats(model.get(metric))]));
+  const [topIndex, topProbability] = [ints(model.get("top_index")), floats(model.get("top_probability"))];
+  const [texts, ids] = [model.get("vocabulary"), model.get("vocabulary_ids")];
+  const partner = new Map(model.get("alignment").map(([clean, corrupt]) => [corrupt, clean]));
+  const unaffected = new Set(model.get("unaffected"));
+
+  /** @param {string} site @param {number} row @param {number} position */
+  const index = (site, row, position) => (Math.max(0, sites.indexOf(site)) * layers.length + row) * width + position;
+
+  /** @param {string} metric @param {string} site @param {number} row @param {number} position @returns {number} */
+  const value = (metric, site, row, position) => values[metric][index(site, row, position)] ?? NaN;
+
+  /** Why a cell shows no computed value; undefined if it does. @param {string} metric @param {string} site @param {number} row @param {number} position */
+  function state(metric, site, row, position) {
+    if (unaffected.has(position)) return "unaffected";
+    if (!partner.has(position)) return "unaligned";
+    if (!Number.isNaN(value(metric, site, row, position))) return undefined;
+    return Number.isNaN(value("logit_difference", site, row, position)) ? "pending" : "undefined";
+  }
+
+  /** The likeliest next tokens of a patched run. @param {string} site @param {number} row @param {number} position @returns {Prediction[]} */
+  function predictions(site, row, position) {
+    const start = index(site, row, position) * topK;
+    return Array.from({ length: topK }, (_, k) => start + k)
+      .filter((at) => topIndex[at] >= 0)
+      .map((at) => ({ token: texts[topIndex[at]] ?? "", token_id: ids[topIndex[at]] ?? -1, probability: topProbability[at] }));
+  }
+
+  return { layers, width, partner, unaffected, value, state, predictions };
+}
+
+/** @typedef {ReturnType<typeof readPatching>} PatchingData */

@@ -1,0 +1,271 @@
+"""The logit lens: what each layer would predict if it were the last.
+
+For the residual stream h after layer l, softmax(unembed(final_norm(h))) (nostalgebraist, "interpreting GPT: the logit lens",
+2020). The last layer's row is the model's own output. The divergence is KL(output || layer), as in the tuned lens (Belrose
+et al., arXiv:2303.08112, section 3); it is the lens of the plain logits, not a trained one, and early layers of many models
+write in another basis: a word there is a hint, not a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import torch
+
+from .. import frames
+from ..errors import SiteError, TextError
+from ..session.session import Session, Text
+from .masking import sinks
+from .progress import Progress, silent
+from .ranking import top_k as largest
+
+ROWS = 256
+"""Cells whose logits are held at once: 256 x 49,152 float32 are 50 MB."""
+
+
+@dataclass(frozen=True)
+class LensRun:
+    """All that one pass of the lens measured; `L` layers, `P` positions, `K` listed tokens, `M` tokens with a line.
+
+    Tensors are float32 or int64 on the CPU.
+    """
+
+    tokens: pl.DataFrame
+    layers: list[int]
+    positions: list[int]
+    top_ids: torch.Tensor
+    """[L, P, K]"""
+    top_logits: torch.Tensor
+    """[L, P, K]"""
+    log_normaliser: torch.Tensor
+    """[L, P]: log of the sum of exp(logit)"""
+    entropy: torch.Tensor
+    """[L, P], nats"""
+    kl: torch.Tensor
+    """[L, P], nats"""
+    tracked: int | None
+    tracked_rank: torch.Tensor
+    """[L, P], 1 is most likely; -1 without a tracked token"""
+    line_ids: torch.Tensor
+    """[P, M]: tokens that are listed at some layer of this position, likeliest first, -1 where fewer"""
+    line_logits: torch.Tensor
+    """[L, P, M]"""
+    norms: torch.Tensor
+    """[L, T]: norm of the stream at every position of the text"""
+
+    @property
+    def top_probabilities(self) -> torch.Tensor:
+        """[L, P, K]"""
+        return (self.top_logits - self.log_normaliser[..., None]).exp()
+
+    @property
+    def line_probabilities(self) -> torch.Tensor:
+        """[L, P, M]"""
+        return (self.line_logits - self.log_normaliser[..., None]).exp()
+
+
+def logit_lens(
+    model: Session,
+    text: Text,
+    *,
+    layers: Sequence[int] | None = None,
+    positions: Sequence[int] | None = None,
+    top_k: int = 5,
+    track: str | int | None = None,
+    progress: Progress = silent,
+) -> pl.DataFrame:
+    """The lens of a text, one row per layer, position and listed token (see `frames.LENS`).
+
+    Args:
+        model: a session.
+        text: a text, or token ids.
+        layers: which layers, default all. The last layer is always run, since `kl` compares with it.
+        positions: which positions, default all.
+        top_k: how many tokens to list in each cell.
+        track: a token (id or text of one token) whose rank is wanted in every cell; default none.
+        progress: see `progress.Progress`.
+
+    Raises:
+        TextError, SiteError: an empty or too long text, a position or a layer that does not exist.
+    """
+    run = run_lens(model, text, layers=layers, positions=positions, top_k=top_k, track=track, progress=progress)
+    return lens_frame(model, run)
+
+
+def lens_lines(
+    model: Session, text: Text, position: int, token_ids: Sequence[int], *, layers: Sequence[int] | None = None
+) -> pl.DataFrame:
+    """The way of some tokens through the layers at one position (see `frames.LENS_LINES`)."""
+    ids, wanted = model.encode(text), _layers(model, layers)
+    [position] = _positions(len(ids), [position])
+    chosen = torch.as_tensor([model.single_token(int(t)) for t in token_ids], device=model.device)
+
+    def reduce(values: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        stream = torch.stack([values[f"resid_post.{layer}"][0, position] for layer in wanted])
+        logits = model.unembed(stream).float()
+        return logits[:, chosen], logits.logsumexp(-1)
+
+    logits, total = model.run([ids], [f"resid_post.{layer}" for layer in wanted], then=reduce)
+    shape = (len(chosen), len(wanted))
+    columns = {
+        "position": [position] * logits.numel(),
+        "token_id": chosen[:, None].expand(shape).flatten().tolist(),
+        "token": [model.text_of(int(t)) for t in chosen for _ in wanted],
+        "layer": wanted * len(chosen),
+        "logit": logits.T.flatten().tolist(),
+        "probability": (logits - total[:, None]).exp().T.flatten().tolist(),
+    }
+    return frames.build(frames.LENS_LINES, columns)
+
+
+def run_lens(
+    model: Session,
+    text: Text,
+    *,
+    layers: Sequence[int] | None = None,
+    positions: Sequence[int] | None = None,
+    top_k: int = 5,
+    track: str | int | None = None,
+    lines: int = 20,
+    progress: Progress = silent,
+) -> LensRun:
+    """One pass of the lens, reduced inside the trace. `track="output"` follows the model's own last prediction."""
+    if not 1 <= top_k <= model.vocabulary_size:
+        raise TextError(f"top_k must lie between 1 and {model.vocabulary_size}, not {top_k}.")
+    ids, wanted = model.encode(text), _layers(model, layers)
+    at = _positions(len(ids), positions)
+    tracked = model.single_token(track) if track not in (None, "output") else None
+    last = model.num_layers - 1
+    read = sorted({*wanted, last})
+
+    def reduce(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        streams = torch.stack([values[f"resid_post.{layer}"][0] for layer in read])
+        normed = model.final_norm(streams[:, at])
+        follow = tracked
+        if track == "output":
+            follow = int(model.head(normed[read.index(last), -1:]).argmax())
+        rows = [read.index(layer) for layer in wanted]
+        blocks = normed.split(ROWS, dim=1)
+        parts = [
+            _measure(model, block, read.index(last), top_k, follow, _share(progress, i, len(blocks)))
+            for i, block in enumerate(blocks)
+        ]
+        out = {name: torch.cat([part[name] for part in parts], dim=1)[rows] for name in parts[0]}
+        out["tracked"] = torch.tensor(-1 if follow is None else follow)
+        out["line_ids"] = _line_tokens(out["top_ids"], out["top_logits"] - out["log_normaliser"][..., None], lines)
+        chosen = out["line_ids"].clamp(min=0)
+        out["line_logits"] = model.token_logits(normed[rows], chosen).float()
+        out["norms"] = streams[rows].float().norm(dim=-1)
+        return {name: x.cpu() for name, x in out.items()}
+
+    out = model.run([ids], [f"resid_post.{layer}" for layer in read], then=reduce)
+    followed = int(out.pop("tracked"))
+    return LensRun(model.tokens(ids), wanted, at, tracked=None if followed < 0 else followed, **out)
+
+
+def _measure(
+    model: Session, normed: torch.Tensor, last: int, k: int, tracked: int | None, progress: Progress
+) -> dict[str, torch.Tensor]:
+    """Everything that needs whole rows of logits; `normed` [layers, positions, width]. Each result is [layers, positions, ...].
+
+    The product runs over many rows at once, where it is fastest; the rest goes layer by layer, where the rows fit the cache.
+    """
+    count, positions, _ = normed.shape
+    p = model.head(normed[last]).float().softmax(-1)
+    p_log_p = torch.special.entr(p).sum(-1).neg()
+    step = max(1, ROWS // positions)
+    cells = []
+    for begin in range(0, count, step):
+        progress(begin, count, "layers")
+        cells += [_cell(row, p, p_log_p, k, tracked) for row in model.head(normed[begin : begin + step]).float()]
+    progress(count, count, "layers")
+    return {name: torch.stack([cell[name] for cell in cells]) for name in cells[0]}
+
+
+def _cell(
+    logits: torch.Tensor, p: torch.Tensor, p_log_p: torch.Tensor, k: int, tracked: int | None
+) -> dict[str, torch.Tensor]:
+    """One layer: `logits` [positions, vocabulary] and the output's distribution `p`. Overwrites `logits`."""
+    values, indices = largest(logits, k)
+    best = values[:, :1]
+    rank = torch.full_like(indices[:, 0], -1)
+    if tracked is not None:
+        rank = torch.gt(logits, logits[:, tracked, None]).float().sum(-1).long() + 1
+    shifted = logits.sub_(best)  # small numbers near the top: the sums below lose nothing to rounding
+    weights = shifted.exp()
+    total = weights.sum(-1)
+    return {
+        "top_ids": indices,
+        "top_logits": values,
+        "log_normaliser": total.log() + best.squeeze(-1),
+        "entropy": total.log() - weights.mul_(shifted).sum(-1) / total,
+        # sum p (log p - log q), with log q = shifted - log total and sum p = 1
+        "kl": (p_log_p + total.log() - (p * shifted).sum(-1)).clamp(min=0),
+        "tracked_rank": rank,
+    }
+
+
+def _share(progress: Progress, block: int, blocks: int) -> Progress:
+    """The progress of one of several equal blocks of work."""
+
+    def inner(done: int, total: int, message: str = "", partial: object = None) -> None:
+        progress(block * total + done, blocks * total, message, partial)
+
+    return inner
+
+
+def _line_tokens(top_ids: torch.Tensor, log_probability: torch.Tensor, most: int) -> torch.Tensor:
+    """The tokens listed at any layer of each position, likeliest first: [positions, <= most], -1 where fewer."""
+    rows = []
+    for ids, logs in zip(top_ids.transpose(0, 1), log_probability.transpose(0, 1), strict=True):
+        order = logs.flatten().argsort(descending=True)
+        rows.append(list(dict.fromkeys(ids.flatten()[order].tolist()))[:most])
+    width = max(len(row) for row in rows)
+    return torch.tensor([row + [-1] * (width - len(row)) for row in rows], device=top_ids.device)
+
+
+def lens_frame(model: Session, run: LensRun) -> pl.DataFrame:
+    """The frame of a run (see `frames.LENS`)."""
+    count, positions, k = run.top_ids.shape
+    prompt = run.tokens[run.positions]
+    cell = {
+        "layer": torch.tensor(run.layers)[:, None].expand(count, positions),
+        "position": torch.tensor(run.positions).expand(count, positions),
+        "prompt_token_id": torch.tensor(prompt["token_id"].to_list()).expand(count, positions),
+        "entropy": run.entropy,
+        "kl": run.kl,
+        "tracked_rank": run.tracked_rank,
+    }
+    columns: dict[str, object] = {n: x[..., None].expand(count, positions, k).flatten().numpy() for n, x in cell.items()}
+    columns |= {
+        "rank": torch.arange(1, k + 1).expand(count, positions, k).flatten().numpy(),
+        "token_id": run.top_ids.flatten().numpy(),
+        "token": [model.text_of(i) for i in run.top_ids.flatten().tolist()],
+        "logit": run.top_logits.flatten().numpy(),
+        "probability": run.top_probabilities.flatten().numpy(),
+    }
+    columns["prompt_token"] = [model.text_of(int(i)) for i in columns["prompt_token_id"]]  # type: ignore[attr-defined]
+    if run.tracked is None:
+        columns["tracked_rank"] = [None] * run.top_ids.numel()
+    return frames.build(frames.LENS, columns)
+
+
+def masked_positions(model: Session, run: LensRun) -> list[int]:
+    """Positions to leave out of scales: see `masking.sinks`."""
+    return sinks(model, run.tokens["token_id"].to_list(), run.norms)
+
+
+def _layers(model: Session, layers: Sequence[int] | None) -> list[int]:
+    wanted = list(range(model.num_layers)) if layers is None else [int(layer) for layer in layers]
+    if not wanted or any(not 0 <= layer < model.num_layers for layer in wanted):
+        raise SiteError(f"Layers {wanted} are not all in 0..{model.num_layers - 1} of {model.name}.")
+    return wanted
+
+
+def _positions(length: int, positions: Sequence[int] | None) -> list[int]:
+    at = list(range(length)) if positions is None else [int(p) for p in positions]
+    if not at or any(not 0 <= p < length for p in at):
+        raise TextError(f"Positions {at} are not all in 0..{length - 1}: the text has {length} tokens.")
+    return at

@@ -1,0 +1,1 @@
+"""Instruments: a session, methods, views and a widget, composed."""

@@ -1,0 +1,84 @@
+"""Work off the kernel's main thread: one job at a time for each panel, the newest wins, and every ending is told.
+
+A job never touches the panel but through `report`, and `report` is deaf to a job that a newer one has replaced.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import Cancelled, InterpError
+
+QUIET = 0.15
+"""Seconds between two progress reports; more often would flood the browser."""
+
+
+class Job:
+    """One piece of work in its own thread. Calling the job reports progress, and stops the work once it was cancelled."""
+
+    def __init__(self, work: Callable[[Job], None], report: Callable[[Job, dict[str, Any], str], None]) -> None:
+        self.error: BaseException | None = None
+        self._work, self._report = work, report
+        self._stop: BaseException | None = None
+        self._began = self._told = time.monotonic()
+        self._status: dict[str, Any] = {"state": "running", "message": "", "done": 0, "total": 0}
+        self._thread = threading.Thread(target=self._run, name="interp_widgets job", daemon=True)
+
+    def start(self) -> Job:
+        self._tell()
+        self._thread.start()
+        return self
+
+    def cancel(self, because: BaseException | None = None) -> None:
+        """Ask the work to stop at its next report of progress; it then raises `because`, by default `Cancelled`."""
+        self._stop = because or Cancelled("Stopped; what was there is kept.")
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False if it did not come in time. In short steps, so that Ctrl-C gets through."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while self._thread.is_alive() and (end is None or time.monotonic() < end):
+            self._thread.join(0.1)
+        return not self._thread.is_alive()
+
+    def __call__(self, done: int, total: int, message: str = "", partial: Any = None) -> None:
+        """The `Progress` of the work."""
+        if self._stop is not None:
+            raise self._stop
+        self._status |= {"done": done, "total": total, "message": message}
+        if time.monotonic() - self._told > QUIET:
+            self._tell(partial)
+
+    def _run(self) -> None:
+        try:
+            self._work(self)
+            self._status["state"] = "done"
+        except Cancelled as error:
+            self.error = error
+            self._status |= {"state": "cancelled", "message": str(error)}
+        except BaseException as error:  # a thread's exception reaches nobody else
+            self.error = error
+            self._status |= {"state": "error", "message": ""}
+        self._tell(error="" if self.error is None or isinstance(self.error, Cancelled) else sentence(self.error))
+
+    def _tell(self, partial: Any = None, error: str = "") -> None:
+        self._told = time.monotonic()
+        self._report(self, {**self._status, "seconds": round(self._told - self._began, 2), "partial": partial}, error)
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, for a person who did not write the code that raised it."""
+    if isinstance(error, InterpError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "The kernel was interrupted, so the work stopped. What was there is kept; run it again when you like."
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
+        return "There was not enough memory. What was there is kept; try a shorter text, a smaller model, or dtype='bfloat16'."
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"The model raised {type(error).__name__}: {first} What was there is kept."

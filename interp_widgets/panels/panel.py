@@ -1,0 +1,189 @@
+"""What all instruments share: work in the background, and one result in many forms."""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from ..errors import InterpError, TextError
+from ..widgets.base import Widget
+from . import interrupt
+from .jobs import Job, sentence
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from ..session.session import Session
+
+
+class Panel(Widget):
+    """An instrument: a session, methods and a widget, composed. Abstract.
+
+    A subclass starts work with `_launch(work)`, where `work(progress)` computes and then calls `_publish`.
+    """
+
+    def __init__(self, model: Session, **traits: Any) -> None:
+        self.session = model
+        self._lock = threading.RLock()
+        self._job: Job | None = None
+        self._finished: dict[str, Any] = {}
+        self._frame: pl.DataFrame | None = None
+        super().__init__(model_name=model.name, **traits)
+        self.on_msg(self._on_message)
+        interrupt.install()
+
+    # the contract
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The result as a polars frame; waits for a first result that is still being computed.
+
+        Raises:
+            InterpError: there is no result, because the only attempt failed or was stopped; says why.
+        """
+        if self._frame is None and self._job is not None:
+            self._job.wait()
+        if self._frame is None:
+            raise InterpError(self.error or "There is no result yet. Give the panel a text and call .run().")
+        return self._frame
+
+    @property
+    @abstractmethod
+    def selection(self) -> pl.DataFrame:
+        """The selected part of `frame`; no rows if nothing is selected."""
+
+    @property
+    @abstractmethod
+    def chart(self) -> alt.Chart:
+        """The Altair chart of what is shown."""
+
+    @abstractmethod
+    def code(self) -> str:
+        """A script that produces `frame`, as text."""
+
+    @abstractmethod
+    def _compute(self, progress: Job) -> None:
+        """The work of `run`."""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the result rests on: model, weights, versions, arguments, seconds and time."""
+        return {**self.session.provenance(), "seed": None, "access": "weights and activations on this machine", **self._finished}
+
+    def run(self) -> None:
+        """Compute in the foreground: waits for the work, and raises what it raised. May be called again.
+
+        A computation of the present inputs that is already running is waited for, not repeated.
+        """
+        job = self._job if self._job is not None and self._job.running else self._launch(self._compute)
+        try:
+            job.wait()
+        except KeyboardInterrupt:
+            self._interrupt()
+            raise
+        if job.error is not None:
+            raise job.error
+
+    def cancel(self) -> None:
+        """Stop what is running; the former result and what is done so far stay."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one file that shows this panel with no kernel and no network. Returns its path."""
+        from ..export.html import to_html
+
+        return to_html(path, self, title=f"{type(self).__name__}: {self.model_name}")
+
+    # for subclasses
+
+    def _launch(self, work: Callable[[Job], None]) -> Job:
+        """Start work in the background; what was running is cancelled and no longer heard."""
+        with self._lock:
+            if self._job is not None:
+                self._job.cancel()
+            self._job = Job(work, self._report)
+            self.error = ""
+            interrupt.watch(self)
+        return self._job.start()
+
+    def _report(self, job: Job, status: dict[str, Any], error: str) -> None:
+        with self._lock:
+            if job is not self._job:
+                return
+            partial = status.pop("partial", None)
+            if partial is not None and status["state"] == "running":
+                self._show_partial(partial)
+            if status["state"] == "done":
+                self._finished = {"seconds": status["seconds"], "time": datetime.now(UTC).isoformat(timespec="seconds")}
+            with self.hold_sync():
+                self.status, self.error = status, error
+
+    def _show_partial(self, partial: Any) -> None:
+        """Show what is known so far; only for panels whose methods say."""
+
+    def _publish(self, job: Job, show: Callable[[], None]) -> None:
+        """Show a result, unless a newer request has replaced the job meanwhile."""
+        with self._lock:
+            if job is self._job:
+                with self.hold_sync():
+                    show()
+
+    def _interrupt(self) -> None:
+        """Stop what is running because the kernel was told to, and say so at once."""
+        if self._job is None or not self._job.running:
+            return
+        self._job.cancel(KeyboardInterrupt())
+        with self._lock, self.hold_sync():
+            self.error = sentence(KeyboardInterrupt())
+            self.status = {**self.status, "state": "error", "message": ""}
+
+    def _on_message(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
+        """A request from the browser: `{"type": name, ...}` calls `_on_<name>(**rest)`; what it raises is shown."""
+        request = dict(content)
+        handler = getattr(self, f"_on_{request.pop('type', 'nothing')}", None)
+        if handler is not None:
+            with self._showing_errors():
+                handler(**request)
+
+    def _on_cancel(self) -> None:
+        self.cancel()
+
+    def _showing_errors(self) -> _ShowingErrors:
+        return _ShowingErrors(self)
+
+
+class _ShowingErrors:
+    """Turns an exception in a click's handler into the panel's `error`: raised there it would reach nobody."""
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+
+    def __enter__(self) -> None:
+        self.panel.error = ""
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if error is None:
+            return False
+        self.panel.error = sentence(error)
+        return isinstance(error, Exception)
+
+
+def positions_of(position: int | tuple[int, int] | None, length: int) -> list[int]:
+    """The positions that `select(position=...)` means: one, a span (first, last), or none.
+
+    Raises:
+        TextError: a position that does not exist.
+    """
+    if position is None:
+        return []
+    first, last = position if isinstance(position, tuple) else (position, position)
+    if not 0 <= first <= last < length:
+        raise TextError(f"Position {position} does not exist: the text has positions 0 to {length - 1}.")
+    return list(range(first, last + 1))

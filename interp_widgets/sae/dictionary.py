@@ -1,0 +1,147 @@
+"""Sparse dictionaries: x is about a @ W_dec + b_dec with few entries of a above zero.
+
+The latents differ only in the nonlinearity; the equations are SAELens v6's, h = (x - b_dec * subtract) @ W_enc + b_enc.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import torch
+
+from ..errors import DictionaryError
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary(ABC):
+    """A dictionary of `width` atoms for activations of size `d_in` at `site`. Abstract: use a subclass or `iw.load_sae`.
+
+    Weights are float32. `encode` and `decode` take any leading axes.
+    """
+
+    name: str
+    site: str
+    W_enc: torch.Tensor
+    """[d_in, d_sae]"""
+    b_enc: torch.Tensor
+    """[d_sae]"""
+    W_dec: torch.Tensor
+    """[d_sae, d_in]"""
+    b_dec: torch.Tensor
+    """[d_in]"""
+    subtract: bool = True
+    """Whether b_dec is subtracted from the input."""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """Where it came from: format, file, sha256, and what its configuration says."""
+
+    def __post_init__(self) -> None:
+        d_in, width = self.W_enc.shape
+        expected = {"b_enc": (width,), "W_dec": (width, d_in), "b_dec": (d_in,)}
+        for key, shape in expected.items():
+            found = tuple(getattr(self, key).shape)
+            if found != shape:
+                raise DictionaryError(f"{self.name}: {key} has shape {found}, but W_enc {(d_in, width)} needs {shape}.")
+        for key in ("W_enc", *expected):
+            if not torch.isfinite(getattr(self, key)).all():
+                raise DictionaryError(f"{self.name}: {key} has entries that are not finite, so no result would mean anything.")
+
+    @property
+    def d_in(self) -> int:
+        """Size of the activations it reads."""
+        return self.W_enc.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Number of atoms."""
+        return self.W_enc.shape[1]
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Activations of the atoms: [..., d_in] -> [..., d_sae], not negative, mostly zero.
+
+        Raises:
+            DictionaryError: the last axis is not `d_in`.
+        """
+        if x.shape[-1] != self.d_in:
+            raise DictionaryError(
+                f"{self.name} reads activations of size {self.d_in} ({self.site}); these have size {x.shape[-1]}. "
+                "Use a dictionary that was trained on this model and site."
+            )
+        x = x.to(self.W_enc)
+        return self._activate((x - self.b_dec if self.subtract else x) @ self.W_enc + self.b_enc)
+
+    def decode(self, a: torch.Tensor) -> torch.Tensor:
+        """Reconstruction: [..., d_sae] -> [..., d_in]."""
+        return a.to(self.W_dec) @ self.W_dec + self.b_dec
+
+    def direction(self, atom: int) -> torch.Tensor:
+        """What atom `atom` adds to the reconstruction per unit of activation: [d_in]."""
+        self.check_atom(atom)
+        return self.W_dec[atom]
+
+    def check_atom(self, atom: int) -> None:
+        """Raises DictionaryError unless the atom exists."""
+        if not 0 <= atom < self.width:
+            raise DictionaryError(f"Atom {atom} does not exist: {self.name} has atoms 0 to {self.width - 1}.")
+
+    @property
+    @abstractmethod
+    def formula(self) -> str:
+        """The nonlinearity as an expression of `h` and the tensors `sae[...]` of the file, for scripts."""
+
+    @property
+    def folding(self) -> tuple[str, ...]:
+        """Lines that turn the tensors of the file into these weights, for scripts; none where they are the same."""
+        return self.origin.get("folding", ())
+
+    def to(self, device: torch.device | str) -> Dictionary:
+        """The same dictionary on another device."""
+        moved = {key: value.to(device) for key, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        return type(self)(**{**vars(self), **moved})
+
+    @abstractmethod
+    def _activate(self, h: torch.Tensor) -> torch.Tensor:
+        """The nonlinearity, on pre-activations [..., d_sae]."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ReLU(Dictionary):
+    """a = max(h, 0): Cunningham et al. (arXiv:2309.08600), Bricken et al. 2023."""
+
+    formula = "h.relu()"
+
+    def _activate(self, h: torch.Tensor) -> torch.Tensor:
+        return h.relu()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TopK(Dictionary):
+    """a = max(h, 0) on the k largest h, 0 elsewhere: Gao et al. (arXiv:2406.04093)."""
+
+    k: int = 32
+
+    @property
+    def formula(self) -> str:
+        return f"torch.zeros_like(h).scatter(-1, h.topk({self.k}).indices, h.topk({self.k}).values.relu())"
+
+    def _activate(self, h: torch.Tensor) -> torch.Tensor:
+        values, indices = h.topk(min(self.k, self.width), dim=-1)
+        return torch.zeros_like(h).scatter(-1, indices, values.relu())
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class JumpReLU(Dictionary):
+    """a = h where h > threshold (and > 0), 0 elsewhere: Rajamanoharan et al. (arXiv:2407.14435)."""
+
+    threshold: torch.Tensor = field(default_factory=lambda: torch.zeros(1))
+    """[d_sae]"""
+
+    formula = 'h.relu() * (h > sae["threshold"])'
+
+    def _activate(self, h: torch.Tensor) -> torch.Tensor:
+        return h.relu() * (h > self.threshold)

@@ -1,0 +1,1 @@
+"""Text to activations. The only place that imports nnsight."""

@@ -1,0 +1,158 @@
+"""The scripts that panels hand out: plain nnsight that makes a panel's frame without this package.
+
+A script is a template beside this file, filled with the state of a panel and the module paths of its model. The tests run
+each in a fresh process and compare the frames.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from ..architectures import Tap
+
+if TYPE_CHECKING:
+    from ...sae.dictionary import Dictionary
+    from ..session import Session
+
+_BYTES = '''
+kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # GPT-2's alphabet for bytes
+byte_of = {chr(b): b for b in kept} | {chr(0x100 + i): b for i, b in enumerate(b for b in range(256) if b not in kept)}
+
+
+def text(token_id):
+    """Exact text of one token."""
+    piece = tokenizer.convert_ids_to_tokens(token_id)
+    if any(c not in byte_of for c in piece):
+        return piece
+    return bytes(byte_of[c] for c in piece).decode(errors="backslashreplace")'''
+
+_PIECES = '''
+
+def text(token_id):
+    """Exact text of one token."""
+    return tokenizer.convert_ids_to_tokens(token_id)'''
+
+_METASPACE = _PIECES + '.replace("▁", " ")'
+
+
+def lens(session: Session, ids: list[int], positions: list[int], top_k: int, tracked: int | None) -> str:
+    """The logit lens (see `methods.logit_lens`)."""
+    softcap = f".div({session.softcap}).tanh().mul({session.softcap})" if session.softcap else ""
+    return _loading(session, "The logit lens") + _fill(
+        "lens.txt",
+        ids=ids,
+        prompt=_prompt(session, ids),
+        positions=positions,
+        top_k=top_k,
+        tracked=tracked,
+        first="[0]" if session.architecture.tuple_layer else "",
+        softcap=softcap,
+    )
+
+
+def atoms(session: Session, ids: list[int], sae: Dictionary) -> str:
+    """Active atoms of a dictionary (see `methods.atom_activations`)."""
+    return _loading(session, "Active atoms of a dictionary") + _fill(
+        "atoms.txt",
+        ids=ids,
+        prompt=_prompt(session, ids),
+        weights=repr(sae.origin["weights"]),
+        fold="".join(f"\n{line}" for line in sae.folding),
+        x='x - sae["b_dec"]' if sae.subtract else "x",
+        activation=sae.formula,
+        read=_access(session, session.site(sae.site).kind, f"layers[{session.site(sae.site).layer}]"),
+        site=sae.site,
+    )
+
+
+def patching(
+    session: Session,
+    clean: list[int],
+    corrupt: list[int],
+    answer: int,
+    foil: int,
+    kinds: list[str],
+    pairs: list[tuple[int, int]],
+    unaffected: list[int],
+    metric: str,
+) -> str:
+    """Activation patching, one trace per site (see `methods.activation_patching`)."""
+    lines = []
+    for kind in sorted(kinds, key=list(session.architecture.taps).index):
+        access = _access(session, kind, "module")
+        lines += [f'if patch is not None and patch[:2] == ("{kind}", layer):', *(f"    {x}" for x in _assign(session, kind, "patch[2]"))]
+        lines += [f'if "{kind}" in read:', f'    seen["{kind}", layer] = {access}']
+    return _loading(session, "Activation patching") + _fill(
+        "patching.txt",
+        clean=clean,
+        corrupt=corrupt,
+        clean_prompt=_prompt(session, clean),
+        corrupt_prompt=_prompt(session, corrupt),
+        answer=answer,
+        foil=foil,
+        answer_text=repr(session.text_of(answer)),
+        foil_text=repr(session.text_of(foil)),
+        pairs=pairs,
+        unaffected=unaffected,
+        sites="\n".join(" " * 16 + line for line in lines),
+        kinds=kinds,
+        metric=metric,
+    )
+
+
+def _loading(session: Session, title: str) -> str:
+    arch, style = session.architecture, session.texts.style
+    return _fill(
+        "load.txt",
+        title=title,
+        loading=_source(session),
+        layers=arch.layers,
+        final_norm=arch.final_norm,
+        head=arch.head,
+        text_function={"bytes": _BYTES, "metaspace": _METASPACE, "words": _PIECES}[style],
+    )
+
+
+def _source(session: Session) -> str:
+    where, device = session.source, str(session.device)
+    if where is None:
+        return "\nmodule, tokenizer = ..., ...  # the module and the tokenizer that you gave to iw.load\n"
+    if session.torch_module.config.model_type == "modadd":
+        return f"\nfrom interp_widgets.lab import modadd  # the architecture of this model is the package's own\n\nmodule, tokenizer = modadd.load({where!r})\n"
+    return (
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"source = {where!r}\ntokenizer = AutoTokenizer.from_pretrained(source)\n"
+        f'module = AutoModelForCausalLM.from_pretrained(source, dtype=torch.{session.dtype}, attn_implementation="eager").to({device!r})\n'
+    )
+
+
+def _access(session: Session, kind: str, layer: str) -> str:
+    """The expression that reads a kind of site of a layer."""
+    if kind == "embed":
+        return f"model.{session.architecture.embed}.output"
+    tap = session.architecture.taps[kind]
+    return f"{_end(tap, layer)}" + (f"[{tap.index!r}]" if tap.index is not None else "") + (".clone()" if tap.copied else "")
+
+
+def _assign(session: Session, kind: str, value: str) -> list[str]:
+    """The lines that replace it."""
+    tap = session.architecture.taps[kind]
+    whole = _end(tap, "module")
+    if tap.index is None:
+        return [f"{whole} = {value}"]
+    return [f"old = {whole}", f"{whole} = ({value}, *old[1:])"]
+
+
+def _end(tap: Tap, layer: str) -> str:
+    return ".".join(part for part in (layer, tap.module, tap.end) if part)
+
+
+def _prompt(session: Session, ids: list[int]) -> str:
+    """The prompt on one line, as a comment: `repr` keeps a newline in it from ending the comment."""
+    return repr("".join(session.text_of(i) for i in ids))
+
+
+def _fill(template: str, **values: Any) -> str:
+    return Template(files(__package__).joinpath(template).read_text(encoding="utf-8")).substitute(values)

@@ -1,0 +1,256 @@
+"""A model, ready to be asked: text to tokens, tokens to activations, with or without changes on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import polars as pl
+import torch
+
+from .. import frames
+from ..errors import SiteError, TextError
+from . import trace
+from .architectures import Architecture
+from .places import envoy, place
+from .sites import LAYER_KINDS, Site, parse
+from .tokens import TokenTexts
+
+Then = Callable[[dict[str, torch.Tensor]], Any]
+Text = str | Sequence[int]
+
+
+class Session:
+    """A local model with a name for every activation. Made by `iw.load`.
+
+    All calls may come from any thread; calls on the same underlying module wait for each other.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: torch.nn.Module,
+        tokenizer: Any,
+        architecture: Architecture,
+        *,
+        source: str | None = None,
+        origin: Mapping[str, Any] | None = None,
+        sink: bool = False,
+    ) -> None:
+        self.name = name
+        self.tokenizer = tokenizer
+        self.architecture = architecture
+        self.torch_module = module
+        self.source = source
+        """Where a script finds the model: a directory or a hub id; None for a module made in memory."""
+        self.origin = dict(origin or {})
+        self.sink = sink
+        """Position 0 is known to be an attention sink, even in a text too short to show it."""
+        self._model = trace.wrap(module, tokenizer)
+        self.texts = TokenTexts(tokenizer)
+        self._lock = trace.lock_of(self.torch_module)
+        config = self.torch_module.config.get_text_config()
+        self.num_layers: int = config.num_hidden_layers
+        self.num_heads: int = config.num_attention_heads
+        self.width: int = config.hidden_size
+        self.vocabulary_size: int = config.vocab_size
+        self.max_positions: int | None = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)
+        self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
+
+    def __repr__(self) -> str:
+        return f"Session({self.name!r}, {self.num_layers} layers, width {self.width}, {self.dtype}, {self.device})"
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.torch_module.parameters()).device
+
+    @property
+    def dtype(self) -> str:
+        return str(next(self.torch_module.parameters()).dtype).removeprefix("torch.")
+
+    # text and tokens
+
+    def encode(self, text: Text) -> list[int]:
+        """Token ids of a text, with the special tokens that the tokenizer adds by itself; a list of ids passes through.
+
+        Raises:
+            TextError: no tokens, more than the model can read, or an id outside the vocabulary.
+        """
+        ids = list(self.tokenizer(text)["input_ids"]) if isinstance(text, str) else [int(i) for i in text]
+        if not ids or text == "":
+            raise TextError("The text is empty, so there is nothing to read. Type at least one character.")
+        if self.max_positions and len(ids) > self.max_positions:
+            raise TextError(
+                f"The text has {len(ids)} tokens and {self.name} reads at most {self.max_positions}. "
+                f"Shorten it by {len(ids) - self.max_positions} tokens."
+            )
+        if bad := [i for i in ids if not 0 <= i < self.vocabulary_size]:
+            raise TextError(f"Token id {bad[0]} does not exist; {self.name} has ids 0 to {self.vocabulary_size - 1}.")
+        return ids
+
+    def text_of(self, token_id: int) -> str:
+        """Exact text of one token; a byte that is only part of a character is written as in Python, \\xe2."""
+        return self.texts[token_id]
+
+    def tokens(self, text: Text) -> pl.DataFrame:
+        """The tokens of a text: `position`, `token_id`, `token` (see `frames.TOKENS`)."""
+        ids = self.encode(text)
+        columns = {"position": range(len(ids)), "token_id": ids, "token": [self.text_of(i) for i in ids]}
+        return frames.build(frames.TOKENS, columns)
+
+    def single_token(self, text: str | int, role: str = "token") -> int:
+        """The id of a text that is exactly one token; an id passes through.
+
+        Raises:
+            TextError: none or several tokens; the sentence shows them.
+        """
+        if isinstance(text, int):
+            return self.encode([text])[0]
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) == 1:
+            return ids[0]
+        pieces = ", ".join(repr(self.text_of(i)) for i in ids) or "no tokens"
+        hint = f" With a space in front, {' ' + text!r} is one token." if self._is_one_token(" " + text) else ""
+        raise TextError(f"The {role} {text!r} must be exactly one token, but it is {len(ids)}: {pieces}.{hint}")
+
+    def _is_one_token(self, text: str) -> bool:
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) == 1
+
+    def is_special(self, token_id: int) -> bool:
+        """Whether a token is a marker such as <s>, not text."""
+        return token_id in self.tokenizer.all_special_ids
+
+    # sites
+
+    def site(self, name: str | Site) -> Site:
+        """The site that a name means in this model, in any accepted spelling.
+
+        Raises:
+            SiteError: not a site, a layer or head that does not exist, or one that this architecture does not have.
+        """
+        site = parse(name, self.architecture)
+        if site.layer is not None and not 0 <= site.layer < self.num_layers:
+            raise SiteError(f"{site} does not exist: {self.name} has layers 0 to {self.num_layers - 1}.")
+        if site.head is not None and not 0 <= site.head < self.num_heads:
+            raise SiteError(f"{site} does not exist: {self.name} has heads 0 to {self.num_heads - 1}.")
+        if site.layer is not None and site.kind not in self.architecture.taps:
+            raise SiteError(
+                f"{self.name} has no {site.kind}: attention and MLP read the same stream side by side. "
+                "Use resid_pre or resid_post."
+            )
+        return site
+
+    def sites(self) -> list[str]:
+        """All sites of this model in the order of the forward pass; `head_out.L` takes a head as `head_out.L.H`."""
+        kinds = [k for k in LAYER_KINDS if k in self.architecture.taps]
+        inner = [str(Site(k, layer)) for layer in range(self.num_layers) for k in kinds]
+        return ["embed", *inner, "final_norm", "logits"]
+
+    # running
+
+    def read(self, text: Text, sites: Iterable[str | Site]) -> dict[str, torch.Tensor]:
+        """Activations of one text: a tensor [tokens, ...] per site, keyed by the names as given, on the model's device.
+
+        `head_out.L` is [tokens, heads, head width], `head_out.L.H` one head of it, before the output projection;
+        `pattern.L` is [heads, tokens, tokens]; `logits` are after any soft cap; the rest are [tokens, width].
+        """
+        names = list(sites)
+        out = self.run([self.encode(text)], names)
+        return {str(name): out[str(self.site(name))][0] for name in names}
+
+    def run(
+        self,
+        ids: Sequence[Sequence[int]],
+        read: Iterable[str | Site] = (),
+        *,
+        edit: Mapping[str, trace.Edit] | None = None,
+        then: Then | None = None,
+        start: tuple[int, torch.Tensor] | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+    ) -> Any:
+        """One forward pass over a batch of equally long prompts.
+
+        Args:
+            ids: token ids, [batch][tokens].
+            read: sites to read, each a tensor [batch, tokens, ...].
+            edit: per site a function from its activation to a new one of the same shape, called as the pass goes by.
+            then: reduces the dict of what was read, inside the trace; what it returns comes back. Default: the dict.
+                It may call `unembed`.
+            start: `(layer, stream)`: do not run the layers below, let `layer` read `stream` [batch, tokens, width].
+            logits_to_keep: how many positions from the end, or which, get logits; 0 is all.
+        """
+        wanted = [(self.site(name), None) for name in dict.fromkeys(read)]
+        wanted += [(self.site(name), function) for name, function in (edit or {}).items()]
+        wanted.sort(key=lambda pair: (pair[0].order, pair[1] is None))  # an edited site is read after its edit
+        steps = [
+            trace.Step(str(site), place(self._model, self.architecture, site, self.num_heads, len(ids)), function)
+            for site, function in wanted
+        ]
+        layer, stream = start if start is not None else (0, None)
+        skip_value = (stream, None) if self.architecture.tuple_layer else stream
+        inputs = {"input_ids": torch.as_tensor(ids, device=self.device)}
+        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+        with self._lock:
+            return trace.forward(
+                self._model,
+                inputs,
+                steps,
+                then or (lambda values: values),
+                [self._envoy(f"{self.architecture.layers}.{i}") for i in range(layer)],
+                skip_value,
+                stop=not any(site.kind == "logits" for site, _ in wanted),
+                options={"logits_to_keep": logits_to_keep} if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep else {},
+            )
+
+    def unembed(self, stream: torch.Tensor) -> torch.Tensor:
+        """Logits [..., vocabulary] of a residual stream [..., width]: final norm, unembedding, soft cap. Inside `then` only."""
+        return self.head(self._envoy(self.architecture.final_norm)(stream))
+
+    def head(self, normed: torch.Tensor) -> torch.Tensor:
+        """Logits [..., vocabulary] of a normalised stream [..., width]. Inside `then` only."""
+        logits = self._envoy(self.architecture.head)(normed)
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
+        """The residual stream as the unembedding sees it. Inside `then` only."""
+        return self._envoy(self.architecture.final_norm)(stream)
+
+    def token_logits(self, normed: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
+        """Logits of some tokens only: normed [..., positions, width], token_ids [positions, m] -> [..., positions, m]."""
+        head = self._envoy(self.architecture.head)
+        logits = torch.einsum("...pd,pmd->...pm", normed, head.weight[token_ids])
+        if getattr(head, "bias", None) is not None:
+            logits = logits + head.bias[token_ids]
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def _envoy(self, path: str) -> Any:
+        return envoy(self._model, path)
+
+    # provenance
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """sha256 over the names, types and bytes of all parameters, in the order of their names. Takes a second per GB."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.torch_module.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result of this session rests on: model, weights, dtype, device, backend and versions."""
+        packages = ("interp_widgets", "torch", "nnsight", "transformers")
+        return {
+            "model": self.name,
+            "source": self.source or "a module in memory",
+            "revision": self.origin.get("revision"),
+            "origin": self.origin,
+            "weights_sha256": self.weights_hash,
+            "dtype": self.dtype,
+            "device": str(self.device),
+            "backend": "local",
+            "versions": {name: version(name) for name in packages},
+        }

@@ -1,0 +1,1 @@
+"""Frames to Altair charts, as pure functions. No torch, no widgets."""

@@ -1,0 +1,101 @@
+"""Activation patching as the browser sees it: two aligned prompts and a grid of effects per kind of site."""
+
+from __future__ import annotations
+
+import traitlets as t
+
+from . import front
+from .base import Widget
+
+METRICS = ("logit_difference", "probability", "recovery")
+
+
+class PatchingWidget(Widget):
+    """Layers x positions of patching effects. `S` kinds of site, `L` layers, `P` corrupt positions, `K` tokens a cell."""
+
+    _esm = front.module("patching.js")
+
+    clean = t.Unicode("").tag(sync=True)
+    """The clean prompt as typed."""
+
+    corrupt = t.Unicode("").tag(sync=True)
+    """The corrupt prompt as typed."""
+
+    answer = t.Unicode("").tag(sync=True)
+    """The answer as typed; must be one token."""
+
+    foil = t.Unicode("").tag(sync=True)
+    """The foil as typed; must be one token."""
+
+    clean_tokens = t.List(t.Unicode()).tag(sync=True)
+    """Exact text of every clean token."""
+
+    corrupt_tokens = t.List(t.Unicode()).tag(sync=True)
+    """Exact text of every corrupt token; the grid has one column for each."""
+
+    clean_ids = t.List(t.Int()).tag(sync=True)
+    """Vocabulary ids of the clean tokens."""
+
+    corrupt_ids = t.List(t.Int()).tag(sync=True)
+    """Vocabulary ids of the corrupt tokens."""
+
+    alignment = t.List(t.List(t.Int())).tag(sync=True)
+    """Pairs `[clean position, corrupt position]`, both ascending. A corrupt position in no pair is not patched."""
+
+    alignment_note = t.Unicode("").tag(sync=True)
+    """Why the prompts do not line up one to one, and what to do; empty when they do."""
+
+    sites = t.List(t.Unicode()).tag(sync=True)
+    """Kinds of site, e.g. resid_post, attn_out, mlp_out: one grid each."""
+
+    site = t.Unicode("").tag(sync=True)
+    """The kind of site that is shown."""
+
+    layers = t.List(t.Int()).tag(sync=True)
+    """Layer of each grid row, top to bottom."""
+
+    metric = t.Enum(METRICS, "logit_difference").tag(sync=True)
+    """What the grid shows: the effect on the logit difference, the effect on the answer's probability, or the recovery."""
+
+    logit_difference = t.Bytes(b"").tag(sync=True)
+    """float32 [S, L, P]: patched minus corrupt logit(answer) - logit(foil); NaN where not computed (yet)."""
+
+    probability = t.Bytes(b"").tag(sync=True)
+    """float32 [S, L, P]: patched minus corrupt probability of the answer; NaN where not computed (yet)."""
+
+    recovery = t.Bytes(b"").tag(sync=True)
+    """float32 [S, L, P]: (patched - corrupt) / (clean - corrupt) of the logit difference; NaN where undefined or not computed."""
+
+    scales = t.Dict().tag(sync=True)
+    """Per metric the largest magnitude over all grids: the colour scale runs from minus that to plus that."""
+
+    vocabulary = t.List(t.Unicode()).tag(sync=True)
+    """Texts that `top_index` refers to."""
+
+    vocabulary_ids = t.List(t.Int()).tag(sync=True)
+    """Vocabulary id of each entry of `vocabulary`."""
+
+    top_k = t.Int(0).tag(sync=True)
+    """`K`."""
+
+    top_index = t.Bytes(b"").tag(sync=True)
+    """int32 [S, L, P, K]: the likeliest next tokens of the patched run, index into `vocabulary`, -1 where not computed."""
+
+    top_probability = t.Bytes(b"").tag(sync=True)
+    """float32 [S, L, P, K]."""
+
+    baselines = t.Dict().tag(sync=True)
+    """`clean` and `corrupt`, each `{logit_difference, probability, top: [{token_id, token, probability}]}`; empty before a run."""
+
+    unaffected = t.List(t.Int()).tag(sync=True)
+    """Corrupt positions before the first difference: zero by causality, not computed."""
+
+    identity = t.Dict().tag(sync=True)
+    """The check that patching a run with its own activations changes nothing:
+    `{cells, largest, tolerance, passed}`; empty before a run."""
+
+    cell = t.List().tag(sync=True)
+    """Selected cell `[site, layer, position]`, or empty."""
+
+    positions = t.List(t.Int()).tag(sync=True)
+    """Selected corrupt positions, ascending. Link this between panels."""

@@ -1,0 +1,59 @@
+"""Two ways to see a panel without JupyterLab: as an exported page, and live in a bare page with a model that records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from interp_widgets.export import html
+from tests.browser import browser as browser
+from tests.front.pages import RECORDER, split
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Callable]:
+    """A page that must log no error and ask nothing of the network."""
+    contexts = []
+    troubles: list[str] = []
+
+    def open_(width: int = 1200, height: int = 1000, dark: bool = False):
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+        page.on("console", lambda message: troubles.append(f"console: {message.text}") if message.type == "error" else None)
+        page.on("request", lambda r: troubles.append(f"request: {r.url}") if not r.url.startswith(("blob:", "data:", "file:", "about:")) else None)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+@pytest.fixture
+def show_live(open_page) -> Callable:
+    """Render a widget in a bare page; `page.evaluate("model.sent")` tells what Python would have got."""
+
+    def show(widget, theme: str = "", **options):
+        page = open_page(**options)
+        page.set_content(f'<!doctype html><html lang="en"><head><title>live</title></head><body data-theme="{theme}"><div id="root"></div></body></html>')
+        state, buffers = split(widget)
+        page.evaluate(RECORDER, {"esm": widget._esm, "css": widget._css, "state": state, "buffers": buffers})
+        return page
+
+    return show
+
+
+@pytest.fixture
+def show_saved(open_page, tmp_path: Path) -> Callable:
+    """Export widgets and open the file."""
+
+    def show(*widgets, **options):
+        page = open_page(**options)
+        page.goto(html.to_html(tmp_path / "page.html", *widgets, title="Saved").as_uri())
+        page.locator("[data-ready]").nth(len(widgets) - 1).wait_for()
+        return page
+
+    return show

@@ -1,0 +1,152 @@
+"""Widgets with a made-up but consistent state, through the real classes and the real wire: no model is needed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from interp_widgets.widgets import wire
+from interp_widgets.widgets.atoms import AtomsWidget
+from interp_widgets.widgets.lens import LensWidget
+from interp_widgets.widgets.patching import PatchingWidget
+
+EVIL = ["</script><script>window.pwned = 1</script>", "<img src=x onerror=window.pwned=2>"]
+PROMPT = ["The", " Eiffel", " Tower", " is", " in", " the", " city", " of"]
+
+
+def lens(tokens: list[str] = PROMPT, layers: int = 30, width: int | None = None, start: int = 0, top_k: int = 5, lines: int = 8, **traits) -> LensWidget:
+    """A lens whose top token at the last layers is the token ` Paris`, more and more surely."""
+    rng = np.random.default_rng(0)
+    width = width or len(tokens)
+    words = [" the", " a", " city", " Paris", " London", " France", ",", ".", " same", " Paris", "\n", "\t", *EVIL]
+    words += [f" word{i}" for i in range(60)]
+    index = rng.integers(4, len(words), (layers, width, top_k))
+    sure = np.linspace(0.02, 0.75, layers)[:, None] * rng.uniform(0.6, 1.0, (1, width))
+    probability = np.sort(rng.dirichlet(np.ones(top_k + 3), (layers, width))[..., :top_k], -1)[..., ::-1] * (1 - sure[..., None])
+    probability[..., 0] = np.maximum(sure, probability[..., 0])
+    index[layers // 2 :, :, 0] = 3  # " Paris"; entry 9 is another id with the same text
+    index[:, :, 1] = 9
+    line_index = np.stack([np.r_[3, rng.choice(np.arange(10, len(words)), lines - 1, replace=False)] for _ in range(width)])
+    line = np.empty((width, lines, layers))
+    line[:, 0] = sure.T
+    line[:, 1:] = rng.uniform(0, 0.2, (width, lines - 1, 1)) * np.sin(np.linspace(0, 3, layers)) ** 2
+    state = {
+        "model_name": "SmolLM2-135M",
+        "text": "".join(tokens),
+        "tokens": tokens,
+        "token_ids": list(range(100, 100 + len(tokens))),
+        "masked": [0],
+        "window": [start, start + width],
+        "layers": list(range(layers)),
+        "vocabulary": words,
+        "vocabulary_ids": [1000 + i for i in range(len(words))],
+        "top_k": top_k,
+        "top_index": wire.int32(index),
+        "top_probability": wire.float32(probability),
+        "entropy": wire.float32(6 * (1 - sure)),
+        "kl": wire.float32(3 * (sure[-1] - sure)),
+        "rank": wire.float32(np.round(5000 ** (1 - sure / sure.max()))),
+        "tracked": {"token_id": 1003, "token": " Paris"},
+        "scales": {"probability": [0.0, 0.75], "entropy": [0.0, 6.0], "kl": [0.0, 2.2], "rank": [1.0, 5000.0]},
+        "lines_index": wire.int32(line_index),
+        "lines": wire.float32(line),
+        "notes": ["Position 0 is an attention sink (residual norm 140 times the median): left out of scales."],
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 0.4},
+    }
+    return LensWidget(**state | traits)
+
+
+TEXT = ["The", " keys", " to", " the", " cabinet", " are", " on", " the", " table", ".", "\n", *EVIL]
+
+
+def atoms(tokens: list[str] = TEXT, top_k: int = 24, **traits) -> AtomsWidget:
+    """Shares of atoms, bias and error add to one; one atom has a negative share."""
+    rng = np.random.default_rng(1)
+    count = len(tokens)
+    top_atom = np.stack([rng.choice(np.arange(2770, 2830), top_k, replace=False) for _ in range(count)])
+    top_atom[2::3, 0] = 2779
+    top_atom[:, -3:] = -1
+    activation = np.sort(rng.gamma(1.0, 3.0, (count, top_k)), -1)[:, ::-1]
+    share = activation / activation.sum(-1, keepdims=True) * 0.8
+    share[:, 3] *= -0.5
+    error_share = rng.uniform(0.05, 0.2, count)
+    pinned = [2779, 2790]
+    rows = np.array([[activation[t][top_atom[t] == a].sum() for t in range(count)] for a in pinned])
+    state = {
+        "model_name": "SmolLM2-135M",
+        "sae_name": "15-resid-4096 (resid_post.15, 4096 atoms)",
+        "text": "".join(tokens),
+        "tokens": tokens,
+        "token_ids": list(range(200, 200 + count)),
+        "masked": [0],
+        "top_k": top_k,
+        "top_atom": wire.int32(top_atom),
+        "top_activation": wire.float32(activation),
+        "top_share": wire.float32(share),
+        "active": [top_k - 3] * count,
+        "norm": wire.float32(rng.uniform(40, 60, count)),
+        "error_norm": wire.float32(np.sqrt(error_share)),
+        "error_share": wire.float32(error_share),
+        "bias_share": wire.float32(1 - error_share - np.where(top_atom >= 0, share, 0).sum(-1)),
+        "summary": {"explained_variance": 0.83, "mean_active": 21.0, "tokens": count - 1},
+        "positions": [4],
+        "atoms": pinned,
+        "atom": 2779,
+        "pinned": pinned,
+        "pinned_activation": wire.float32(rows),
+        "pinned_scale": [float(row[1:].max()) for row in rows],
+        "notes": ["The dictionary was trained without position 0."],
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 0.2},
+    }
+    return AtomsWidget(**state | traits)
+
+
+CLEAN = ["When", " Mary", " and", " John", " went", " to", " the", " store", ",", " John", " gave", " a", " drink", " to"]
+CORRUPT = [*CLEAN[:9], " Mary", *CLEAN[10:]]
+
+
+def patching(layers: int = 30, done: int | None = None, extra: bool = False, **traits) -> PatchingWidget:
+    """Three grids filled up to layer `done`; with `extra` the corrupt prompt has a token that nothing pairs with."""
+    rng = np.random.default_rng(2)
+    clean = CLEAN
+    corrupt = [*CORRUPT[:11], " really", *CORRUPT[11:]] if extra else CORRUPT
+    pairs = [[i, i if not extra or i < 11 else i + 1] for i in range(len(clean))]
+    sites, top_k = ["resid_post", "attn_out", "mlp_out"], 4
+    shape = (len(sites), layers, len(corrupt))
+    place = np.exp(-((np.arange(layers)[:, None] - 10) ** 2) / 60)
+    effect = rng.normal(0, 0.15, shape)
+    effect[:, :, 9] += 4 * place[:, 0]
+    effect[:, :, -1] += 4 * (1 - place[:, 0]) * np.linspace(0, 1, layers)
+    effect[:, :, :9] = np.nan
+    if extra:
+        effect[:, :, 11] = np.nan
+    if done is not None:
+        effect[1:] = np.nan
+        effect[0, done:] = np.nan
+    words = [" Mary", " John", " the", *EVIL, " them"]
+    index = rng.integers(0, len(words), (*shape, top_k))
+    index[np.isnan(effect)] = -1
+    tops = [{"token_id": i, "token": word, "probability": 0.5 / (i + 1)} for i, word in enumerate(words[:4])]
+    state = {
+        "model_name": "SmolLM2-135M",
+        "clean": "".join(clean), "corrupt": "".join(corrupt), "answer": " Mary", "foil": " John",
+        "clean_tokens": clean, "corrupt_tokens": corrupt,
+        "clean_ids": [sum(map(ord, token)) for token in clean], "corrupt_ids": [sum(map(ord, token)) for token in corrupt],
+        "alignment": pairs,
+        "alignment_note": "The corrupt prompt has one token more: position 11 has no partner and is not patched." if extra else "",
+        "sites": sites, "site": "resid_post", "layers": list(range(layers)),
+        "logit_difference": wire.float32(effect),
+        "probability": wire.float32(effect / 9),
+        "recovery": wire.float32(effect / 4.5),
+        "scales": {"logit_difference": 4.4, "probability": 0.49, "recovery": 0.98},
+        "vocabulary": words, "vocabulary_ids": list(range(len(words))), "top_k": top_k,
+        "top_index": wire.int32(index),
+        "top_probability": wire.float32(np.sort(rng.dirichlet(np.ones(top_k), shape), -1)[..., ::-1]),
+        "baselines": {
+            "clean": {"logit_difference": 2.6, "probability": 0.62, "top": tops},
+            "corrupt": {"logit_difference": -1.9, "probability": 0.07, "top": tops[::-1]},
+        },
+        "unaffected": list(range(9)),
+        "identity": {"cells": 90, "largest": 2e-6, "tolerance": 1e-3, "passed": True},
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 6.1},
+    }  # fmt: skip
+    return PatchingWidget(**state | traits)

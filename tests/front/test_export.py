@@ -1,0 +1,62 @@
+"""The exported page: one file, small, shared parts once, in both themes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from interp_widgets.export import fragment, to_html
+from tests.front import states
+
+browser_test = pytest.mark.browser
+
+
+def test_shared_parts_are_written_once():
+    page = fragment(states.lens(), states.lens(), states.atoms())
+    assert page.count("<style>") == 1
+    assert len(re.findall("data-iw-module=", page)) == 2 + 1  # two modules, and the host that looks for them
+    assert page.count('type="application/x-interp-widget+json">') == 3
+
+
+def test_a_lens_of_50_tokens_and_30_layers_is_small(tmp_path):
+    path = to_html(tmp_path / "lens.html", states.lens([f" token{i}" for i in range(50)], top_k=10, lines=20))
+    assert path.stat().st_size < 400_000
+
+
+def test_nothing_can_end_the_script(tmp_path):
+    text = to_html(tmp_path / "x.html", states.lens([*states.EVIL, "\u2028", "<!--"]), title="</title><script>alert(1)</script>").read_text("utf-8")
+    assert "window.pwned" in text
+    assert "<script>window" not in text
+    assert "<!--" not in text
+    assert "\u2028" not in text
+    assert "<script>alert" not in text
+
+
+def test_numbers_that_json_has_not():
+    page = fragment(states.atoms(summary={"explained_variance": float("nan"), "mean_active": 3.0, "tokens": 4}))
+    assert "NaN" not in page.split("x-interp-widget+json")[1].split("</script>")[0]
+    assert '"explained_variance":null' in page
+
+
+def test_a_page_saved_while_running_is_at_rest():
+    page = fragment(states.lens(status={"state": "running", "message": "half way", "done": 1, "total": 2, "seconds": 0.1}))
+    assert '"state":"running"' not in page
+
+
+@browser_test
+def test_several_panels_share_a_page(show_saved):
+    page = show_saved(states.lens(), states.lens(), states.atoms(), states.patching())
+    assert page.locator("section.iw").count() == 4
+    assert page.title() == "Saved"
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
+@browser_test
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_follows_the_system_until_told(show_saved, dark):
+    page = show_saved(states.lens(), dark=dark)
+    scheme = "getComputedStyle(document.querySelector('.iw')).colorScheme"
+    assert page.evaluate(scheme) == ("dark" if dark else "light")
+    page.get_by_role("button", name="Light theme" if dark else "Dark theme").click()
+    assert page.evaluate(scheme) == ("light" if dark else "dark")

@@ -1,0 +1,104 @@
+"""The linker joins what it can join truly, and refuses the rest by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from interp_widgets.widgets import front
+
+ENTRIES = ["lens.js", "atoms.js", "patching.js"]
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (folder / f"{name}.js").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_each_shared_file_comes_once_and_before_its_users(tmp_path):
+    write(
+        tmp_path,
+        a='import { b } from "./b.js";\nimport {\n  c,\n} from "./c.js";\nexport default { b, c };\n',
+        b='import { c } from "./c.js";\nexport const b = () => c;\n',
+        c="export function c() {}\n",
+    )
+    linked = front.link(tmp_path, "a.js")
+    assert linked.count("function c()") == 1
+    assert linked.index("// c.js") < linked.index("// b.js") < linked.index("// a.js")
+    assert "import " not in linked
+    assert linked.count("export") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('import b from "./b.js";', "cannot link"),
+        ('import * as b from "./b.js";', "cannot link"),
+        ('import "./b.js";', "cannot link"),
+        ('import { b } from "somewhere";', "cannot link"),
+        ('import { b as d } from "./b.js";', "cannot import"),
+        ('import { missing } from "./b.js";', "cannot import"),
+        ('import { b } from "./nowhere.js";', "not in"),
+        ("const { d } = {};", "cannot link"),
+        ("export { b };", "cannot link"),
+        ("const d = await import(place);", "cannot link"),
+    ],
+)
+def test_what_it_cannot_join_is_refused(tmp_path, line, why):
+    write(tmp_path, a=f"{line}\nexport default {{}};\n", b="export const b = 1;\n")
+    with pytest.raises(front.LinkError, match=why):
+        front.link(tmp_path, "a.js")
+
+
+def test_a_default_export_in_a_dependency_is_refused(tmp_path):
+    write(tmp_path, a='import { b } from "./b.js";\nexport default b;\n', b="export const b = 1;\nexport default b;\n")
+    with pytest.raises(front.LinkError, match="cannot link"):
+        front.link(tmp_path, "a.js")
+
+
+def test_two_files_may_not_define_the_same_name(tmp_path):
+    write(tmp_path, a='import { b } from "./b.js";\nconst hidden = 2;\nexport default b;\n', b="const hidden = 1;\nexport const b = hidden;\n")
+    with pytest.raises(front.LinkError, match="both define hidden"):
+        front.link(tmp_path, "a.js")
+
+
+def test_a_cycle_is_refused(tmp_path):
+    write(tmp_path, a='import { b } from "./b.js";\nexport const a = 1;\n', b='import { a } from "./a.js";\nexport const b = 1;\n')
+    with pytest.raises(front.LinkError, match="cycle"):
+        front.link(tmp_path, "a.js")
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_our_panels_link(name):
+    linked = front.module(name)
+    assert linked.rstrip().endswith("export default { render };")
+    assert len(linked) < 80_000, "every instance carries its module: keep it small"
+
+
+def test_files_stay_readable():
+    for path in front.FRONT.glob("*.js"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 270, path.name
+
+
+def test_the_stylesheet_touches_only_our_panels():
+    for line in front.stylesheet().splitlines():
+        if line.endswith("{") or ("{" in line and line.startswith((".", "["))):
+            selectors = line.split("{")[0]
+            assert ".iw" in selectors or line.startswith(("@", "  ")), line
+
+
+def test_a_live_widget_follows_its_file(tmp_path, monkeypatch):
+    from interp_widgets.widgets.lens import LensWidget
+
+    widget = LensWidget()
+    monkeypatch.setattr(front, "FRONT", write(tmp_path, lens="export default { render() {} };\n", atoms="export default {};\n", patching="export default {};\n"))
+    (tmp_path / "interp.css").write_text(".iw {}\n", encoding="utf-8")
+    try:
+        front.refresh()
+        assert widget._esm == "// lens.js\nexport default { render() {} };\n"
+        assert widget._css == ".iw {}\n"
+    finally:
+        monkeypatch.undo()
+        front.refresh()

@@ -1,0 +1,145 @@
+"""The patching panel in a browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.front import states
+from tests.front.pages import arrive, settle, split
+
+pytestmark = pytest.mark.browser
+
+
+def cell(page, row: int, column: int):
+    return page.locator(".iw-row").nth(row + 1).get_by_role("gridcell").nth(column)
+
+
+def get(page, name: str):
+    return page.evaluate("(name) => model.get(name)", name)
+
+
+def token(page, side: str, position: int):
+    return page.get_by_role("listbox", name=f"{side} tokens").get_by_role("option", name=f"{side} {position}:", exact=False)
+
+
+def test_run_sends_all_four(show_live):
+    page = show_live(states.patching())
+    page.get_by_label("Answer").fill(" Anne")
+    page.get_by_label("Answer").press("Enter")
+    assert page.evaluate("model.sent") == [
+        {"type": "run", "clean": "".join(states.CLEAN), "corrupt": "".join(states.CORRUPT), "answer": " Anne", "foil": " John"}
+    ]
+
+
+def test_pairs_stand_over_each_other(show_live):
+    page = show_live(states.patching(extra=True))
+    above, below = token(page, "clean", 12).bounding_box(), token(page, "corrupt", 13).bounding_box()
+    assert above["x"] == below["x"]
+    assert page.locator(".iw-pair [data-differs]").count() == 2
+    assert token(page, "corrupt", 11).get_attribute("data-unpaired") is not None
+    assert "no partner" in page.locator(".iw-note").text_content()
+
+
+def test_pairing_by_hand_with_mouse_and_keyboard(show_live):
+    page = show_live(states.patching(extra=True))
+    token(page, "clean", 10).click()
+    assert "Now press the corrupt token" in page.locator(".iw-tools").first.text_content()
+    token(page, "corrupt", 11).click()
+    assert page.evaluate("model.sent") == [{"type": "align", "clean": 10, "corrupt": 11}]
+    token(page, "clean", 3).focus()
+    for key in ["Enter", "ArrowDown", "ArrowRight", "Enter"]:
+        page.keyboard.press(key)
+    assert page.evaluate("model.sent")[1] == {"type": "align", "clean": 3, "corrupt": 4}
+    token(page, "clean", 3).click()
+    page.keyboard.press("Escape")
+    token(page, "corrupt", 9).click()
+    settle(page)
+    assert get(page, "positions") == [9]
+    page.get_by_role("button", name="Unpair").click()
+    page.get_by_role("button", name="Reset pairs").click()
+    assert page.evaluate("model.sent")[2:] == [{"type": "unalign", "corrupt": 9}, {"type": "reset_alignment"}]
+
+
+def test_cells_say_why_they_have_no_value(show_live):
+    page = show_live(states.patching(done=12, extra=True))
+    assert cell(page, 3, 2).get_attribute("data-state") == "unaffected"
+    assert cell(page, 3, 2).text_content() == "0"
+    assert "0 by causality" in cell(page, 3, 2).get_attribute("title")
+    assert cell(page, 3, 11).get_attribute("data-state") == "unaligned"
+    assert cell(page, 12, 9).get_attribute("data-state") == "pending"
+    assert cell(page, 11, 9).get_attribute("data-state") is None
+
+
+def test_filling_touches_only_new_cells(show_live):
+    page = show_live(states.patching(done=12))
+    page.evaluate("""() => {
+      window.touched = new Set();
+      new MutationObserver((records) => records.forEach(({ target }) => {
+        const cell = (target.nodeType === 1 ? target : target.parentElement).closest("[role=gridcell]");
+        if (cell) window.touched.add(cell);
+      })).observe(document.querySelector(".iw-grid"), { attributes: true, childList: true, characterData: true, subtree: true });
+    }""")
+    arrive(page, logit_difference=states.patching(done=13).logit_difference)
+    assert page.evaluate("window.touched.size") == 5  # positions 9 to 13 of one layer
+
+
+def test_tabs_and_metric_switch(show_live):
+    page = show_live(states.patching())
+    first = cell(page, 5, 9).text_content()
+    page.get_by_role("tab", name="Attention output").click()
+    settle(page)
+    assert get(page, "site") == "attn_out"
+    assert cell(page, 5, 9).text_content() != first
+    page.keyboard.press("ArrowRight")
+    settle(page)
+    assert get(page, "site") == "mlp_out"
+    assert page.get_by_role("tab", name="MLP output").get_attribute("aria-selected") == "true"
+    page.get_by_text("recovery", exact=True).first.click()
+    settle(page)
+    assert get(page, "metric") == "recovery"
+    assert "1 is the clean run" in page.locator(".iw-legend").text_content()
+
+
+def test_a_cell_compares_predictions(show_live):
+    page = show_live(states.patching())
+    cell(page, 10, 9).click()
+    settle(page)
+    assert get(page, "cell") == ["resid_post", 10, 9]
+    assert get(page, "positions") == [9]
+    for name in ["clean", "patched", "corrupt"]:
+        assert page.get_by_role("list", name=f"Likeliest next tokens, {name}").get_by_role("listitem").count() == 4
+    assert page.locator(".iw-values dd").count() == 3
+
+
+def test_identity_check_is_shown_and_alarms(show_live):
+    page = show_live(states.patching())
+    assert "largest change 2.0e−6 over 90 cells (tolerance 0.001)" in page.locator(".iw-identity").text_content()
+    arrive(page, identity={"cells": 90, "largest": 0.31, "tolerance": 0.001, "passed": False})
+    assert "changed the result by 0.31" in page.get_by_role("alert").text_content()
+    assert "do not trust this grid" in page.get_by_role("alert").text_content()
+
+
+def test_inconsistent_states_do_not_break_it(show_live):
+    page = show_live(states.patching())
+    arrive(page, corrupt_tokens=["a", "b"], alignment=[[50, 60], [1, 1]], cell=["resid_post", 3, 99])
+    arrive(page, clean_tokens=[], sites=[], site="", layers=[], logit_difference=b"")
+    arrive(page, baselines={}, identity={}, scales={}, vocabulary=[])
+    arrive(page, **split(states.patching())[0])
+    assert page.get_by_role("grid").is_visible()
+
+
+def test_without_a_kernel(show_saved):
+    page = show_saved(states.patching(positions=[9]))
+    assert page.get_by_role("button", name="Unpair").is_disabled()
+    assert page.get_by_role("button", name="Reset pairs").is_disabled()
+    token(page, "clean", 3).click()
+    assert "Now press" not in page.locator(".iw-tools").first.text_content()
+    page.get_by_role("tab", name="MLP output").click()
+    page.get_by_role("tabpanel", name="MLP output").wait_for()
+    cell(page, 2, 10).click()
+    page.get_by_text("Patched at layer 2, position 10").wait_for()
+
+
+def test_empty(show_live):
+    page = show_live(states.PatchingWidget())
+    assert "Type two prompts" in page.locator(".iw-empty").text_content()
