@@ -58,5 +58,5 @@ $(NODE)/node_modules/.bin/tsc:
 	@mkdir -p $(NODE)
 	@npm install --prefix $(NODE) --no-audit --no-fund --loglevel=error typescript@7.0.2 @anywidget/types@0.4.0
 
-hooks: setup  ## run the linters before each commit and push of yours
+hooks: setup  ## have git run the linters before each commit and push of yours
 	@$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push

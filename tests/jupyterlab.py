@@ -47,6 +47,16 @@ _SETTINGS = {
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
 
+_PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent)"
+# From the notebook's model: in the page an error looks like anything else on standard error, such as a progress bar.
+_ERRORS = """() => {
+    const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
+    return Array.from({ length: cells.length }, (_, index) => cells.get(index))
+        .flatMap(cell => cell.outputs?.toJSON() ?? [])
+        .filter(output => output.output_type === "error")
+        .map(output => `${output.ename}: ${output.evalue}`);
+}"""
+
 
 @contextmanager
 def server(root: Path, *, save_state: bool = False, environment: dict[str, str] | None = None) -> Iterator[str]:
@@ -99,7 +109,7 @@ def wait_idle(page: Page, seconds: float = 60) -> None:
 
 
 def run_all(page: Page, seconds: float = 180) -> None:
-    """Run every cell; returns when each has an execution count. Raises AssertionError with the text of any cell's error."""
+    """Run every cell; returns when each has an execution count. Raises AssertionError with any cell's error."""
     page.evaluate(
         """async () => {
             const panel = window.jupyterapp.shell.currentWidget;
@@ -109,16 +119,17 @@ def run_all(page: Page, seconds: float = 180) -> None:
             if (kernel) { await kernel.info; await kernel.requestKernelInfo(); }
         }"""
     )
-    prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent)"
-    failed = page.locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]')
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     for _ in range(4):  # the first websocket may be dropped and opened again; a run sent into it is lost without a word
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
-        if _becomes_true(page, f"() => {prompts}.some(text => /\\[[*\\d]/.test(text))", 4):
+        if _becomes_true(page, f"() => {_PROMPTS}.some(text => /\\[[*\\d]/.test(text))", 4):
             break
-    error = "document.querySelector('.jp-RenderedText[data-mime-type=\"application/vnd.jupyter.error\"]') !== null"
-    page.wait_for_function(f"() => {error} || {prompts}.every(text => /\\[\\d+\\]/.test(text))", timeout=seconds * 1000)
+    page.wait_for_function(
+        f"() => ({_ERRORS})().length || {_PROMPTS}.every(text => /\\[\\d+\\]/.test(text))", timeout=seconds * 1000
+    )
     wait_idle(page, seconds)
-    assert failed.count() == 0, "\n".join(failed.all_inner_texts())
+    errors = page.evaluate(_ERRORS)
+    assert not errors, "\n".join(errors)
 
 
 def set_theme(page: Page, *, dark: bool) -> None:

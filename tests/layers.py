@@ -21,7 +21,7 @@ from pathlib import Path
 PACKAGE = "interp_widgets"
 TORCH = {"torch", "transformers", "nnsight"}
 BROWSER = {"ipywidgets", "anywidget"}
-ALTAIR = {"altair", "vl_convert"}
+ALTAIR = {"altair", "vl_convert"}  # vl_convert alone is only the Vega library as text: widgets hand it to the browser
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ LAYERS = {
     "methods": Layer(_BASE | {"session", "sae"}, BROWSER | ALTAIR),
     "lab": Layer(_TORCH_WORLD, BROWSER | ALTAIR),
     "views": Layer(_BASE, TORCH | BROWSER),
-    "widgets": Layer(_BASE | {"front"}, TORCH | ALTAIR),
+    "widgets": Layer(_BASE | {"front"}, TORCH | {"altair"}),
     "panels": Layer({*_TORCH_WORLD, "views", "widgets", "front"}, set()),
     "export": Layer({*_TORCH_WORLD, "views", "widgets", "front", "panels"}, set()),
 }
@@ -84,11 +84,14 @@ def run(root: Path, layer: str) -> str:
     script = f"""
 import importlib, sys
 forbidden = {LAYERS[layer].forbidden!r}
-class Absent:
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in forbidden:
-            raise ModuleNotFoundError(f"No module named {{name!r}} (forbidden in layer {layer})", name=name)
-sys.meta_path.insert(0, Absent())
+        return None if name.partition(".")[0] in forbidden else self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+sys.meta_path[:] = map(Without, sys.meta_path)
 sys.path.insert(0, {str(root)!r})
 for name in {sorted(modules(root, layer))!r}:
     importlib.import_module(name)

@@ -64,7 +64,7 @@ def test_a_forbidden_package_is_found_two_steps_away(house, layer):
     package = min(layers.LAYERS[layer].forbidden)
     root = house("export", f"import {package}\n")
     house(layer, "import interp_widgets.export.part\n")
-    assert f"No module named '{package}' (forbidden in layer {layer})" in layers.run(root, layer)
+    assert f"No module named '{package}'" in layers.run(root, layer)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def test_it_holds_every_file_of_the_package_and_nothing_else(wheel):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert inside == here
-    assert {Path(name).suffix for name in inside} <= {".py", ".js", ".css", ".json", ".md", ".safetensors", ".typed"}
+    kinds = {".py", ".js", ".css", ".json", ".md", ".safetensors", ".txt", ".typed"}
+    assert {Path(name).suffix for name in inside} <= kinds
     for needed in ("assets/toy-grammar/model.safetensors", "assets/modadd-59/model.safetensors", "front/tokens.js"):
         assert f"interp_widgets/{needed}" in inside
     assert wheel.stat().st_size < LARGEST_MB * 1_000_000

@@ -6,14 +6,15 @@
 /** @typedef {Record<string, string | number | boolean | null | undefined>} Attributes */
 
 /**
- * Set attributes; `true` sets an empty one, `false`, `null` and `undefined` remove it.
+ * Set attributes, touching only those that change; `true` sets an empty one, `false`, `null` and `undefined` remove it.
  * @param {Element} element
  * @param {Attributes} attributes
  */
 export function setAttributes(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === false || value == null) element.removeAttribute(name);
-    else element.setAttribute(name, value === true ? "" : String(value));
+    const text = value === true ? "" : value === false || value == null ? null : String(value);
+    if (text === null) element.removeAttribute(name);
+    else if (element.getAttribute(name) !== text) element.setAttribute(name, text);
   }
 }
 

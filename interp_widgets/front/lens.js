@@ -13,6 +13,9 @@ import { createStrip } from "./tokens.js";
 const DATA = ["layers", "window", "top_k", "top_index", "top_probability", "entropy", "kl", "rank", "vocabulary", "vocabulary_ids",
   "lines_index", "lines", "extra_lines"];
 
+/** Ranks are counts: never rounded. */
+const RANK_DIGITS = 7;
+
 /** A rank is best when small: its scale runs backwards. */
 const REVERSED = [...SEQUENTIAL].reverse();
 
@@ -75,7 +78,7 @@ function render({ model, el, signal }) {
         const hidden = masked.has(data.start + column);
         return {
           text: id < 0 ? "" : visible(token),
-          note: by === "probability" ? percent(probability) : number(data.value(by, row, column), 2),
+          note: by === "probability" ? percent(probability) : number(data.value(by, row, column), by === "rank" ? RANK_DIGITS : 2),
           style: hidden ? "" : styleAt(scale, place(data.value(by, row, column), range, by === "rank")),
           state: hidden ? "masked" : undefined,
         };
@@ -87,7 +90,8 @@ function render({ model, el, signal }) {
   /** @param {number[] | undefined} range @param {string} by @param {string[]} scale */
   function drawColor(range, by, scale) {
     const unit = { probability: "", rank: `rank of ${visible(model.get("tracked").token)}, log scale` }[by] ?? "nats";
-    const format = by === "probability" ? percent : number;
+    /** @param {number | undefined} value */
+    const format = (value) => (by === "probability" ? percent(value) : number(value, by === "rank" ? RANK_DIGITS : 3));
     color.draw(by);
     legend.draw(gradient(scale), format(range?.[0]), format(range?.[1]), unit);
   }
@@ -113,7 +117,7 @@ function render({ model, el, signal }) {
       `${quoted(token)} (id ${id}) ${percent(probability)}`,
       `entropy ${number(data.value("entropy", row, column))} nats`,
       `KL ${number(data.value("kl", row, column))} nats`,
-      known(rank) && tracked.token_id >= 0 ? `rank of ${quoted(tracked.token)} ${number(rank, 6)}` : "",
+      known(rank) && tracked.token_id >= 0 ? `rank of ${quoted(tracked.token)} ${number(rank, RANK_DIGITS)}` : "",
       data.line(data.start + column, id) ? "" : "no line stored for this token",
     ].filter(Boolean).join(" · ");
   }

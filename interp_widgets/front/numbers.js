@@ -35,7 +35,7 @@ export function percent(value) {
 export function number(value, digits = 3) {
   if (!known(value)) return MISSING;
   const size = Math.abs(value);
-  const text = size !== 0 && (size < 0.001 || size >= 100_000) ? value.toExponential(1) : String(Number(value.toPrecision(digits)));
+  const text = size !== 0 && (size < 0.001 || size >= 1e7) ? value.toExponential(1) : String(Number(value.toPrecision(digits)));
   return text.replace("-", "−").replace("e+", "e");
 }
 

@@ -31,12 +31,15 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
   let active = 0; // the option that Tab reaches
   let anchor = 0; // where a span starts
   let built = "";
+  let start = 0; // of the window
 
   /** @param {StripContent} content */
   function draw({ tokens, ids, masked, window = [0, tokens.length], style, note }) {
     const key = JSON.stringify(tokens);
     if (key !== built) build(tokens);
     built = key;
+    if (window[0] !== start) requestAnimationFrame(() => { element.scrollTop = (options[window[0]]?.offsetTop ?? 0) - 8; });
+    start = window[0];
     const isMasked = new Set(masked);
     options.forEach((option, position) => {
       const token = tokens[position];

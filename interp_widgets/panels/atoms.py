@@ -82,11 +82,12 @@ class Atoms(Panel, AtomsWidget):
     def chart(self) -> alt.Chart:
         """The text coloured by the chosen and pinned atoms; without any, the strongest atoms at the selected token."""
         from ..views.atoms import atoms_chart, text_chart
+        from .charts import offline
 
         wanted = self._wanted()
         if wanted:
-            return text_chart(self.activations(wanted))
-        return atoms_chart(self.frame, self.reconstruction, self.positions[0] if self.positions else None)
+            return offline(text_chart(self.activations(wanted)))
+        return offline(atoms_chart(self.frame, self.reconstruction, self.positions[0] if self.positions else None))
 
     def activations(self, atoms: list[int]) -> pl.DataFrame:
         """Activations of some atoms at every token, zeros included: `position`, `token_id`, `token`, `atom`, `activation`."""

@@ -58,7 +58,7 @@ class Job:
     def _run(self) -> None:
         try:
             self._work(self)
-            self._status["state"] = "done"
+            self._status |= {"state": "done", "message": ""}
         except Cancelled as error:
             self.error = error
             self._status |= {"state": "cancelled", "message": str(error)}

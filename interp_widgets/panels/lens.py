@@ -73,8 +73,9 @@ class Lens(Panel, LensWidget):
     def chart(self) -> alt.Chart:
         """Layers x positions, coloured as in the panel."""
         from ..views.lens import lens_chart
+        from .charts import offline
 
-        return lens_chart(self.frame, color=self.color, masked=self.masked)
+        return offline(lens_chart(self.frame, color=self.color, masked=self.masked))
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""

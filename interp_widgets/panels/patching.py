@@ -102,8 +102,9 @@ class Patching(Panel, PatchingWidget):
     def chart(self) -> alt.Chart:
         """Layers x positions of the kind of site and the metric that are shown."""
         from ..views.patching import patching_chart
+        from .charts import offline
 
-        return patching_chart(self.frame, site=self.site, metric=self.metric)
+        return offline(patching_chart(self.frame, site=self.site, metric=self.metric))
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def tensors(reader: GGUFReader, config: LlamaConfig) -> Iterator[tuple[str, np.n
         if tensor.name in _TOP:
             yield _TOP[tensor.name], weight.copy()
             continue
-        _, layer, part, *_ = *tensor.name.split("."), "", ""
+        _, layer, part = [*tensor.name.split("."), "", ""][:3]  # blk.7.attn_q.weight
         if part not in _IN_LAYER:
             raise ModelUnavailable(
                 f"The GGUF file has a tensor '{tensor.name}' that a plain Llama model does not have."

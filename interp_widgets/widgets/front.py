@@ -17,7 +17,7 @@ from pathlib import Path
 FRONT = Path(__file__).parent.parent / "front"
 
 _IMPORT = re.compile(r'^import\s*\{(?P<names>[^}]*)\}\s*from\s*"\./(?P<file>[\w-]+\.js)";[ \t]*\n', re.M)
-_ANY_IMPORT = re.compile(r"^\s*import\b(?!\.).*|\bimport\(\s*[^\"'\s].*", re.M)
+_ANY_IMPORT = re.compile(r"^\s*import\b(?!\.).*", re.M)
 _EXPORT = re.compile(r"^export (?=(?:async function|function|const|let|class)\b)", re.M)
 _ANY_EXPORT = re.compile(r"^export\b.*", re.M)
 _NAME = re.compile(r"^(?P<export>export )?(?:async function|function|const|let|class)\*? +(?P<name>[\w$]+)", re.M)
@@ -83,7 +83,8 @@ def _body(file: str, source: str, is_entry: bool) -> str:
     """A file without its import lines; a dependency also without its `export` keywords."""
     source = _IMPORT.sub("", source)
     if bad := _ANY_IMPORT.search(source) or _UNNAMED.search(source):
-        raise LinkError(f'{file}: cannot link "{bad[0].strip()}": write import {{ a, b }} from "./file.js"; and name each top-level value')
+        advice = 'write import { a, b } from "./file.js"; and name each top-level value'
+        raise LinkError(f'{file}: cannot link "{bad[0].strip()}": {advice}')
     source = _EXPORT.sub("", source)
     if (bad := _ANY_EXPORT.search(source)) and not (is_entry and bad[0].startswith("export default ")):
         raise LinkError(f'{file}: cannot link "{bad[0].strip()}": export functions, classes and constants where they are defined')

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from interp_widgets.export import html
-from tests.browser import browser as browser
 from tests.front.pages import RECORDER, split
+
+BLANK = '<!doctype html><html lang="en"><head><title>live</title></head><body data-theme="{}"><div id="root"></div></body></html>'
+
+
+def is_outside(url: str) -> bool:
+    return not url.startswith(("blob:", "data:", "file:", "about:"))
+
 
 @pytest.fixture
 def open_page(browser) -> Iterator[Callable]:
@@ -21,9 +27,10 @@ def open_page(browser) -> Iterator[Callable]:
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(8000)
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
         page.on("console", lambda message: troubles.append(f"console: {message.text}") if message.type == "error" else None)
-        page.on("request", lambda r: troubles.append(f"request: {r.url}") if not r.url.startswith(("blob:", "data:", "file:", "about:")) else None)
+        page.on("request", lambda request: troubles.append(f"request: {request.url}") if is_outside(request.url) else None)
         return page
 
     yield open_
@@ -38,7 +45,7 @@ def show_live(open_page) -> Callable:
 
     def show(widget, theme: str = "", **options):
         page = open_page(**options)
-        page.set_content(f'<!doctype html><html lang="en"><head><title>live</title></head><body data-theme="{theme}"><div id="root"></div></body></html>')
+        page.set_content(BLANK.format(theme))
         state, buffers = split(widget)
         page.evaluate(RECORDER, {"esm": widget._esm, "css": widget._css, "state": state, "buffers": buffers})
         return page

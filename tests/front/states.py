@@ -13,7 +13,9 @@ EVIL = ["</script><script>window.pwned = 1</script>", "<img src=x onerror=window
 PROMPT = ["The", " Eiffel", " Tower", " is", " in", " the", " city", " of"]
 
 
-def lens(tokens: list[str] = PROMPT, layers: int = 30, width: int | None = None, start: int = 0, top_k: int = 5, lines: int = 8, **traits) -> LensWidget:
+def lens(
+    tokens: list[str] = PROMPT, layers: int = 30, width: int | None = None, start: int = 0, top_k: int = 5, lines: int = 8, **traits
+) -> LensWidget:
     """A lens whose top token at the last layers is the token ` Paris`, more and more surely."""
     rng = np.random.default_rng(0)
     width = width or len(tokens)

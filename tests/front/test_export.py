@@ -25,7 +25,8 @@ def test_a_lens_of_50_tokens_and_30_layers_is_small(tmp_path):
 
 
 def test_nothing_can_end_the_script(tmp_path):
-    text = to_html(tmp_path / "x.html", states.lens([*states.EVIL, "\u2028", "<!--"]), title="</title><script>alert(1)</script>").read_text("utf-8")
+    widget = states.lens([*states.EVIL, "\u2028", "<!--"])
+    text = to_html(tmp_path / "x.html", widget, title="</title><script>alert(1)</script>").read_text("utf-8")
     assert "window.pwned" in text
     assert "<script>window" not in text
     assert "<!--" not in text

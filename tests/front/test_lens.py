@@ -104,10 +104,17 @@ def test_rank_of_a_token(show_live):
     assert sent(page)[1] == {"type": "track", "text": " London"}
 
 
+def test_ranks_are_never_rounded(show_live):
+    ranks = np.full((30, 8), 12_347, "float32")
+    page = show_live(states.lens(color="rank", rank=wire.float32(ranks), scales={"rank": [1.0, 123_457.0]}))
+    assert cell(page, 3, 3).locator("small").text_content() == "12347"
+    assert "123457" in page.locator(".iw-legend").text_content()
+
+
 def test_colours_switch_without_python(show_saved):
     page = show_saved(states.lens())
     before = cell(page, 3, 3).get_attribute("style")
-    page.get_by_text("entropy", exact=True).click()
+    page.get_by_role("radio", name="entropy").check()
     page.locator(".iw-legend", has_text="nats").wait_for()
     assert cell(page, 3, 3).get_attribute("style") != before
 

@@ -24,8 +24,8 @@ def token(page, side: str, position: int):
 
 def test_run_sends_all_four(show_live):
     page = show_live(states.patching())
-    page.get_by_label("Answer").fill(" Anne")
-    page.get_by_label("Answer").press("Enter")
+    page.get_by_label("Answer", exact=True).fill(" Anne")
+    page.get_by_label("Answer", exact=True).press("Enter")
     assert page.evaluate("model.sent") == [
         {"type": "run", "clean": "".join(states.CLEAN), "corrupt": "".join(states.CORRUPT), "answer": " Anne", "foil": " John"}
     ]
@@ -94,7 +94,7 @@ def test_tabs_and_metric_switch(show_live):
     settle(page)
     assert get(page, "site") == "mlp_out"
     assert page.get_by_role("tab", name="MLP output").get_attribute("aria-selected") == "true"
-    page.get_by_text("recovery", exact=True).first.click()
+    page.get_by_role("radio", name="recovery").check()
     settle(page)
     assert get(page, "metric") == "recovery"
     assert "1 is the clean run" in page.locator(".iw-legend").text_content()
@@ -143,3 +143,12 @@ def test_without_a_kernel(show_saved):
 def test_empty(show_live):
     page = show_live(states.PatchingWidget())
     assert "Type two prompts" in page.locator(".iw-empty").text_content()
+
+
+def test_headers_stand_over_their_columns_also_out_of_sight(show_live):
+    page = show_live(states.patching(extra=True), width=600)
+    for column in (0, 8, 9, 14):
+        head = page.get_by_role("columnheader").nth(column + 1).bounding_box()
+        for row in (0, 29):
+            box = cell(page, row, column).bounding_box()
+            assert (box["x"], box["width"]) == (head["x"], head["width"])

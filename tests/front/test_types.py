@@ -23,5 +23,6 @@ def compiler() -> str:
 
 
 def test_types_are_strict_and_right():
-    result = subprocess.run([compiler(), "-p", str(ROOT / "tests/front/tsconfig.json")], capture_output=True, text=True, timeout=240)
+    command = [compiler(), "-p", str(ROOT / "tests/front/tsconfig.json")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stdout

@@ -85,7 +85,7 @@ def test_an_unknown_word_is_refused_with_a_sentence(loaded, text):
 
 
 def test_more_than_three_tokens_are_refused_with_a_sentence(loaded):
-    with pytest.raises(TextError, match="reads 3 tokens.*given 4"):
+    with pytest.raises(TextError, match=r"reads 3 tokens.*given 4"):
         loaded[0](torch.tensor([[1, 2, 3, 59]]))
 
 

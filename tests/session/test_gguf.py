@@ -64,6 +64,6 @@ def test_the_tokenizer_comes_along(tmp_path):
 
 def test_another_architecture_is_refused_with_a_sentence(tmp_path):
     file = tiny_gguf.write(tmp_path / "other.gguf", tiny_gguf.model(), architecture="mamba")
-    with pytest.raises(ModelUnavailable, match="'mamba'.*only 'llama'"):
+    with pytest.raises(ModelUnavailable, match=r"'mamba'.*only 'llama'"):
         gguf.convert(file, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,32 @@
+"""Charts of activation patching."""
+
+from __future__ import annotations
+
+import altair as alt
+import polars as pl
+
+from ..errors import FrameError
+from . import theme
+
+SITES = {"resid_post": "residual stream", "attn_out": "attention output", "mlp_out": "MLP output"}
+
+
+def patching_chart(frame: pl.DataFrame, *, site: str = "resid_post", metric: str = "logit_difference") -> alt.Chart:
+    """Layers x positions of one kind of site (see `frames.PATCHING`): the effect, or with metric "recovery" the recovery.
+
+    Raises:
+        FrameError: the frame holds no cell of that kind of site.
+    """
+    cells = theme.columns(frame.filter(pl.col("site").str.starts_with(f"{site}.")))
+    if cells.is_empty():
+        raise FrameError(f"This frame has no cells of {site}; it has {frame['site'].str.split('.').list.first().unique().to_list()}.")
+    column = "recovery" if metric == "recovery" else "effect"
+    top = float(cells[column].abs().max() or 1.0)  # type: ignore[arg-type]
+    title = f"Patching the {SITES.get(site, site)}"
+    color = alt.Color(
+        f"{column}:Q",
+        scale=alt.Scale(**theme.DIVERGING, domain=[-top, 0, top]),
+        title=column if metric == "recovery" else f"effect on the {metric.replace('_', ' ')}",
+    )
+    tooltip = ["site", "position", "token", "method", "effect", "recovery", "logit_difference", "probability"]
+    return theme.grid(cells, color, tooltip, title, "position in the corrupt prompt")

@@ -1,0 +1,22 @@
+"""The bundled model and one of its dictionaries, loaded once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import interp_widgets as iw
+
+IOI = "when mary and john went to the store , john gave a drink to"
+IOI_CORRUPT = "when mary and john went to the store , mary gave a drink to"
+
+
+@pytest.fixture(scope="session")
+def toy() -> iw.Session:
+    torch.set_num_threads(1)
+    return iw.load("toy-grammar")
+
+
+@pytest.fixture(scope="session")
+def toy_sae():
+    return iw.load_sae("toy-grammar/resid_post.2")

@@ -1,0 +1,281 @@
+"""Patching against one hand-written PyTorch hook a cell, on every family."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+import torch
+
+from interp_widgets import frames, methods
+from interp_widgets.errors import AlignmentError, Cancelled, SiteError, TextError
+from interp_widgets.methods import activation_patching
+from interp_widgets.methods.alignment import align
+
+from .conftest import IOI, IOI_CORRUPT
+
+SITES = ["resid_pre", "resid_post", "attn_out", "mlp_out"]
+
+
+def by_hooks(model, clean: list[int], corrupt: list[int], pairs, kind: str, answer: int, foil: int) -> dict:
+    """{(layer, corrupt position): logit difference} by one forward pass a cell, for Llama-shaped modules."""
+    module = model.torch_module
+
+    def where(layer: int):
+        block = module.model.layers[layer]
+        return {"attn_out": block.self_attn, "mlp_out": block.mlp}.get(kind, block)
+
+    def run(ids, layer=None, change=None):
+        handle = None
+        if change is not None and kind == "resid_pre":
+            handle = where(layer).register_forward_pre_hook(lambda m, args: (change(args[0]), *args[1:]))
+        elif change is not None:
+            handle = where(layer).register_forward_hook(
+                lambda m, args, out: (change(out[0]), *out[1:]) if isinstance(out, tuple) else change(out)
+            )
+        with torch.no_grad():
+            logits = module(torch.tensor([ids])).logits[0, -1].double()
+        if handle:
+            handle.remove()
+        return float(logits[answer] - logits[foil])
+
+    out = {}
+    for layer in range(model.num_layers):
+        seen = {}
+        run(clean, layer, lambda x: seen.setdefault("x", x.clone()))  # noqa: B023
+        for i, j in pairs:
+
+            def put(x, i=i, j=j, seen=seen):
+                x = x.clone()
+                x[:, j] = seen["x"][:, i]
+                return x
+
+            out[layer, j] = run(corrupt, layer, put)
+    return out
+
+
+@pytest.fixture(scope="module")
+def ioi(toy) -> pl.DataFrame:
+    return methods.activation_patching(
+        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES
+    )
+
+
+@pytest.mark.parametrize("kind", SITES)
+def test_every_cell_equals_a_hook(toy, ioi, kind: str) -> None:
+    clean, corrupt = toy.encode(IOI), toy.encode(IOI_CORRUPT)
+    expected = by_hooks(toy, clean, corrupt, align(clean, corrupt), kind, toy.single_token("mary"), toy.single_token("john"))
+    rows = ioi.filter(pl.col("site").str.starts_with(kind + "."))
+    assert len(rows) == len(expected) == toy.num_layers * len(corrupt)
+    for row in rows.iter_rows(named=True):
+        assert row["metric"] == pytest.approx(expected[row["layer"], row["position"]], abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", SITES)
+@pytest.mark.parametrize("family", ["llama", "qwen3", "mistral"])
+def test_every_cell_equals_a_hook_where_all_tokens_differ(family: str, kind: str) -> None:
+    from tests.session.tiny import session_of
+
+    model = session_of(family)
+    clean, corrupt = [3, 14, 15, 9, 26], [5, 35, 8, 9, 79]
+    frame = methods.activation_patching(model, clean=clean, corrupt=corrupt, answer=11, foil=12, sites=[kind])
+    expected = by_hooks(model, clean, corrupt, align(clean, corrupt), kind, 11, 12)
+    found = {(row["layer"], row["position"]): row["metric"] for row in frame.iter_rows(named=True)}
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "gemma2", "gemma3_text", "opt", "phi", "gptj", "mpt", "falcon", "qwen2"])
+def test_on_every_family_whole_patches_restore_the_clean_run(family: str) -> None:
+    """Patching the last layer's stream at the last position is the clean run itself, and attention cannot see the future."""
+    from tests.session.tiny import session_of
+
+    model = session_of(family)
+    clean, corrupt = [3, 14, 15, 9, 26], [3, 14, 8, 9, 79]
+    frame = methods.activation_patching(model, clean=clean, corrupt=corrupt, answer=11, foil=12, sites=["resid_post", "attn_out"])
+    last = model.num_layers - 1
+    cell = frame.filter((pl.col("site") == f"resid_post.{last}") & (pl.col("position") == 4)).row(0, named=True)
+    assert cell["recovery"] == pytest.approx(1, abs=1e-4)
+    assert frame.filter(pl.col("method") == "causal")["position"].unique().sort().to_list() == [0, 1]
+    others = frame.filter((pl.col("site") == f"resid_post.{last}") & (pl.col("position") < 4))
+    assert others["effect"].abs().max() < 1e-4
+
+
+def test_longer_prompts_are_patched_where_they_are_paired(toy) -> None:
+    clean, corrupt = "the keys to the cabinet", "the keys to the big old cabinet"
+    ids = toy.encode(clean), toy.encode(corrupt)
+    frame = methods.activation_patching(toy, clean=clean, corrupt=corrupt, answer="are", foil="is")
+    assert frame["position"].unique().sort().to_list() == [j for _, j in align(*ids)]
+    expected = by_hooks(toy, *ids, align(*ids), "resid_post", toy.single_token("are"), toy.single_token("is"))
+    for row in frame.iter_rows(named=True):
+        assert row["metric"] == pytest.approx(expected[row["layer"], row["position"]], abs=1e-4)
+
+
+def test_pairs_by_hand_are_used(toy) -> None:
+    frame = methods.activation_patching(
+        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["resid_post.0"], alignment=[(2, 11)]
+    )
+    assert frame.select("position", "clean_position").rows() == [(11, 2)]
+    expected = by_hooks(toy, toy.encode(IOI), toy.encode(IOI_CORRUPT), [(2, 11)], "resid_post", toy.single_token("mary"), toy.single_token("john"))
+    assert frame["metric"][0] == pytest.approx(expected[0, 11], abs=1e-4)
+
+
+def test_the_same_prompt_gives_zero_everywhere_and_every_cell_is_computed(toy) -> None:
+    frame = methods.activation_patching(toy, clean=IOI, corrupt=IOI, answer="mary", foil="john", sites=SITES)
+    assert frame["method"].unique().to_list() == ["exact"]
+    assert frame["effect"].abs().max() < 1e-4
+    assert frame["recovery"].is_null().all()
+
+
+def test_causal_zeros_are_what_computing_them_gives(toy, ioi) -> None:
+    causal = ioi.filter(pl.col("method") == "causal")
+    assert causal["position"].unique().sort().to_list() == list(range(10))
+    assert (causal["effect"] == 0).all()
+    clean, corrupt = toy.encode(IOI), toy.encode(IOI_CORRUPT)
+    hooks = by_hooks(toy, clean, corrupt, [(5, 5)], "mlp_out", toy.single_token("mary"), toy.single_token("john"))
+    base = methods.activation_patching(toy, clean=IOI, corrupt=IOI, answer="mary", foil="john", sites=["resid_post.0"])
+    assert base["metric"][0] != pytest.approx(hooks[0, 5], abs=1)  # clean, not corrupt: the two runs do differ
+    assert list(hooks.values()) == pytest.approx([causal["metric"][0]] * toy.num_layers, abs=1e-4)
+
+
+def test_metric_probability_and_recovery(toy, ioi) -> None:
+    frame = methods.activation_patching(
+        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES, metric="probability"
+    )
+    assert frame["metric"].to_list() == ioi["probability"].to_list()
+    logits = {name: toy.read(text, ["logits"])["logits"][-1].double() for name, text in (("clean", IOI), ("corrupt", IOI_CORRUPT))}
+    p = {name: float(x.softmax(-1)[toy.single_token("mary")]) for name, x in logits.items()}
+    row = frame.row(-1, named=True)
+    assert row["effect"] == pytest.approx(row["metric"] - p["corrupt"], abs=1e-6)
+    assert row["recovery"] == pytest.approx(row["effect"] / (p["clean"] - p["corrupt"]), abs=1e-6)
+
+
+def test_the_known_circuit_of_toy_grammar(ioi) -> None:
+    """docs: the verb carries who the second subject is after layer 0, the end position after layer 2."""
+    cells = {(r["site"], r["position"]): r["recovery"] for r in ioi.iter_rows(named=True)}
+    assert cells["resid_post.0", 11] == pytest.approx(1.0, abs=0.1)
+    assert cells["resid_post.2", 14] == pytest.approx(1.0, abs=0.05)
+    assert abs(cells["resid_post.2", 11]) < 0.1
+
+
+def test_default_answer_and_foil_are_the_predictions(toy) -> None:
+    run = activation_patching_module().prepare(toy, IOI, IOI_CORRUPT, None, None, ["resid_post.0"])
+    assert (toy.text_of(run.answer), toy.text_of(run.foil)) == ("mary", "john")
+
+
+def activation_patching_module():
+    import importlib
+
+    return importlib.import_module("interp_widgets.methods.activation_patching")
+
+
+def test_partial_results_and_stopping_keep_what_is_done(toy) -> None:
+    module = activation_patching_module()
+    run = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", ["resid_post", "attn_out"])
+
+    def stop_at_three(done: int, total: int, message: str = "", partial: object = None) -> None:
+        if done == 3:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        module.sweep(toy, run, first="attn_out", progress=stop_at_three)
+    done = module.patching_frame(run).filter(pl.col("method") == "exact")["site"].unique().to_list()
+    assert sorted(done) == ["attn_out.0", "attn_out.1", "attn_out.2"] or len(done) == 3
+    assert all(site.startswith("attn_out") for site in done)
+    module.sweep(toy, run)
+    assert module.patching_frame(run)["site"].n_unique() == 8
+
+
+def test_the_identity_check_can_fail(toy, monkeypatch) -> None:
+    module = activation_patching_module()
+    run = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", ["attn_out"])
+    module.sweep(toy, run)
+    assert run.largest_identity <= 1e-4
+    read_both = module._read_both
+
+    def damaged(model, run):
+        caches = read_both(model, run)
+        for site in caches.corrupt:
+            caches.corrupt[site] = caches.corrupt[site] * 1.5
+        return caches
+
+    monkeypatch.setattr(module, "_read_both", damaged)
+    broken = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", ["attn_out"])
+    module.sweep(toy, broken)
+    assert broken.largest_identity > broken.tolerance
+
+
+def test_rows_are_split_when_they_are_too_many(toy, ioi, monkeypatch) -> None:
+    monkeypatch.setattr(activation_patching_module(), "TOKENS_AT_ONCE", 40)
+    frame = methods.activation_patching(toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES)
+    assert (frame["metric"] - ioi["metric"]).abs().max() < 1e-4
+
+
+def test_single_heads_and_neurons_can_be_patched(toy) -> None:
+    frame = methods.activation_patching(
+        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["head_out.1.2", "head_out.1", "mlp_act.0"]
+    )
+    one, all_heads = (frame.filter(pl.col("site") == s).sort("position")["effect"] for s in ("head_out.1.2", "head_out.1"))
+    whole = methods.activation_patching(toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["attn_out.1"])
+    assert (all_heads - whole.sort("position")["effect"]).abs().max() < 1e-4
+    assert one.abs().max() > 0.1
+
+
+def test_predictions_of_cells(toy) -> None:
+    module = activation_patching_module()
+    run = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", ["resid_post"])
+    module.sweep(toy, run)
+    frame = methods.predictions(toy, run, [("resid_post.3", 14)])
+    frames.check(frame, frames.PREDICTIONS)
+    first = frame.filter(pl.col("rank") == 1)
+    assert dict(zip(first["run"], first["token"], strict=True)) == {"clean": "mary", "corrupt": "john", "resid_post.3@14": "mary"}
+
+
+def test_bad_requests_get_a_sentence(toy) -> None:
+    def patch(**changes):
+        return methods.activation_patching(toy, **{"clean": IOI, "corrupt": IOI_CORRUPT, "answer": "mary", "foil": "john", **changes})
+
+    with pytest.raises(TextError, match="not a metric"):
+        patch(metric="accuracy")
+    with pytest.raises(TextError, match="two different tokens"):
+        patch(foil="mary")
+    with pytest.raises(TextError, match="answer 'mary john' must be exactly one token"):
+        patch(answer="mary john")
+    with pytest.raises(SiteError, match="cannot be patched"):
+        patch(sites=["pattern"])
+    with pytest.raises(SiteError, match="layers 0 to 3"):
+        patch(sites=["resid_post.7"])
+    with pytest.raises(AlignmentError, match="has no partner"):
+        patch(alignment=[(0, 0)], positions=[3])
+
+
+@pytest.mark.smollm2
+@pytest.mark.slow
+def test_on_smollm2_cells_equal_hooks(smollm2) -> None:
+    import interp_widgets as iw
+
+    model = iw.load("smollm2-135m")
+    clean = "When Mary and John went to the store, John gave a drink to"
+    corrupt = "When Mary and John went to the store, Mary gave a drink to"
+    sites = [f"{kind}.{layer}" for kind in ("resid_post", "attn_out", "mlp_out") for layer in (0, 21)]
+    frame = activation_patching(model, clean=clean, corrupt=corrupt, answer=" Mary", foil=" John", sites=sites)
+    ids = model.encode(clean), model.encode(corrupt)
+    blocks = model.torch_module.model.layers
+    for row in frame.filter((pl.col("method") == "exact") & pl.col("position").is_in([9, 13])).iter_rows(named=True):
+        kind, block = row["site"].split(".")[0], blocks[row["layer"]]
+        target = {"attn_out": block.self_attn, "mlp_out": block.mlp}.get(kind, block)
+        seen = {}
+
+        def keep(module, args, out, seen=seen):
+            seen["x"] = out[0] if isinstance(out, tuple) else out
+
+        def put(module, args, out, seen=seen, at=row["position"]):
+            x = (out[0] if isinstance(out, tuple) else out).clone()
+            x[:, at] = seen["x"][:, at]
+            return (x, *out[1:]) if isinstance(out, tuple) else x
+
+        for ids_, hook in ((ids[0], keep), (ids[1], put)):
+            handle = target.register_forward_hook(hook)
+            with torch.no_grad():
+                logits = model.torch_module(torch.tensor([ids_])).logits[0, -1]
+            handle.remove()
+        expected = float(logits[model.single_token(" Mary")] - logits[model.single_token(" John")])
+        assert row["metric"] == pytest.approx(expected, abs=1e-4)
