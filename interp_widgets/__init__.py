@@ -42,7 +42,7 @@ _CONTENTS = {
     "to_html": ".export.html",
 }
 
-__all__ = [  # noqa: PLE0604, RUF022
+__all__ = [
     "Architecture",
     "Atoms",
     "Lens",

@@ -14,7 +14,7 @@ one more row, patched with the corrupt run's own activations: it must change not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -175,7 +175,9 @@ def prepare(
     answer = _token(model, answer, "answer", logits[0])
     foil = _token(model, foil, "foil", logits[1])
     if answer == foil:
-        raise TextError(f"Answer and foil are both {model.text_of(answer)!r}; the logit difference needs two different tokens.")
+        raise TextError(
+            f"Answer and foil are both {model.text_of(answer)!r}; the logit difference needs two different tokens."
+        )
     pairs = align(*ids) if alignment is None else check_pairs(alignment, len(ids[0]), len(ids[1]))
     same = ids[0] == ids[1]
     grid = (len(wanted), len(ids[1]))
@@ -210,7 +212,9 @@ def sweep(
     source = {j: i for i, j in run.pairs}
     wanted = sorted(source) if positions is None else [int(p) for p in positions]
     if lost := [p for p in wanted if p not in source]:
-        raise AlignmentError(f"Position {lost[0]} of the corrupt prompt has no partner in the clean one, so nothing can be put there.")
+        raise AlignmentError(
+            f"Position {lost[0]} of the corrupt prompt has no partner in the clean one, so nothing can be put there."
+        )
     _fill_unaffected(run, [p for p in wanted if p in run.unaffected])
     at = [p for p in wanted if p not in run.unaffected]
     todo = [row for row in _coarse_to_fine(run.sites, first) if run.logit_difference[row, at].isnan().any()]
@@ -242,10 +246,11 @@ def _patch(model: Session, run: PatchingRun, caches: _Caches, row: int, at: list
     patched = corrupt.expand(len(at) + 1, *corrupt.shape).clone()
     patched[range(len(at)), at] = clean[[source[p] for p in at]]
     assert site.layer is not None
+    edit: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
     if site.kind == "resid_pre":
-        start, edit = (site.layer, patched), {}
+        start = (site.layer, patched)
     elif site.kind == "resid_post" and site.layer + 1 < model.num_layers:
-        start, edit = (site.layer + 1, patched), {}
+        start = (site.layer + 1, patched)
     else:
         stream = caches.corrupt[f"resid_pre.{site.layer}"]
         start, edit = (site.layer, stream.expand(len(at) + 1, -1, -1).clone()), {str(site): lambda _: patched}
@@ -329,6 +334,8 @@ def predictions(model: Session, run: PatchingRun, cells: Sequence[tuple[str, int
     for name, ids, probabilities in shown:
         for rank, (token_id, probability) in enumerate(zip(ids.tolist(), probabilities.tolist(), strict=True), 1):
             if token_id >= 0:
-                for key, value in zip(columns, (name, rank, token_id, model.text_of(token_id), probability), strict=True):
+                for key, value in zip(
+                    columns, (name, rank, token_id, model.text_of(token_id), probability), strict=True
+                ):
                     columns[key].append(value)
     return frames.build(frames.PREDICTIONS, columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from ..errors import AlignmentError
 
@@ -37,7 +38,7 @@ def check_pairs(pairs: Sequence[Sequence[int]], clean: int, corrupt: int) -> Pai
             raise AlignmentError(
                 f"The pair ({i}, {j}) does not exist: the clean prompt has {clean} tokens, the corrupt one {corrupt}."
             )
-    for (i, j), (k, m) in zip(checked, checked[1:], strict=False):
+    for (i, j), (k, m) in pairwise(checked):
         if i == k or j >= m:
             raise AlignmentError(
                 f"The pairs ({i}, {j}) and ({k}, {m}) cross or share a token. Pairs must rise in both prompts; unpair one first."

@@ -101,7 +101,9 @@ def check_fits(model: Session, sae: Dictionary) -> None:
     """Raises SiteError or DictionaryError unless the dictionary's site exists in the model and has its width."""
     site = model.site(sae.site)
     if site.kind in ("head_out", "pattern", "logits", "mlp_act"):
-        raise DictionaryError(f"{sae.name} is for {site}; dictionaries of the residual stream, attn_out and mlp_out can be used.")
+        raise DictionaryError(
+            f"{sae.name} is for {site}; dictionaries of the residual stream, attn_out and mlp_out can be used."
+        )
     if sae.d_in != model.width:
         raise DictionaryError(
             f"{sae.name} reads activations of size {sae.d_in}, but {site} of {model.name} has size {model.width}. "

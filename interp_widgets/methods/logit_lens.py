@@ -173,7 +173,9 @@ def _measure(
     The product runs over many rows at once, where it is fastest; the rest goes layer by layer, where the rows fit the cache.
     """
     count, positions, _ = normed.shape
-    precise = model.head(normed[last]).double().softmax(-1)  # in float32 it sums to 1 + 1e-5, which KL would multiply by 40
+    precise = (
+        model.head(normed[last]).double().softmax(-1)
+    )  # in float32 it sums to 1 + 1e-5, which KL would multiply by 40
     p, p_log_p = precise.float(), torch.special.entr(precise).sum(-1).neg().float()
     step = max(1, ROWS // positions)
     cells = []
@@ -238,7 +240,9 @@ def lens_frame(model: Session, run: LensRun) -> pl.DataFrame:
         "kl": run.kl,
         "tracked_rank": run.tracked_rank,
     }
-    columns: dict[str, object] = {n: x[..., None].expand(count, positions, k).flatten().numpy() for n, x in cell.items()}
+    columns: dict[str, object] = {
+        n: x[..., None].expand(count, positions, k).flatten().numpy() for n, x in cell.items()
+    }
     columns |= {
         "rank": torch.arange(1, k + 1).expand(count, positions, k).flatten().numpy(),
         "token_id": run.top_ids.flatten().numpy(),

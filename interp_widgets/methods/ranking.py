@@ -26,8 +26,9 @@ def _top_k_ragged(x: torch.Tensor, k: int, block: int) -> tuple[torch.Tensor, to
     """`top_k` where the row is not a whole number of blocks: the rest of the row competes at the end."""
     cut = x.shape[-1] // block * block
     values, indices = top_k(x[..., :cut], k, block)
-    values, indices = torch.cat([values, x[..., cut:]], -1), torch.cat(
-        [indices, torch.arange(cut, x.shape[-1], device=x.device).expand(*x.shape[:-1], -1)], -1
+    values, indices = (
+        torch.cat([values, x[..., cut:]], -1),
+        torch.cat([indices, torch.arange(cut, x.shape[-1], device=x.device).expand(*x.shape[:-1], -1)], -1),
     )
     values, order = values.topk(k, dim=-1)
     return values, indices.gather(-1, order)

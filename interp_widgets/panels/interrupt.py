@@ -25,7 +25,7 @@ def watch(panel: Panel) -> None:
 
 
 def install() -> None:
-    """Put the handler in place, once, if this is a kernel. It must not happen inside a cell: the kernel restores its own after one."""
+    """Put the handler in place, once, if this is a kernel. Not inside a cell: after it the kernel restores its own."""
     global _installed
     if _installed or not _in_kernel():
         return

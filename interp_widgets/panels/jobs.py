@@ -78,7 +78,11 @@ def sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "The kernel was interrupted, so the work stopped. What was there is kept; run it again when you like."
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in str(error).lower()
+        or "can't allocate memory" in str(error).lower()
+    ):
         return "There was not enough memory. What was there is kept; try a shorter text, a smaller model, or dtype='bfloat16'."
     first = next(iter(str(error).strip().splitlines()), "")
     return f"The model raised {type(error).__name__}: {first} What was there is kept."

@@ -32,7 +32,13 @@ class Lens(Panel, LensWidget):
     """
 
     def __init__(
-        self, model: Session, text: str = "", *, top_k: int = 5, track: str | int | None = None, color: str = "probability"
+        self,
+        model: Session,
+        text: str = "",
+        *,
+        top_k: int = 5,
+        track: str | int | None = None,
+        color: str = "probability",
     ) -> None:
         """Start on `text` in the background; returns at once.
 
@@ -96,15 +102,38 @@ class Lens(Panel, LensWidget):
         self._publish(progress, lambda: self._show(run, shown))
 
     def _show(self, run: LensRun, shown: list[int]) -> None:
-        same_text = self._run is not None and self._run.tokens.equals(run.tokens)
+        old = self._run
         self._run, self._frame = run, lens_frame(self.session, run)
-        if not same_text:
+        if old is None or not old.tokens.equals(run.tokens):
             self.positions, self.cell, self.pins, self.extra_lines = [], [], [], []
+        else:  # the window may have moved on from a pinned line
+            self.extra_lines = [*self.extra_lines, *self._lines_left_behind(old, shown)]
         self.tokens, self.token_ids = run.tokens["token"].to_list(), run.tokens["token_id"].to_list()
         self._start, self.window, self.layers = shown[0], [shown[0], shown[-1] + 1], run.layers
         self.masked = masked_positions(self.session, run)
         self.notes = _notes(run, shown, self.masked, self.session)
         self._show_tables(run)
+
+    def _lines_left_behind(self, old: LensRun, shown: list[int]) -> list[dict[str, Any]]:
+        """Pinned lines of positions that are no longer shown."""
+        kept = {(line["position"], line["token_id"]) for line in self.extra_lines}
+        lines = []
+        for position, token_id in self.pins:
+            if position in shown or position not in old.positions or (position, token_id) in kept:
+                continue
+            row = old.positions.index(position)
+            if token_id in (stored := old.line_ids[row].tolist()):
+                probability = old.line_probabilities[:, row, stored.index(token_id)].tolist()
+                lines.append(self._line(position, token_id, probability))
+        return lines
+
+    def _line(self, position: int, token_id: int, probability: list[float]) -> dict[str, Any]:
+        return {
+            "position": position,
+            "token_id": token_id,
+            "token": self.session.text_of(token_id),
+            "probability": probability,
+        }
 
     def _show_tables(self, run: LensRun) -> None:
         ids = sorted({*run.top_ids.flatten().tolist(), *run.line_ids.flatten().tolist()} - {-1})
@@ -114,7 +143,11 @@ class Lens(Panel, LensWidget):
         self.top_probability = wire.float32(run.top_probabilities)
         self.lines_index = wire.int32([index[i] for i in run.line_ids.flatten().tolist()])
         self.lines = wire.float32(run.line_probabilities.permute(1, 2, 0))
-        self.entropy, self.kl, self.rank = wire.float32(run.entropy), wire.float32(run.kl), wire.float32(run.tracked_rank)
+        self.entropy, self.kl, self.rank = (
+            wire.float32(run.entropy),
+            wire.float32(run.kl),
+            wire.float32(run.tracked_rank),
+        )
         if run.tracked is not None:
             self.tracked = {"token_id": run.tracked, "token": self.session.text_of(run.tracked)}
         seen = [i for i, p in enumerate(run.positions) if p not in self.masked] or list(range(len(run.positions)))
@@ -155,8 +188,7 @@ class Lens(Panel, LensWidget):
         def work(progress: Job) -> None:
             progress(0, 1, "line")
             rows = lens_lines(self.session, run.tokens["token_id"].to_list(), position, [token_id])
-            line: dict[str, Any] = {"position": position, "token_id": token_id, "token": rows["token"][0]}
-            line["probability"] = rows["probability"].to_list()
+            line = self._line(position, token_id, rows["probability"].to_list())
             self._publish(progress, lambda: self.set_trait("extra_lines", [*self.extra_lines, line]))
 
         self._launch(work)
@@ -170,7 +202,9 @@ class Lens(Panel, LensWidget):
 def _notes(run: LensRun, shown: list[int], masked: list[int], model: Session) -> list[str]:
     notes = []
     if len(shown) < len(run.tokens):
-        notes.append(f"Positions {shown[0]} to {shown[-1]} of {len(run.tokens)} are shown; press a token outside to move there.")
+        notes.append(
+            f"Positions {shown[0]} to {shown[-1]} of {len(run.tokens)} are shown; press a token outside to move there."
+        )
     if any(p in shown for p in masked):
         at = ", ".join(str(p) for p in masked)
         notes.append(f"Position {at} is left out of the colour scales: an attention sink or a start marker, not text.")

@@ -74,7 +74,12 @@ class Panel(Widget):
     @property
     def provenance(self) -> dict[str, Any]:
         """What the result rests on: model, weights, versions, arguments, seconds and time."""
-        return {**self.session.provenance(), "seed": None, "access": "weights and activations on this machine", **self._finished}
+        return {
+            **self.session.provenance(),
+            "seed": None,
+            "access": "weights and activations on this machine",
+            **self._finished,
+        }
 
     def run(self) -> None:
         """Compute in the foreground: waits for the work, and raises what it raised. May be called again.

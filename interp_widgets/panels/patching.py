@@ -78,7 +78,9 @@ class Patching(Panel, PatchingWidget):
             return self.frame.filter((pl.col("site") == f"{site}.{layer}") & (pl.col("position") == position))
         return self.frame.filter(pl.col("position").is_in(self.positions))
 
-    def select(self, position: int | tuple[int, int] | None = None, site: str | None = None, layer: int | None = None) -> None:
+    def select(
+        self, position: int | tuple[int, int] | None = None, site: str | None = None, layer: int | None = None
+    ) -> None:
         """Select corrupt positions, or with `layer` (and `site`, default the one shown) a cell; no argument clears both.
 
         Raises:
@@ -87,7 +89,9 @@ class Patching(Panel, PatchingWidget):
         chosen = positions_of(position, len(self.corrupt_tokens))
         site = site or self.site
         if site not in self.sites or (layer is not None and layer not in self.layers):
-            raise SiteError(f"{site}.{layer} is not in the grid; it has {', '.join(self.sites)} at layers 0 to {self.layers[-1]}.")
+            raise SiteError(
+                f"{site}.{layer} is not in the grid; it has {', '.join(self.sites)} at layers 0 to {self.layers[-1]}."
+            )
         with self.hold_sync():
             self.site, self.positions = site, chosen
             self.cell = [site, layer, chosen[0]] if layer is not None and chosen else []
@@ -160,7 +164,10 @@ class Patching(Panel, PatchingWidget):
         self.alignment_note = explain(self.clean_tokens, self.corrupt_tokens, run.pairs)
         self.layers, self.unaffected = list(range(self.session.num_layers)), run.unaffected
         self.answer, self.foil = self.session.text_of(run.answer), self.session.text_of(run.foil)
-        self.baselines = {"clean": self._baseline(run.clean_prediction), "corrupt": self._baseline(run.corrupt_prediction)}
+        self.baselines = {
+            "clean": self._baseline(run.clean_prediction),
+            "corrupt": self._baseline(run.corrupt_prediction),
+        }
         self.notes = _notes(run, self.session)
         self._show_grids(run)
 

@@ -46,7 +46,9 @@ class Dictionary(ABC):
                 raise DictionaryError(f"{self.name}: {key} has shape {found}, but W_enc {(d_in, width)} needs {shape}.")
         for key in ("W_enc", *expected):
             if not torch.isfinite(getattr(self, key)).all():
-                raise DictionaryError(f"{self.name}: {key} has entries that are not finite, so no result would mean anything.")
+                raise DictionaryError(
+                    f"{self.name}: {key} has entries that are not finite, so no result would mean anything."
+                )
 
     @property
     def d_in(self) -> int:

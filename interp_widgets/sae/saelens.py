@@ -35,7 +35,9 @@ def read(folder: Path, name: str) -> Dictionary:
     kind = _architecture(config)
     make, needed = _KINDS[kind]
     if missing := [key for key in (*KEYS, *needed) if key not in tensors]:
-        raise DictionaryError(f"{weights} lacks {', '.join(missing)}, which a {kind} dictionary needs; it has {sorted(tensors)}.")
+        raise DictionaryError(
+            f"{weights} lacks {', '.join(missing)}, which a {kind} dictionary needs; it has {sorted(tensors)}."
+        )
     _refuse_unknown_options(config, folder)
     common = {key: tensors[key] for key in KEYS}
     origin = {
@@ -63,7 +65,11 @@ def _topk(config: dict[str, Any], tensors: dict[str, torch.Tensor], **common: An
     if config.get("rescale_acts_by_decoder_norm"):
         # The latents are scaled by their decoder's norm before the selection and back after it: fold the norms in.
         norm = common["W_dec"].norm(dim=-1)
-        common |= {"W_enc": common["W_enc"] * norm, "b_enc": common["b_enc"] * norm, "W_dec": common["W_dec"] / norm[:, None]}
+        common |= {
+            "W_enc": common["W_enc"] * norm,
+            "b_enc": common["b_enc"] * norm,
+            "W_dec": common["W_dec"] / norm[:, None],
+        }
         common["origin"] |= {"folding": _FOLDING}
     return TopK(**common, k=k)
 
@@ -84,7 +90,9 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DictionaryError(f"{folder} has no cfg.json; a SAELens folder has one beside sae_weights.safetensors.") from None
+        raise DictionaryError(
+            f"{folder} has no cfg.json; a SAELens folder has one beside sae_weights.safetensors."
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DictionaryError(f"{folder / 'cfg.json'} is not valid JSON: {error}.") from error
     if not isinstance(config, dict):
@@ -116,4 +124,6 @@ def _refuse_unknown_options(config: dict[str, Any], folder: Path) -> None:
         ("finetuning_scaling_factor", (False, None)),
     ):
         if config.get(key) not in harmless:
-            raise DictionaryError(f"{folder}: {key} = {config[key]!r} cannot be honoured, so this dictionary would give wrong numbers.")
+            raise DictionaryError(
+                f"{folder}: {key} = {config[key]!r} cannot be honoured, so this dictionary would give wrong numbers."
+            )

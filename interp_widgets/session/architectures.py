@@ -21,7 +21,9 @@ class Tap:
     end: str = "output"
     index: int | str | None = None
     copied: bool = False
-    """The model changes this tensor in place afterwards, so a reader must copy it."""
+    """The model changes this tensor in place afterwards, so a reader must copy it, and a writer give it away."""
+    shared: bool = False
+    """The layer adds this tensor to its output as well, so a change must be made in place to reach both uses."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Architecture:
             "head_out": Tap(self.heads_in, "input"),
             "pattern": Tap(self.attn, "output", 1),
             "attn_out": self.attn_out or Tap(self.attn, "output", 0),
-            "resid_mid": self.mid,
+            "resid_mid": self.mid and replace(self.mid, shared=True),
             "mlp_act": Tap(self.neurons_in, "input"),
             "mlp_out": self.mlp_out or Tap(self.mlp),
             "resid_post": Tap("", "output", 0 if self.tuple_layer else None),
@@ -97,7 +99,7 @@ _NEOX = Architecture(
     layers="gpt_neox.layers",
     embed="gpt_neox.embed_in",
     final_norm="gpt_neox.final_layer_norm",
-    head="embed_out",
+    head="lm_head",
     attn="attention",
     heads_in="attention.dense",
     mlp="mlp",
@@ -116,9 +118,7 @@ _OPT = Architecture(
     mid=Tap("final_layer_norm", "input"),
 )
 
-_PHI = replace(
-    _LLAMA, final_norm="model.final_layernorm", heads_in="self_attn.dense", neurons_in="mlp.fc2", mid=None
-)
+_PHI = replace(_LLAMA, final_norm="model.final_layernorm", heads_in="self_attn.dense", neurons_in="mlp.fc2", mid=None)
 
 _MPT = Architecture(
     layers="transformer.blocks",
@@ -171,7 +171,7 @@ def of(module: Any) -> Architecture:
     Raises:
         UnknownArchitecture: no row fits; the sentence says what to pass by hand.
     """
-    config = getattr(module, "config", None)
+    config: Any = getattr(module, "config", None)
     kind = getattr(config, "model_type", None)
     if kind not in TABLE:
         raise UnknownArchitecture(
@@ -179,8 +179,9 @@ def of(module: Any) -> Architecture:
             "Pass them by hand: iw.load(module, tokenizer=..., architecture=iw.Architecture(layers='model.layers', ...))."
         )
     row = TABLE[kind]
-    if kind == "gpt_neox" and not config.use_parallel_residual:
-        return replace(row, mid=Tap("post_attention_layernorm", "input"))
+    if kind == "gpt_neox":
+        row = replace(row, head="embed_out") if hasattr(module, "embed_out") else row  # its name in older transformers
+        return row if config.use_parallel_residual else replace(row, mid=Tap("post_attention_layernorm", "input"))
     if kind == "falcon" and not (config.new_decoder_architecture or config.parallel_attn):
         return replace(row, mid=Tap("post_attention_layernorm", "input"), mlp_out=None)
     if kind == "opt" and not config.do_layer_norm_before:

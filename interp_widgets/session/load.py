@@ -47,7 +47,8 @@ def load(
         ModelError: a module without a tokenizer, or in training mode; an unknown dtype; a device that is not there.
     """
     if trace.is_nnsight(source):
-        source, tokenizer = source._module, tokenizer or getattr(source, "tokenizer", None)
+        model: Any = source
+        source, tokenizer = model._module, tokenizer or getattr(model, "tokenizer", None)
     if isinstance(source, torch.nn.Module):
         return _in_memory(source, tokenizer, architecture, name)
     dtype, device = _dtype(dtype), _device(device)
@@ -74,7 +75,9 @@ def _in_memory(module: torch.nn.Module, tokenizer: Any, architecture: Architectu
     if tokenizer is None:
         raise ModelError(f"{type(module).__name__} needs its tokenizer: iw.load(module, tokenizer=tokenizer).")
     if module.training:
-        raise ModelError("The module is in training mode, so dropout would make every result random. Call module.eval() first.")
+        raise ModelError(
+            "The module is in training mode, so dropout would make every result random. Call module.eval() first."
+        )
     row = architecture or architectures.of(module)
     return Session(name or type(module).__name__, module, tokenizer, row)
 
@@ -82,7 +85,9 @@ def _in_memory(module: torch.nn.Module, tokenizer: Any, architecture: Architectu
 def _pretrained(where: str, dtype: torch.dtype | str, tokenizer: Any) -> tuple[torch.nn.Module, Any]:
     local = Path(where).is_dir()
     if not local and (Path(where).is_absolute() or where.startswith((".", "~")) or where.count("/") > 1):
-        raise ModelUnavailable(f"There is no directory {where}. Give a directory with config.json and safetensors, or a model id.")
+        raise ModelUnavailable(
+            f"There is no directory {where}. Give a directory with config.json and safetensors, or a model id."
+        )
     try:
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(where, local_files_only=local)
         module = AutoModelForCausalLM.from_pretrained(
@@ -91,7 +96,9 @@ def _pretrained(where: str, dtype: torch.dtype | str, tokenizer: Any) -> tuple[t
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         if local:
-            raise ModelUnavailable(f"The directory {where} does not hold a model that transformers can load: {reason}") from error
+            raise ModelUnavailable(
+                f"The directory {where} does not hold a model that transformers can load: {reason}"
+            ) from error
         raise ModelUnavailable(
             f"{where!r} is not a bundled or known model ({', '.join((*BUNDLED, *known.KNOWN))}), not a directory, and could not "
             f"be fetched from the Hugging Face hub: {reason} Check the name and the connection, or give a local directory."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,16 @@ class Place:
             whole[..., self.head, :] = value
             value = whole
         value = value.reshape(old.shape).to(old.dtype)
-        if self.tap.index is not None:
+        if self.tap.shared:
+            old.copy_(value)
+            return
+        if self.tap.copied:
+            value = value.clone()
+        if isinstance(self.tap.index, str):
+            items = copy(getattr(self.envoy, self.tap.end))
+            items[self.tap.index] = value
+            value = items
+        elif self.tap.index is not None:
             items = getattr(self.envoy, self.tap.end)
             value = (*items[: self.tap.index], value, *items[self.tap.index + 1 :])
         setattr(self.envoy, self.tap.end, value)

@@ -57,7 +57,9 @@ class Session:
         self.num_heads: int = config.num_attention_heads
         self.width: int = config.hidden_size
         self.vocabulary_size: int = config.vocab_size
-        self.max_positions: int | None = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)
+        self.max_positions: int | None = getattr(config, "max_position_embeddings", None) or getattr(
+            config, "max_seq_len", None
+        )
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
 
     def __repr__(self) -> str:
@@ -182,14 +184,24 @@ class Session:
             start: `(layer, stream)`: do not run the layers below, let `layer` read `stream` [batch, tokens, width].
             logits_to_keep: how many positions from the end, or which, get logits; 0 is all.
         """
-        wanted = [(self.site(name), None) for name in dict.fromkeys(read)]
+        layer, stream = start if start is not None else (0, None)
+        if stream is not None and layer == 0:  # there is no layer below to stand in for
+            edit = {"resid_pre.0": lambda _: stream, **(edit or {})}
+        wanted: list[tuple[Site, trace.Edit | None]] = [(self.site(name), None) for name in dict.fromkeys(read)]
         wanted += [(self.site(name), function) for name, function in (edit or {}).items()]
         wanted.sort(key=lambda pair: (pair[0].order, pair[1] is None))  # an edited site is read after its edit
+        for site, function in wanted:
+            if function is not None and site.kind == "pattern":
+                raise SiteError(
+                    f"{site} can be read but not changed: the heads have used it by the time it is returned. "
+                    f"Change head_out.{site.layer} instead."
+                )
+            if site.layer is not None and site.layer < layer:
+                raise SiteError(f"{site} is not computed in a run that starts at layer {layer}.")
         steps = [
             trace.Step(str(site), place(self._model, self.architecture, site, self.num_heads, len(ids)), function)
             for site, function in wanted
         ]
-        layer, stream = start if start is not None else (0, None)
         skip_value = (stream, None) if self.architecture.tuple_layer else stream
         inputs = {"input_ids": torch.as_tensor(ids, device=self.device)}
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
@@ -202,7 +214,9 @@ class Session:
                 [self._envoy(f"{self.architecture.layers}.{i}") for i in range(layer)],
                 skip_value,
                 stop=not any(site.kind == "logits" for site, _ in wanted),
-                options={"logits_to_keep": logits_to_keep} if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep else {},
+                options={"logits_to_keep": logits_to_keep}
+                if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep
+                else {},
             )
 
     def unembed(self, stream: torch.Tensor) -> torch.Tensor:

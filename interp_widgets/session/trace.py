@@ -63,17 +63,16 @@ def forward(
     options: dict[str, Any],
 ) -> Any:
     """One forward pass: `skipped` layers return `skip_value` unrun, `steps` run in order, `then` reduces what was read."""
-    with torch.no_grad():
-        with model.trace(inputs, use_cache=False, **options) as tracer:
-            for layer in skipped:
-                layer.skip(skip_value)
-            values = {}
-            for step in steps:
-                if step.edit is None:
-                    values[step.name] = step.place.get()
-                else:
-                    step.place.set(step.edit(step.place.get()))
-            result = nnsight.save(then(values))
-            if stop:
-                tracer.stop()
+    with torch.no_grad(), model.trace(inputs, use_cache=False, **options) as tracer:
+        for layer in skipped:
+            layer.skip(skip_value)
+        values = {}
+        for step in steps:
+            if step.edit is None:
+                values[step.name] = step.place.get()
+            else:
+                step.place.set(step.edit(step.place.get()))
+        result = nnsight.save(then(values))
+        if stop:
+            tracer.stop()
     return result

@@ -8,7 +8,9 @@ import polars as pl
 from . import theme
 
 
-def atoms_chart(frame: pl.DataFrame, reconstruction: pl.DataFrame, position: int | None = None, *, most: int = 15) -> alt.Chart:
+def atoms_chart(
+    frame: pl.DataFrame, reconstruction: pl.DataFrame, position: int | None = None, *, most: int = 15
+) -> alt.Chart:
     """The strongest atoms at a position with their share of the norm, and beside them bias and error, always.
 
     Args:
@@ -22,7 +24,9 @@ def atoms_chart(frame: pl.DataFrame, reconstruction: pl.DataFrame, position: int
     here = reconstruction.filter(pl.col("position") == position)
     token = here.select(theme.visible("token")).item()
     atoms = frame.filter(pl.col("position") == position).sort("activation", descending=True).head(most)
-    bars = atoms.select(pl.format("#{}", pl.col("atom")).alias("part"), "share", pl.lit("atom").alias("kind"), "activation")
+    bars = atoms.select(
+        pl.format("#{}", pl.col("atom")).alias("part"), "share", pl.lit("atom").alias("kind"), "activation"
+    )
     rest = pl.DataFrame(
         {
             "part": ["bias", "reconstruction error"],
@@ -33,14 +37,18 @@ def atoms_chart(frame: pl.DataFrame, reconstruction: pl.DataFrame, position: int
         schema=bars.schema,
     )
     shown = pl.concat([bars, rest])
-    title = f"Position {position} {token}: {here['active'][0]} active atoms, |error| / |x| = {here['error_norm'][0]:.3f}"
+    title = (
+        f"Position {position} {token}: {here['active'][0]} active atoms, |error| / |x| = {here['error_norm'][0]:.3f}"
+    )
     return (
         alt.Chart(shown, title=title)
         .mark_bar()
         .encode(
             x=alt.X("share:Q", title="share of the squared norm"),
             y=alt.Y("part:N", sort=shown["part"].to_list(), title=None),
-            color=alt.Color("kind:N", scale=alt.Scale(domain=["atom", "bias", "error"], range=["#3b6fb6", "#8a8a8a", "#d9822b"])),
+            color=alt.Color(
+                "kind:N", scale=alt.Scale(domain=["atom", "bias", "error"], range=["#3b6fb6", "#8a8a8a", "#d9822b"])
+            ),
             tooltip=["part", "activation", "share"],
         )
         .properties(width=420, background="transparent")
@@ -60,5 +68,7 @@ def text_chart(activations: pl.DataFrame) -> alt.Chart:
             color=alt.Color("activation:Q", scale=alt.Scale(scheme=theme.SEQUENTIAL)),
             tooltip=["atom", "position", "token", "token_id", "activation"],
         )
-        .properties(width=min(900, 26 * shown["position"].n_unique() + 20), height=26 * len(order), background="transparent")
+        .properties(
+            width=min(900, 26 * shown["position"].n_unique() + 20), height=26 * len(order), background="transparent"
+        )
     )

@@ -37,9 +37,21 @@ def lens_chart(frame: pl.DataFrame, *, color: str = "probability", masked: Seque
     top = float((counted if len(counted) else cells[column]).max())  # type: ignore[arg-type]
     low, high = {"probability": (0.0, 1.0), "rank": (1.0, max(top, 2.0))}.get(color, (0.0, top))
     scale = alt.Scale(
-        scheme=theme.SEQUENTIAL, domain=[low, high], clamp=True, type="log" if color == "rank" else "linear", reverse=color == "rank"
+        scheme=theme.SEQUENTIAL,
+        domain=[low, high],
+        clamp=True,
+        type="log" if color == "rank" else "linear",
+        reverse=color == "rank",
     )
-    tooltip = ["layer", "position", "prompt_token", alt.Tooltip("shown", title="top token"), "token_id", "probability", column]
+    tooltip = [
+        "layer",
+        "position",
+        "prompt_token",
+        alt.Tooltip("shown", title="top token"),
+        "token_id",
+        "probability",
+        column,
+    ]
     return theme.grid(cells, alt.Color(f"{column}:Q", scale=scale, title=TITLES[color]), tooltip, "Logit lens")
 
 

@@ -19,7 +19,9 @@ def patching_chart(frame: pl.DataFrame, *, site: str = "resid_post", metric: str
     """
     cells = theme.columns(frame.filter(pl.col("site").str.starts_with(f"{site}.")))
     if cells.is_empty():
-        raise FrameError(f"This frame has no cells of {site}; it has {frame['site'].str.split('.').list.first().unique().to_list()}.")
+        raise FrameError(
+            f"This frame has no cells of {site}; it has {frame['site'].str.split('.').list.first().unique().to_list()}."
+        )
     column = "recovery" if metric == "recovery" else "effect"
     top = float(cells[column].abs().max() or 1.0)  # type: ignore[arg-type]
     title = f"Patching the {SITES.get(site, site)}"

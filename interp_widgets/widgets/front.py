@@ -47,7 +47,9 @@ def link(folder: Path, name: str) -> str:
     for file, source in sources.items():
         for match in _NAME.finditer(source):
             if (first := owner.setdefault(match["name"], file)) != file:
-                raise LinkError(f"{first} and {file} both define {match['name']}: rename one, linked files share a scope.")
+                raise LinkError(
+                    f"{first} and {file} both define {match['name']}: rename one, linked files share a scope."
+                )
     return "\n".join(f"// {file}\n{_body(file, source, file == name)}" for file, source in sources.items())
 
 
@@ -87,7 +89,9 @@ def _body(file: str, source: str, is_entry: bool) -> str:
         raise LinkError(f'{file}: cannot link "{bad[0].strip()}": {advice}')
     source = _EXPORT.sub("", source)
     if (bad := _ANY_EXPORT.search(source)) and not (is_entry and bad[0].startswith("export default ")):
-        raise LinkError(f'{file}: cannot link "{bad[0].strip()}": export functions, classes and constants where they are defined')
+        raise LinkError(
+            f'{file}: cannot link "{bad[0].strip()}": export functions, classes and constants where they are defined'
+        )
     return source
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import traitlets as t
 
 from . import front
@@ -94,7 +96,7 @@ class PatchingWidget(Widget):
     """The check that patching a run with its own activations changes nothing:
     `{cells, largest, tolerance, passed}`; empty before a run."""
 
-    cell = t.List().tag(sync=True)
+    cell: t.List[Any] = t.List().tag(sync=True)
     """Selected cell `[site, layer, position]`, or empty."""
 
     positions = t.List(t.Int()).tag(sync=True)

@@ -20,3 +20,10 @@ def toy() -> iw.Session:
 @pytest.fixture(scope="session")
 def toy_sae():
     return iw.load_sae("toy-grammar/resid_post.2")
+
+
+def tiny_session(variant: str) -> iw.Session:
+    """A session on a tiny random model of an architecture."""
+    from tests.session import tiny
+
+    return iw.load(tiny.model(variant), tokenizer=tiny.tokenizer())

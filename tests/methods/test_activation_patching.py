@@ -11,7 +11,7 @@ from interp_widgets.errors import AlignmentError, Cancelled, SiteError, TextErro
 from interp_widgets.methods import activation_patching
 from interp_widgets.methods.alignment import align
 
-from .conftest import IOI, IOI_CORRUPT
+from .conftest import IOI, IOI_CORRUPT, tiny_session
 
 SITES = ["resid_pre", "resid_post", "attn_out", "mlp_out"]
 
@@ -55,15 +55,15 @@ def by_hooks(model, clean: list[int], corrupt: list[int], pairs, kind: str, answ
 
 @pytest.fixture(scope="module")
 def ioi(toy) -> pl.DataFrame:
-    return methods.activation_patching(
-        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES
-    )
+    return methods.activation_patching(toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES)
 
 
 @pytest.mark.parametrize("kind", SITES)
 def test_every_cell_equals_a_hook(toy, ioi, kind: str) -> None:
     clean, corrupt = toy.encode(IOI), toy.encode(IOI_CORRUPT)
-    expected = by_hooks(toy, clean, corrupt, align(clean, corrupt), kind, toy.single_token("mary"), toy.single_token("john"))
+    expected = by_hooks(
+        toy, clean, corrupt, align(clean, corrupt), kind, toy.single_token("mary"), toy.single_token("john")
+    )
     rows = ioi.filter(pl.col("site").str.starts_with(kind + "."))
     assert len(rows) == len(expected) == toy.num_layers * len(corrupt)
     for row in rows.iter_rows(named=True):
@@ -73,9 +73,7 @@ def test_every_cell_equals_a_hook(toy, ioi, kind: str) -> None:
 @pytest.mark.parametrize("kind", SITES)
 @pytest.mark.parametrize("family", ["llama", "qwen3", "mistral"])
 def test_every_cell_equals_a_hook_where_all_tokens_differ(family: str, kind: str) -> None:
-    from tests.session.tiny import session_of
-
-    model = session_of(family)
+    model = tiny_session(family)
     clean, corrupt = [3, 14, 15, 9, 26], [5, 35, 8, 9, 79]
     frame = methods.activation_patching(model, clean=clean, corrupt=corrupt, answer=11, foil=12, sites=[kind])
     expected = by_hooks(model, clean, corrupt, align(clean, corrupt), kind, 11, 12)
@@ -83,14 +81,16 @@ def test_every_cell_equals_a_hook_where_all_tokens_differ(family: str, kind: str
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "gemma2", "gemma3_text", "opt", "phi", "gptj", "mpt", "falcon", "qwen2"])
+@pytest.mark.parametrize(
+    "family", ["gpt2", "gpt_neox", "gemma2", "gemma3_text", "opt", "phi", "gptj", "mpt", "falcon", "qwen2"]
+)
 def test_on_every_family_whole_patches_restore_the_clean_run(family: str) -> None:
     """Patching the last layer's stream at the last position is the clean run itself, and attention cannot see the future."""
-    from tests.session.tiny import session_of
-
-    model = session_of(family)
+    model = tiny_session(family)
     clean, corrupt = [3, 14, 15, 9, 26], [3, 14, 8, 9, 79]
-    frame = methods.activation_patching(model, clean=clean, corrupt=corrupt, answer=11, foil=12, sites=["resid_post", "attn_out"])
+    frame = methods.activation_patching(
+        model, clean=clean, corrupt=corrupt, answer=11, foil=12, sites=["resid_post", "attn_out"]
+    )
     last = model.num_layers - 1
     cell = frame.filter((pl.col("site") == f"resid_post.{last}") & (pl.col("position") == 4)).row(0, named=True)
     assert cell["recovery"] == pytest.approx(1, abs=1e-4)
@@ -114,7 +114,15 @@ def test_pairs_by_hand_are_used(toy) -> None:
         toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["resid_post.0"], alignment=[(2, 11)]
     )
     assert frame.select("position", "clean_position").rows() == [(11, 2)]
-    expected = by_hooks(toy, toy.encode(IOI), toy.encode(IOI_CORRUPT), [(2, 11)], "resid_post", toy.single_token("mary"), toy.single_token("john"))
+    expected = by_hooks(
+        toy,
+        toy.encode(IOI),
+        toy.encode(IOI_CORRUPT),
+        [(2, 11)],
+        "resid_post",
+        toy.single_token("mary"),
+        toy.single_token("john"),
+    )
     assert frame["metric"][0] == pytest.approx(expected[0, 11], abs=1e-4)
 
 
@@ -141,7 +149,10 @@ def test_metric_probability_and_recovery(toy, ioi) -> None:
         toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES, metric="probability"
     )
     assert frame["metric"].to_list() == ioi["probability"].to_list()
-    logits = {name: toy.read(text, ["logits"])["logits"][-1].double() for name, text in (("clean", IOI), ("corrupt", IOI_CORRUPT))}
+    logits = {
+        name: toy.read(text, ["logits"])["logits"][-1].double()
+        for name, text in (("clean", IOI), ("corrupt", IOI_CORRUPT))
+    }
     p = {name: float(x.softmax(-1)[toy.single_token("mary")]) for name, x in logits.items()}
     row = frame.row(-1, named=True)
     assert row["effect"] == pytest.approx(row["metric"] - p["corrupt"], abs=1e-6)
@@ -211,10 +222,19 @@ def test_rows_are_split_when_they_are_too_many(toy, ioi, monkeypatch) -> None:
 
 def test_single_heads_and_neurons_can_be_patched(toy) -> None:
     frame = methods.activation_patching(
-        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["head_out.1.2", "head_out.1", "mlp_act.0"]
+        toy,
+        clean=IOI,
+        corrupt=IOI_CORRUPT,
+        answer="mary",
+        foil="john",
+        sites=["head_out.1.2", "head_out.1", "mlp_act.0"],
     )
-    one, all_heads = (frame.filter(pl.col("site") == s).sort("position")["effect"] for s in ("head_out.1.2", "head_out.1"))
-    whole = methods.activation_patching(toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["attn_out.1"])
+    one, all_heads = (
+        frame.filter(pl.col("site") == s).sort("position")["effect"] for s in ("head_out.1.2", "head_out.1")
+    )
+    whole = methods.activation_patching(
+        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["attn_out.1"]
+    )
     assert (all_heads - whole.sort("position")["effect"]).abs().max() < 1e-4
     assert one.abs().max() > 0.1
 
@@ -226,12 +246,18 @@ def test_predictions_of_cells(toy) -> None:
     frame = methods.predictions(toy, run, [("resid_post.3", 14)])
     frames.check(frame, frames.PREDICTIONS)
     first = frame.filter(pl.col("rank") == 1)
-    assert dict(zip(first["run"], first["token"], strict=True)) == {"clean": "mary", "corrupt": "john", "resid_post.3@14": "mary"}
+    assert dict(zip(first["run"], first["token"], strict=True)) == {
+        "clean": "mary",
+        "corrupt": "john",
+        "resid_post.3@14": "mary",
+    }
 
 
 def test_bad_requests_get_a_sentence(toy) -> None:
     def patch(**changes):
-        return methods.activation_patching(toy, **{"clean": IOI, "corrupt": IOI_CORRUPT, "answer": "mary", "foil": "john", **changes})
+        return methods.activation_patching(
+            toy, **{"clean": IOI, "corrupt": IOI_CORRUPT, "answer": "mary", "foil": "john", **changes}
+        )
 
     with pytest.raises(TextError, match="not a metric"):
         patch(metric="accuracy")

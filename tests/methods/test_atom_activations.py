@@ -16,7 +16,9 @@ TEXT = "the keys to the cabinet are on the table ."
 
 def dense(frame: pl.DataFrame, positions: int, width: int) -> torch.Tensor:
     out = torch.zeros(positions, width, dtype=torch.float64)
-    out[frame["position"].to_list(), frame["atom"].to_list()] = torch.tensor(frame["activation"].to_list(), dtype=torch.float64)
+    out[frame["position"].to_list(), frame["atom"].to_list()] = torch.tensor(
+        frame["activation"].to_list(), dtype=torch.float64
+    )
     return out
 
 
@@ -34,7 +36,12 @@ def test_activations_and_error_give_back_the_hidden_state(toy, toy_sae) -> None:
 
 
 def test_shares_of_atoms_bias_and_error_add_to_one(toy, toy_sae) -> None:
-    shares = methods.atom_activations(toy, TEXT, sae=toy_sae).group_by("position").agg(pl.col("share").sum()).sort("position")
+    shares = (
+        methods.atom_activations(toy, TEXT, sae=toy_sae)
+        .group_by("position")
+        .agg(pl.col("share").sum())
+        .sort("position")
+    )
     rest = methods.reconstruction(toy, TEXT, sae=toy_sae)
     total = shares["share"] + rest["bias_share"] + rest["error_share"]
     assert total.to_list() == pytest.approx([1.0] * len(rest), abs=1e-4)

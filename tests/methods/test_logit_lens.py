@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import polars as pl
 import pytest
 import torch
@@ -10,7 +12,7 @@ from interp_widgets import frames, methods
 from interp_widgets.errors import Cancelled, SiteError, TextError
 from interp_widgets.methods.logit_lens import ROWS, lens_frame, masked_positions, run_lens
 
-from .conftest import IOI
+from .conftest import IOI, tiny_session
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def test_lines_are_the_probabilities_of_listed_tokens(toy, expected) -> None:
         for column_, token in enumerate(run.line_ids[position].tolist()):
             if token >= 0:
                 torch.testing.assert_close(
-                    run.line_probabilities[:, position, column_].double(), p[:, position, token], atol=1e-6, rtol=0
+                    run.line_probabilities[:, position, column_].double(), p[:, position, token], atol=5e-6, rtol=0
                 )
     assert run.line_ids.shape[1] == 8
 
@@ -96,13 +98,16 @@ def test_a_line_asked_for_equals_the_hooks(toy, expected) -> None:
     assert lines["layer"].to_list() == [0, 1, 2, 3] * 2
     p = expected.softmax(-1)[:, 14]
     torch.testing.assert_close(
-        torch.tensor(lines["probability"].to_list(), dtype=torch.float64), torch.cat([p[:, token], p[:, 5]]), atol=1e-6, rtol=0
+        torch.tensor(lines["probability"].to_list(), dtype=torch.float64),
+        torch.cat([p[:, token], p[:, 5]]),
+        atol=1e-6,
+        rtol=0,
     )
     frames.check(lines, frames.LENS_LINES)
 
 
 def test_many_positions_go_in_blocks(toy, monkeypatch, frame) -> None:
-    monkeypatch.setattr("interp_widgets.methods.logit_lens.ROWS", 4)
+    monkeypatch.setattr(import_module("interp_widgets.methods.logit_lens"), "ROWS", 4)
     calls: list[tuple[int, int]] = []
     blocks = lens_frame(
         toy, run_lens(toy, IOI, track="mary", progress=lambda done, total, *_, **__: calls.append((done, total)))
@@ -139,9 +144,7 @@ def test_the_start_marker_is_masked(toy) -> None:
 
 
 def test_the_soft_cap_is_honoured() -> None:
-    from tests.session.tiny import session_of
-
-    model = session_of("gemma2")
+    model = tiny_session("gemma2")
     assert model.softcap
     logits = model.read([3, 4, 5, 6], ["logits"])["logits"]
     last = methods.logit_lens(model, [3, 4, 5, 6], layers=[model.num_layers - 1], top_k=3)

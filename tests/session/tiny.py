@@ -45,7 +45,10 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2": ("Qwen2", _GROUPED),
     "qwen3": ("Qwen3", {**_GROUPED, "head_dim": 12}),
     "gemma2": ("Gemma2", {**_GEMMA, "final_logit_softcapping": 0.5, "attn_logit_softcapping": 2.0, "sliding_window": 4}),
-    "gemma3_text": ("Gemma3", {**_GEMMA, "sliding_window": 4}),
+    "gemma3_text": (
+        "Gemma3",
+        {**_GEMMA, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]},
+    ),
     "opt": ("OPT", {**_SIZES, "ffn_dim": 48, "word_embed_proj_dim": WIDTH}),
     "phi": ("Phi", {**_GROUPED, "tie_word_embeddings": False}),
     "gptj": ("GPTJ", {**_GPT2, "rotary_dim": 4, "tie_word_embeddings": False}),
@@ -76,7 +79,8 @@ def model(variant: str, seed: int = 0, attention: str = "eager", **changes: Any)
     """A model of a variant: float32, eval mode, every parameter random (norms and biases too, so that none is a no-op)."""
     made = config(variant, **changes)
     made._attn_implementation = attention
-    module = getattr(transformers, f"{CONFIGS[variant][0]}ForCausalLM")(made)
+    stem = CONFIGS[variant][0]
+    module = getattr(transformers, "GPT2LMHeadModel" if stem == "GPT2" else f"{stem}ForCausalLM")(made)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():

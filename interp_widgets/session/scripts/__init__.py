@@ -37,6 +37,20 @@ def text(token_id):
 _METASPACE = _PIECES + '.replace("▁", " ")'
 
 
+_PRETRAINED = """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+source = {where!r}
+tokenizer = AutoTokenizer.from_pretrained(source)
+module = AutoModelForCausalLM.from_pretrained(source, dtype=torch.{dtype}, attn_implementation="eager").to({device!r})
+"""
+
+_MODADD = """
+from interp_widgets.lab import modadd  # the architecture of this model is the package's own
+
+module, tokenizer = modadd.load({where!r})
+"""
+
+
 def lens(session: Session, ids: list[int], positions: list[int], top_k: int, tracked: int | None) -> str:
     """The logit lens (see `methods.logit_lens`)."""
     softcap = f".div({session.softcap}).tanh().mul({session.softcap})" if session.softcap else ""
@@ -82,7 +96,10 @@ def patching(
     lines = []
     for kind in sorted(kinds, key=list(session.architecture.taps).index):
         access = _access(session, kind, "module")
-        lines += [f'if patch is not None and patch[:2] == ("{kind}", layer):', *(f"    {x}" for x in _assign(session, kind, "patch[2]"))]
+        lines += [
+            f'if patch is not None and patch[:2] == ("{kind}", layer):',
+            *(f"    {x}" for x in _assign(session, kind, "patch[2]")),
+        ]
         lines += [f'if "{kind}" in read:', f'    seen["{kind}", layer] = {access}']
     return _loading(session, "Activation patching") + _fill(
         "patching.txt",
@@ -120,12 +137,8 @@ def _source(session: Session) -> str:
     if where is None:
         return "\nmodule, tokenizer = ..., ...  # the module and the tokenizer that you gave to iw.load\n"
     if session.torch_module.config.model_type == "modadd":
-        return f"\nfrom interp_widgets.lab import modadd  # the architecture of this model is the package's own\n\nmodule, tokenizer = modadd.load({where!r})\n"
-    return (
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f"source = {where!r}\ntokenizer = AutoTokenizer.from_pretrained(source)\n"
-        f'module = AutoModelForCausalLM.from_pretrained(source, dtype=torch.{session.dtype}, attn_implementation="eager").to({device!r})\n'
-    )
+        return _MODADD.format(where=where)
+    return _PRETRAINED.format(where=where, dtype=session.dtype, device=device)
 
 
 def _access(session: Session, kind: str, layer: str) -> str:
@@ -133,7 +146,11 @@ def _access(session: Session, kind: str, layer: str) -> str:
     if kind == "embed":
         return f"model.{session.architecture.embed}.output"
     tap = session.architecture.taps[kind]
-    return f"{_end(tap, layer)}" + (f"[{tap.index!r}]" if tap.index is not None else "") + (".clone()" if tap.copied else "")
+    return (
+        f"{_end(tap, layer)}"
+        + (f"[{tap.index!r}]" if tap.index is not None else "")
+        + (".clone()" if tap.copied else "")
+    )
 
 
 def _assign(session: Session, kind: str, value: str) -> list[str]:

@@ -1,0 +1,55 @@
+"""The three panels on the bundled model, finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import interp_widgets as iw
+from tests.methods.conftest import IOI, IOI_CORRUPT
+from tests.methods.conftest import toy as toy
+from tests.methods.conftest import toy_sae as toy_sae
+
+TEXT = "the keys to the cabinet are on the table ."
+
+
+@pytest.fixture
+def lens(toy) -> iw.Lens:
+    panel = iw.Lens(toy, IOI)
+    panel.run()
+    return panel
+
+
+@pytest.fixture
+def atoms(toy, toy_sae) -> iw.Atoms:
+    panel = iw.Atoms(toy, TEXT, sae=toy_sae)
+    panel.run()
+    return panel
+
+
+@pytest.fixture
+def patching(toy) -> iw.Patching:
+    panel = iw.Patching(toy, IOI, IOI_CORRUPT, answer="mary", foil="john")
+    panel.run()
+    return panel
+
+
+@pytest.fixture(params=["lens", "atoms", "patching"])
+def panel(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["lens", "atoms", "patching"])
+def make(request, toy, toy_sae) -> Callable:
+    """A function from a text to a panel that reads it, still working or not."""
+    return {
+        "lens": lambda text: iw.Lens(toy, text),
+        "atoms": lambda text: iw.Atoms(toy, text, sae=toy_sae),
+        "patching": lambda text: iw.Patching(toy, text, text, answer="mary", foil="john"),
+    }[request.param]
+
+
+def click(panel, kind: str, **request) -> None:
+    """What the browser sends for a request."""
+    panel._handle_custom_msg({"type": kind, **request}, [])

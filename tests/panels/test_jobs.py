@@ -1,0 +1,208 @@
+"""Work in the background: progress, cancel, the newest wins, and every failure ends in a sentence."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+
+import interp_widgets as iw
+from interp_widgets.errors import Cancelled
+from interp_widgets.panels.jobs import Job, sentence
+from tests.methods.conftest import IOI, IOI_CORRUPT
+
+from .conftest import TEXT, click
+
+
+def reports() -> tuple[list, object]:
+    seen: list = []
+    return seen, lambda job, status, error: seen.append((status["state"], error))
+
+
+def test_a_job_tells_that_it_runs_and_that_it_is_done() -> None:
+    seen, report = reports()
+    job = Job(lambda progress: progress(1, 1), report).start()
+    assert job.wait(5)
+    assert [state for state, _ in seen] == ["running", "done"]
+    assert job.error is None
+
+
+def test_a_cancelled_job_stops_at_its_next_report() -> None:
+    seen, report = reports()
+    begun = threading.Event()
+
+    def work(progress) -> None:
+        for i in range(1000):
+            progress(i, 1000)
+            begun.set()
+            time.sleep(0.01)
+
+    job = Job(work, report).start()
+    begun.wait(5)
+    job.cancel()
+    assert job.wait(2)
+    assert isinstance(job.error, Cancelled)
+    assert seen[-1] == ("cancelled", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (iw.errors.TextError("The text is empty."), "The text is empty."),
+        (KeyboardInterrupt(), "interrupted"),
+        (MemoryError(), "not enough memory"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "not enough memory"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            "not enough memory",
+        ),
+        (
+            RuntimeError("mat1 and mat2 shapes cannot be multiplied\nmore"),
+            "RuntimeError: mat1 and mat2 shapes cannot be multiplied What",
+        ),
+    ],
+)
+def test_every_error_has_a_sentence(error: BaseException, said: str) -> None:
+    assert said in sentence(error)
+    seen, report = reports()
+
+    def work(progress) -> None:
+        raise error
+
+    Job(work, report).start().wait(5)
+    assert seen[-1][0] == "error"
+    assert said in seen[-1][1]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), KeyboardInterrupt(), RuntimeError("boom"), iw.errors.TextError("Bad text.")]
+)
+def test_a_failing_click_shows_its_sentence_ends_the_busy_mark_and_keeps_the_result(panel, monkeypatch, error) -> None:
+    before, tokens = panel.frame, list(panel.get_state().get("tokens", []))
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(panel.session, "run", fail)
+    request = {"clean": IOI, "corrupt": IOI_CORRUPT} if isinstance(panel, iw.Patching) else {"text": "the cat"}
+    click(panel, "run", **request)
+    panel._job.wait(5)
+    assert panel.status["state"] == "error"
+    assert panel.error == sentence(error)
+    assert list(panel.get_state().get("tokens", [])) == tokens
+    monkeypatch.undo()
+    assert panel.frame.equals(before)
+    panel.run()
+    assert panel.error == ""
+    assert panel.status["state"] == "done"
+
+
+def test_the_same_failure_in_the_foreground_is_raised(panel, monkeypatch) -> None:
+    monkeypatch.setattr(panel.session, "run", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("boom")))
+    with pytest.raises(RuntimeError, match="boom"):
+        panel.run()
+
+
+def test_bad_text_from_the_browser_is_a_sentence_and_no_exception(panel) -> None:
+    request = {"clean": "", "corrupt": "the cat"} if isinstance(panel, iw.Patching) else {"text": ""}
+    click(panel, "run", **request)
+    panel._job.wait(5)
+    assert "The text is empty" in panel.error
+    assert panel.status["state"] == "error"
+
+
+def test_a_handler_that_raises_shows_it(lens, patching) -> None:
+    click(lens, "track", text="mary john")
+    assert "exactly one token" in lens.error
+    click(patching, "align", clean=99, corrupt=0)
+    assert "no pair of positions 99 and 0" in patching.error
+    click(lens, "no such request")
+
+
+def test_the_newest_request_wins(lens, toy) -> None:
+    with toy._lock:  # all of them have to wait
+        for text in ("the cat", "the dogs", TEXT):
+            click(lens, "run", text=text)
+    lens.run()
+    assert lens.text == TEXT
+    assert lens.tokens == toy.tokens(TEXT)["token"].to_list()
+    time.sleep(0.2)  # older jobs may still end; they must not be heard
+    assert lens.tokens == toy.tokens(TEXT)["token"].to_list()
+    assert lens.status["state"] == "done"
+
+
+def test_cancel_keeps_what_is_done(toy) -> None:
+    panel = iw.Patching(toy, IOI, IOI_CORRUPT, answer="mary", foil="john")
+    panel.run()
+    module = __import__("importlib").import_module("interp_widgets.methods.activation_patching")
+    original, calls = module._patch, []
+
+    def slow(*arguments):
+        original(*arguments)
+        calls.append(1)
+        if len(calls) == 3:
+            click(panel, "cancel")
+
+    module._patch = slow
+    try:
+        click(panel, "run", clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john")
+        panel._job.wait(10)
+    finally:
+        module._patch = original
+    assert panel.status["state"] == "cancelled"
+    assert panel.error == ""
+    done = panel.frame.filter(method="exact")["site"].n_unique()
+    assert done == 3
+    assert panel.identity["cells"] == 3
+    panel.run()
+    assert panel.frame.filter(method="exact")["site"].n_unique() == 12
+
+
+def test_an_interrupt_while_waiting_stops_the_job(toy, monkeypatch) -> None:
+    panel = iw.Lens(toy, TEXT)
+    panel.run()
+    with toy._lock:
+        monkeypatch.setattr(Job, "wait", lambda self, timeout=None: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            panel.run()
+        monkeypatch.undo()
+        assert "interrupted" in panel.error
+        assert panel.status["state"] == "error"
+    panel._job.wait(5)
+    assert len(panel.frame)
+
+
+def test_progress_reaches_the_panel(toy, monkeypatch) -> None:
+    monkeypatch.setattr("interp_widgets.panels.jobs.QUIET", 0)
+    panel = iw.Patching(toy, IOI, IOI_CORRUPT, answer="mary", foil="john")
+    panel.run()
+    seen = []
+    panel.observe(
+        lambda change: seen.append((change.new["done"], change.new["total"], change.new["message"])), "status"
+    )
+    panel.run()
+    assert (3, 12, "resid_post.3") in seen or any(done == 3 for done, _, _ in seen)
+    assert {total for done, total, _ in seen if done} == {12}
+
+
+def test_nothing_is_left_running_or_growing_after_many_clicks(lens) -> None:
+    import gc
+
+    import psutil
+
+    process = psutil.Process()
+
+    def clicks(count: int) -> None:
+        for i in range(count):
+            click(lens, "run", text=("the cat", TEXT)[i % 2])
+            lens._job.wait(10)
+
+    clicks(30)
+    gc.collect()
+    threads, memory = threading.active_count(), process.memory_info().rss
+    clicks(60)
+    gc.collect()
+    assert threading.active_count() <= threads
+    assert process.memory_info().rss - memory < 20_000_000
