@@ -29,8 +29,9 @@ function render({ model, el, signal }) {
   const pinned = createPinned();
   const results = h("div", { class: "iw-results" }, summary,
     h("div", { class: "iw-columns" },
-      h("div", { class: "iw-main" }, h("div", { class: "iw-tools" }, chooser.element, legend.element), strip.element, readout, pinned.element),
-      list.element));
+      h("div", { class: "iw-main" }, h("div", { class: "iw-tools" }, chooser.element, legend.element), strip.element, readout),
+      list.element),
+    pinned.element);
   body.append(empty, results);
 
   /** Colour the text by an atom; pressing the atom that colours it now stops that. @param {number} atom */
@@ -111,20 +112,31 @@ function render({ model, el, signal }) {
     function draw() {
       const atom = model.get("atom");
       if (document.activeElement !== input || atom >= 0) input.value = atom < 0 ? "" : String(atom);
-      why.textContent = atom >= 0 && data.count && !data.row(atom) ? (model.get("live") ? `#${atom} does not fire in this text, or is being computed.` : `${NEEDS_KERNEL}.`) : "";
+      why.textContent = atom >= 0 && data.count ? aboutAtom(atom) : "";
       setAttributes(clear, { disabled: atom < 0 });
     }
     return { element, draw };
   }
 
+  /** What there is to say of the chosen atom beside its colours. @param {number} atom */
+  function aboutAtom(atom) {
+    const row = data.row(atom);
+    if (!row) return model.get("live") ? `#${atom} is being computed.` : `${NEEDS_KERNEL}.`;
+    return row.values.some((value) => value > 0) ? "" : `#${atom} does not fire in this text.`;
+  }
+
   /** One row per pinned atom, each on its own scale. */
   function createPinned() {
     const grid = createGrid({
-      label: "Activation of the pinned atoms at each token", corner: "atom", signal,
+      label: "Activation of the pinned atoms at each token", corner: "atom", signal, dense: true,
       onSelect: (row, position) => save(model, { atom: model.get("atoms")[row], positions: [position] }),
       onHover: (at) => drawReadout(at ? at[1] : null),
+      tell: (row, position) => {
+        const atom = model.get("atoms")[row];
+        return `#${atom} ${number(data.row(atom)?.values[position])} at token ${position} ${quoted(model.get("tokens")[position] ?? "")}`;
+      },
     });
-    const element = h("div", { class: "iw-pinned" }, h("h3", {}, "Pinned atoms"), h("div", { class: "iw-scroll iw-dense" }, grid.element));
+    const element = h("div", { class: "iw-pinned" }, h("h3", {}, "Pinned atoms"), grid.element);
     element.addEventListener("click", (event) => {
       const [unpin, name] = [hit(event, "[data-unpin]"), hit(event, "[data-choose]")];
       if (unpin) pin(Number(unpin.dataset.unpin));

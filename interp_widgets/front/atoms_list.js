@@ -14,7 +14,7 @@ const FIRST = 10;
  */
 export function createAtomList(model, signal, data, on) {
   const heading = h("h3");
-  const hint = h("p", { class: "iw-hint" }, "Press a token to see the atoms active there.");
+  const hint = h("p", { class: "iw-invite" }, "Press a token: its active atoms are listed here, with what they leave unexplained. Press an atom there to colour the text by it.");
   const list = h("ol", { class: "iw-atoms", "aria-label": "Active atoms, largest first" });
   const more = button("", signal, () => { all = !all; draw(); }, { class: "iw-button iw-small" });
   const rest = h("dl", { class: "iw-rest", "aria-label": "What the atoms leave unexplained" });
@@ -35,6 +35,7 @@ export function createAtomList(model, signal, data, on) {
     const again = list.contains(focused) && `[data-${focused?.dataset.pin ? "pin" : "atom"}="${focused?.dataset.pin ?? focused?.dataset.atom}"]`;
     const about = token === undefined ? null : data().token(position);
     const axis = shareAxis([...atoms.map((atom) => atom.share), about?.biasShare ?? 0, about?.errorShare ?? 0]);
+    list.toggleAttribute("data-all", all);
     list.replaceChildren(...atoms.slice(0, all ? undefined : FIRST).map((each) => drawAtom(each, axis)));
     if (about) drawRest(about, atoms.length, axis);
     if (again) /** @type {HTMLElement | null} */ (list.querySelector(again))?.focus();

@@ -1,4 +1,4 @@
-/** A grid of layers x positions: an ARIA grid with sticky headers that rewrites only the cells that changed. */
+/** A grid of layers x positions: an ARIA grid with sticky headers, in a box that scrolls; it rewrites only the cells that changed. */
 
 import { h, hit, setAttributes } from "./dom.js";
 
@@ -31,9 +31,13 @@ const CHUNK = 16;
  * @param {AbortSignal} options.signal
  * @param {(row: number, column: number) => void} options.onSelect
  * @param {(cell: [number, number] | null) => void} [options.onHover]  pointed at or focused; null when left
+ * @param {(row: number, column: number) => string} [options.tell]  all there is to say of a cell: its tooltip, and what copying it gives
+ * @param {boolean} [options.fromEnd]  show the last rows first where not all fit
+ * @param {boolean} [options.dense]    rows of numbers, in little space
  */
-export function createGrid({ label, corner, signal, onSelect, onHover = () => {} }) {
-  const element = h("div", { class: "iw-grid", role: "grid", "aria-label": label });
+export function createGrid({ label, corner, signal, onSelect, onHover = () => {}, tell, fromEnd = false, dense = false }) {
+  const grid = h("div", { class: "iw-grid", role: "grid", "aria-label": label });
+  const element = h("div", { class: dense ? "iw-scroll iw-dense" : "iw-scroll" }, grid);
   /** @type {HTMLElement[][]} */
   let cells = [];
   /** @type {HTMLElement[]} */
@@ -67,7 +71,8 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     }));
     chunks = cells.map((row) => Array.from({ length: Math.ceil(columns / CHUNK) }, (_, k) =>
       h("div", { class: "iw-chunk", role: "presentation" }, ...row.slice(k * CHUNK, (k + 1) * CHUNK))));
-    element.replaceChildren(
+    if (fromEnd) requestAnimationFrame(() => { element.scrollTop = element.scrollHeight; });
+    grid.replaceChildren(
       h("div", { class: "iw-row iw-head-row", role: "row" }, h("div", { class: "iw-corner", role: "columnheader" }, corner), ...columnHeads),
       ...chunks.map((row, r) => h("div", { class: "iw-row", role: "row" }, rowHeads[r], ...row)),
     );
@@ -80,7 +85,7 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
   /** @param {GridContent} content */
   function draw({ rows, columns, cell }) {
     if (rows.length !== rowHeads.length || columns.length !== columnHeads.length) build(rows.length, columns.length);
-    setAttributes(element, { "aria-rowcount": rows.length + 1, "aria-colcount": columns.length + 1 });
+    setAttributes(grid, { "aria-rowcount": rows.length + 1, "aria-colcount": columns.length + 1 });
     rows.forEach((row, r) => drawHead(rowHeads[r], row));
     columns.forEach((column, c) => drawHead(columnHeads[c], column));
     sizeChunks(columns);
@@ -93,19 +98,25 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
       at.children[0].textContent = text;
       at.children[1].textContent = note;
       at.style.cssText = style;
-      setAttributes(at, { "data-state": state, title });
+      setAttributes(at, { "data-state": state, title: title ?? null });
     }));
   }
 
   /** A chunk out of sight does not know its cells, so its width is said: some columns are narrow. @param {Header[]} columns */
   function sizeChunks(columns) {
+    const narrowed = columns.filter(isNarrow).length;
+    element.style.setProperty("--iw-columns", String(Math.max(1, columns.length - narrowed)));
+    element.style.setProperty("--iw-narrow-columns", String(narrowed));
     chunks[0]?.forEach((_, k) => {
       const group = columns.slice(k * CHUNK, (k + 1) * CHUNK);
-      const narrow = group.filter(({ state }) => state === "unaffected").length;
+      const narrow = group.filter(isNarrow).length;
       const width = `calc(${group.length - narrow} * var(--iw-cell-width) + ${narrow} * var(--iw-narrow-width))`;
       for (const row of chunks) setAttributes(row[k], { style: `width: ${width}` });
     });
   }
+
+  /** @param {Header} column */
+  const isNarrow = ({ state }) => state === "unaffected";
 
   /** @param {HTMLElement} head @param {Header} content */
   function drawHead(head, { text, title, state, extra }) {
@@ -120,11 +131,21 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
    * @param {Set<number>} [columns]
    */
   function mark(at, columns = new Set()) {
-    selected?.removeAttribute("aria-selected");
+    const before = selected;
+    before?.removeAttribute("aria-selected");
     selected = at ? cells[at[0]]?.[at[1]] : undefined;
     selected?.setAttribute("aria-selected", "true");
+    if (selected && selected !== before) requestAnimationFrame(reveal);
     columnHeads.forEach((head, c) => head.toggleAttribute("data-selected", columns.has(c)));
     if (at && selected && !element.contains(document.activeElement)) rove(at);
+  }
+
+  /** Scroll the box, and never the page around it, to the selected cell. */
+  function reveal() {
+    if (!selected?.isConnected) return;
+    const [box, cell, head] = [element, selected, rowHeads[0]].map((each) => each.getBoundingClientRect());
+    element.scrollTop += Math.max(0, cell.bottom - box.bottom + 1) + Math.min(0, cell.top - box.top - cell.height - 5);
+    element.scrollLeft += Math.max(0, cell.right - box.right + 1) + Math.min(0, cell.left - box.left - head.width);
   }
 
   /** @param {[number, number]} to */
@@ -141,6 +162,7 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     for (const head of pointed) head.removeAttribute("data-pointed");
     pointed = at ? [rowHeads[at[0]], columnHeads[at[1]]] : [];
     for (const head of pointed) head.setAttribute("data-pointed", "");
+    if (at && tell) setAttributes(cells[at[0]][at[1]], { title: tell(...at) });
     onHover(at);
   }
 
@@ -162,6 +184,11 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     if (event.key === "Enter" || event.key === " ") onSelect(r, c);
     else if (moves[event.key]) rove(moves[event.key])?.focus();
     else return;
+    event.preventDefault();
+  }, { signal });
+  element.addEventListener("copy", (event) => {
+    if (!tell || !hit(event, "[role=gridcell]") || !window.getSelection()?.isCollapsed) return;
+    event.clipboardData?.setData("text/plain", tell(...active));
     event.preventDefault();
   }, { signal });
   for (const type of ["mouseover", "focusin"]) {

@@ -36,7 +36,7 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
   el.replaceChildren(root);
 
   follow(model, signal, [
-    [() => { about.textContent = [model.get("model_name"), detail()].filter(Boolean).join(" · "); }, ["model_name", ...detailTraits]],
+    [() => { about.textContent = about.title = [model.get("model_name"), detail()].filter(Boolean).join(" · "); }, ["model_name", ...detailTraits]],
     [prompts.draw, [...fields.map((field) => field.trait), "live"]],
     [() => { offline.hidden = model.get("live"); }, ["live"]],
     [() => { status.draw(); root.setAttribute("aria-busy", String(isRunning(model))); }, ["status", "live"]],

@@ -28,8 +28,10 @@ function render({ model, el, signal }) {
 
   const strip = createStrip({ label: "Prompt tokens", signal, onSelect: selectTokens });
   const empty = h("p", { class: "iw-empty" });
-  const grid = createGrid({ label: "Most likely token at each layer and position", corner: "layer", signal, onSelect: selectCell, onHover: point });
+  const grid = createGrid({ label: "Most likely token at each layer and position", corner: "layer", signal, onSelect: selectCell, onHover: point,
+    tell: describe, fromEnd: true });
   const readout = h("p", { class: "iw-readout" });
+  const main = h("div", { class: "iw-main" }, grid.element, readout);
   const top = createLensTop(model, signal, () => data);
   const color = createChoice({
     legend: "Colour",
@@ -42,8 +44,7 @@ function render({ model, el, signal }) {
   const pager = createPager();
   const results = h("div", { class: "iw-results" }, strip.element, pager.element,
     h("div", { class: "iw-tools" }, color.element, track.element, legend.element),
-    h("div", { class: "iw-columns" },
-      h("div", { class: "iw-main" }, h("div", { class: "iw-scroll" }, grid.element), readout), top.element));
+    h("div", { class: "iw-columns" }, main, top.element));
   body.append(empty, results);
 
   function drawEmpty() {
@@ -66,6 +67,7 @@ function render({ model, el, signal }) {
     const [tokens, masked, by] = [model.get("tokens"), new Set(model.get("masked")), model.get("color")];
     const range = model.get("scales")[by];
     const scale = by === "rank" ? REVERSED : SEQUENTIAL;
+    main.style.setProperty("--iw-main-columns", String(data.width));
     grid.draw({
       rows: data.layers.map((_, row) => ({ text: data.rowName(row) })),
       columns: Array.from({ length: data.width }, (_, column) => {
@@ -104,16 +106,16 @@ function render({ model, el, signal }) {
   function drawPointed() {
     top.drawLines(pointed);
     const at = pointed ?? data.at(model.get("cell"));
-    if (!at) {
-      readout.textContent = "Point at a cell, or move through the grid with the arrow keys.";
-      return;
-    }
-    const [row, column] = at;
+    readout.textContent = at ? describe(...at) : "Point at a cell to read its values; press it to select. In the grid, arrow keys move, Enter selects and Ctrl+C copies.";
+  }
+
+  /** @param {number} row @param {number} column */
+  function describe(row, column) {
     const { token, id, probability } = data.entry(row, column, 0);
     const tracked = model.get("tracked");
     const rank = data.value("rank", row, column);
-    readout.textContent = [
-      `layer ${data.rowName(row)}, position ${data.start + column}`,
+    return [
+      `layer ${data.layerName(row)}, position ${data.start + column}`,
       `${quoted(token)} (id ${id}) ${percent(probability)}`,
       `entropy ${number(data.value("entropy", row, column))} nats`,
       `KL ${number(data.value("kl", row, column))} nats`,

@@ -90,7 +90,11 @@ export function readLens(model) {
     /** @param {number} row @param {number} column */
     entries: (row, column) => Array.from({ length: topK }, (_, k) => entry(row, column, k)).filter(({ id }) => id >= 0),
     /** @param {number} row */
-    rowName: (row) => (row === layers.length - 1 ? `${layers[row]} · output` : String(layers[row])),
+    layerName: (row) => (row === layers.length - 1 ? `${layers[row]} (output)` : String(layers[row])),
+    /** The same where there is little room. @param {number} row */
+    rowName: (row) => (row === layers.length - 1 ? `${layers[row]} out` : String(layers[row])),
+    /** What the model itself predicts, at the last position shown; null before a result. @returns {[number, number] | null} */
+    rest: () => (layers.length && width ? [layers.length - 1, width - 1] : null),
   };
 }
 

@@ -26,16 +26,18 @@ export function createLensTop(model, signal, data) {
   const pinned = h("ul", { class: "iw-pins", "aria-label": "Pinned lines" });
   const heading = h("h3", {}, "");
   const list = h("ol", { class: "iw-top", "aria-label": "Most likely tokens at the selected cell" });
-  const hint = h("p", { class: "iw-hint" }, "Press a cell to list its most likely tokens; press a token there to keep its line.");
-  const element = h("div", { class: "iw-side" }, chart.element, pinned, h("div", { class: "iw-top-block" }, heading, hint, list));
+  const hint = h("p", { class: "iw-hint" });
+  const element = h("div", { class: "iw-side" }, h("div", { class: "iw-parts" },
+    h("div", { class: "iw-part" }, chart.element, pinned), h("div", { class: "iw-part" }, heading, list, hint)));
 
   /**
-   * The line of the cell pointed at (else of the selected one) over the pinned lines.
+   * The line of the cell pointed at (else of the selected one, else what the model predicts) over the pinned lines.
    * @param {[number, number] | null} pointed
    */
   function drawLines(pointed) {
     const lens = data();
-    const at = pointed ?? lens.at(model.get("cell"));
+    const asked = pointed ?? lens.at(model.get("cell"));
+    const at = asked ?? lens.rest();
     const entry = at && lens.entry(at[0], at[1], 0);
     const now = at && entry ? [lens.start + at[1], entry.id] : [];
     /** @type {import("./lines.js").Series[]} */
@@ -45,8 +47,15 @@ export function createLensTop(model, signal, data) {
       return values ? [{ name: pinName(pin, lens), values, className }] : [];
     });
     const values = entry && lens.line(now[0], now[1]);
-    if (values && !model.get("pins").some((pin) => samePin(pin, now))) series.push({ name: visible(entry.token), values, className: "iw-line-now" });
-    chart.draw(lens.layers, series, at?.[0]);
+    if (values && !model.get("pins").some((pin) => samePin(pin, now))) series.push({ name: visible(entry.token), values, className: asked ? "iw-line-now" : "iw-line-rest" });
+    chart.draw(lens.layers, series, about(entry, now[0], Boolean(values), Boolean(asked)), asked?.[0]);
+  }
+
+  /** @param {import("./lens_data.js").Entry | null} entry @param {number} position @param {boolean} stored @param {boolean} asked */
+  function about(entry, position, stored, asked) {
+    if (!entry || entry.id < 0) return "";
+    if (!stored) return `${visible(entry.token)} at position ${position}: no line stored${model.get("live") ? "; press the cell, then the token" : ""}`;
+    return `${visible(entry.token)} at position ${position}${asked ? "" : ", the model's prediction"}`;
   }
 
   function drawPins() {
@@ -61,11 +70,12 @@ export function createLensTop(model, signal, data) {
 
   function drawTop() {
     const lens = data();
-    const at = lens.at(model.get("cell"));
+    const chosen = lens.at(model.get("cell"));
+    const at = chosen ?? lens.rest();
     const entries = at ? lens.entries(...at) : [];
-    hint.hidden = entries.length > 0;
+    hint.textContent = chosen ? "Press a token to keep its line." : "Press a cell to list its tokens here, and a token to keep its line.";
     heading.hidden = !entries.length;
-    heading.textContent = at ? `Layer ${lens.rowName(at[0])}, position ${lens.start + at[1]}` : "";
+    heading.textContent = at ? `Layer ${lens.layerName(at[0])}, position ${lens.start + at[1]}` : "";
     list.replaceChildren(...entries.map((entry) => drawEntry(entry, lens.start + (at?.[1] ?? 0), lens)));
   }
 
@@ -86,7 +96,8 @@ export function createLensTop(model, signal, data) {
   }
 
   list.addEventListener("click", (event) => {
-    const position = model.get("cell")[1];
+    const at = data().at(model.get("cell")) ?? data().rest();
+    const position = data().start + (at?.[1] ?? 0);
     const entry = hit(event, ".iw-entry");
     if (entry) togglePin([position, Number(entry.dataset.id)]);
     const track = hit(event, "[data-track]");

@@ -7,7 +7,7 @@ import { known, percent } from "./numbers.js";
  * @typedef {object} Series
  * @prop {string} name
  * @prop {ArrayLike<number>} values  one per layer
- * @prop {string} className          iw-line-0 … iw-line-5 for pinned lines, iw-line-now for the one pointed at
+ * @prop {string} className          iw-line-0 … iw-line-5 for pinned lines, iw-line-now for the one pointed at, iw-line-rest for none
  */
 
 const WIDTH = 380;
@@ -23,15 +23,18 @@ export function createLines(label) {
   const plot = s("g");
   const axes = s("g", { class: "iw-axes" });
   const svg = s("svg", { class: "iw-lines", role: "img", "aria-label": label, viewBox: `0 0 ${WIDTH} ${HEIGHT}` }, axes, plot);
-  const element = h("figure", { class: "iw-chart" }, svg);
+  const caption = h("figcaption", { class: "iw-caption" });
+  const element = h("figure", { class: "iw-chart" }, caption, svg);
   let drawnLayers = "";
 
   /**
    * @param {number[]} layers
    * @param {Series[]} series  drawn in this order, the last on top
+   * @param {string} about     what the chart is of now
    * @param {number} [row]     index into `layers` to mark with a vertical line
    */
-  function draw(layers, series, row) {
+  function draw(layers, series, about, row) {
+    caption.textContent = about;
     const key = String(layers);
     if (key !== drawnLayers) axes.replaceChildren(...drawAxes(layers));
     drawnLayers = key;

@@ -20,7 +20,7 @@ const SITE_NAMES = { resid_pre: "Residual stream (before)", resid_mid: "Residual
 const STATES = {
   pending: ["", "not computed yet"],
   unaligned: ["", "not paired with a clean token, so not patched"],
-  unaffected: ["0", "0 by causality: before the first difference, not computed"],
+  unaffected: ["0", "same in both prompts up to here: 0 by causality, not computed"],
   undefined: ["–", "not defined: clean and corrupt do not differ in logit difference"],
 };
 
@@ -41,14 +41,16 @@ function render({ model, el, signal }) {
   const tabs = createTabs("Kind of site", signal, (site) => save(model, { site }));
   const metric = createChoice({ legend: "Effect on", options: METRICS, signal, onChoose: (value) => save(model, { metric: value }) });
   const legend = createLegend();
-  const grid = createGrid({ label: "Effect of patching each layer and position", corner: "layer", signal, onSelect: selectCell, onHover: point });
+  const grid = createGrid({ label: "Effect of patching each layer and position", corner: "layer", signal, onSelect: selectCell, onHover: point,
+    tell: describe });
   const readout = h("p", { class: "iw-readout" });
+  const values = h("div", { class: "iw-cell-values" });
   const detail = h("div", { class: "iw-detail" });
-  const sitePanel = h("div", { id: panelId, role: "tabpanel" }, h("div", { class: "iw-scroll" }, grid.element));
+  const sitePanel = h("div", { id: panelId, role: "tabpanel" }, grid.element);
+  const main = h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, legend.element), sitePanel, readout, identity);
+  const side = h("div", { class: "iw-parts" }, h("div", { class: "iw-part" }, h("h3", {}, "Without patching"), baselines, values), detail);
   const results = h("div", { class: "iw-results" }, prompts.element,
-    h("div", { class: "iw-columns" },
-      h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, legend.element), sitePanel, readout, identity),
-      h("div", { class: "iw-side" }, h("h3", {}, "Without patching"), baselines, detail)));
+    h("div", { class: "iw-columns" }, main, h("div", { class: "iw-side" }, side)));
   body.append(empty, results);
 
   const site = () => model.get("site") || model.get("sites")[0] || "";
@@ -85,11 +87,15 @@ function render({ model, el, signal }) {
     const [tokens, by, shown] = [model.get("corrupt_tokens"), model.get("metric"), site()];
     const most = model.get("scales")[by];
     const format = by === "probability" ? signedPercent : signed;
+    main.style.setProperty("--iw-main-columns", String(data.columns.length));
     grid.draw({
       rows: data.layers.map((layer) => ({ text: String(layer) })),
-      columns: tokens.map((token, position) => ({ text: visible(token), title: `${position}: ${quoted(token)}`,
-        state: data.unaffected.has(position) ? "unaffected" : data.partner.has(position) ? undefined : "unaligned" })),
-      cell: (row, position) => {
+      columns: data.columns.map(([first, last]) => (first < last
+        ? { text: `${first}–${last}`, title: `Positions ${first} to ${last}: ${STATES.unaffected[1]}`, state: "unaffected" }
+        : { text: visible(tokens[first]), title: `${first}: ${quoted(tokens[first])}`,
+          state: data.unaffected.has(first) ? "unaffected" : data.partner.has(first) ? undefined : "unaligned" })),
+      cell: (row, column) => {
+        const position = data.columns[column][0];
         const state = data.state(by, shown, row, position);
         if (state) return { text: STATES[state][0], title: STATES[state][1], state };
         const value = data.value(by, shown, row, position);
@@ -104,13 +110,13 @@ function render({ model, el, signal }) {
   }
 
   function drawMarks() {
-    const [at, positions] = [selected(), new Set(model.get("positions"))];
-    grid.mark(at, positions);
+    const at = selected();
+    grid.mark(at && [at[0], data.columnOf(at[1])], new Set(model.get("positions").map(data.columnOf)));
     drawReadout();
     drawDetail(at);
   }
 
-  /** Grid row and column of the selected cell, if this grid shows it. @returns {[number, number] | null} */
+  /** Grid row and position of the selected cell, if this grid shows it. @returns {[number, number] | null} */
   function selected() {
     const [of, layer, position] = model.get("cell");
     const row = data.layers.indexOf(Number(layer));
@@ -118,12 +124,15 @@ function render({ model, el, signal }) {
   }
 
   function drawReadout() {
-    const at = pointed ?? selected();
-    readout.textContent = at ? describe(...at) : "Point at a cell to read its effect; press it to compare predictions.";
+    const at = selected();
+    readout.textContent = pointed ? describe(...pointed) : at ? describe(at[0], data.columnOf(at[1]))
+      : "Point at a cell to read its effect; press it to compare predictions. Arrow keys move, Enter selects, Ctrl+C copies.";
   }
 
-  /** @param {number} row @param {number} position */
-  function describe(row, position) {
+  /** @param {number} row @param {number} column */
+  function describe(row, column) {
+    const [position, last] = data.columns[column] ?? [column, column];
+    if (position < last) return `Layer ${data.layers[row]}, positions ${position} to ${last} · ${STATES.unaffected[1]}`;
     const [by, shown] = [model.get("metric"), site()];
     const state = data.state(by, shown, row, position);
     const partner = data.partner.get(position);
@@ -140,14 +149,14 @@ function render({ model, el, signal }) {
     const { clean, corrupt } = model.get("baselines");
     const shown = site();
     const patched = at ? data.predictions(shown, ...at) : [];
-    const values = at && METRICS.map(([by, label]) => {
+    const numbers = at && METRICS.map(([by, label]) => {
       const state = data.state(by, shown, ...at);
       const value = data.value(by, shown, ...at);
       return [label, state ? STATES[state][0] || STATES[state][1] : by === "probability" ? signedPercent(value) : signed(value)];
     });
+    values.replaceChildren(...(at && numbers ? [h("h3", {}, `Patched at layer ${data.layers[at[0]]}, position ${at[1]}`),
+      h("dl", { class: "iw-values" }, ...numbers.flatMap(([label, text]) => [h("dt", {}, label), h("dd", {}, text)]))] : []));
     detail.replaceChildren(
-      ...(at && values ? [h("h3", {}, `Patched at layer ${data.layers[at[0]]}, position ${at[1]}`),
-        h("dl", { class: "iw-values" }, ...values.flatMap(([label, text]) => [h("dt", {}, label), h("dd", {}, text)]))] : []),
       h("h3", {}, "Likeliest next tokens"),
       h("div", { class: "iw-predictions" }, predictions("clean", clean?.top ?? []),
         ...(at ? [predictions("patched", patched)] : []), predictions("corrupt", corrupt?.top ?? [])));
@@ -159,8 +168,13 @@ function render({ model, el, signal }) {
     drawReadout();
   }
 
-  /** @param {number} row @param {number} position */
-  function selectCell(row, position) {
+  /** @param {number} row @param {number} column */
+  function selectCell(row, column) {
+    const [position, last] = data.columns[column];
+    if (position < last) { // nothing to compare there: the positions are selected, and no cell
+      save(model, { cell: [], positions: Array.from({ length: last - position + 1 }, (_, i) => position + i) });
+      return;
+    }
     const cell = [site(), data.layers[row], position];
     save(model, String(model.get("cell")) === String(cell) ? { cell: [] } : { cell, positions: [position] });
   }

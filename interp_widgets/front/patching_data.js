@@ -56,6 +56,8 @@ export function readPatching(model) {
   const partner = new Map(model.get("alignment").map(([clean, corrupt]) => [corrupt, clean]));
   const unaffected = new Set(model.get("unaffected"));
 
+  const columns = columnsOf(width, unaffected);
+
   /** @param {string} site @param {number} row @param {number} position */
   const index = (site, row, position) => (Math.max(0, sites.indexOf(site)) * layers.length + row) * width + position;
 
@@ -78,7 +80,25 @@ export function readPatching(model) {
       .map((at) => ({ token: texts[topIndex[at]] ?? "", token_id: ids[topIndex[at]] ?? -1, probability: topProbability[at] }));
   }
 
-  return { layers, width, partner, unaffected, value, state, predictions };
+  return {
+    layers, width, partner, unaffected, value, state, predictions, columns,
+    /** The grid's column that shows a position; -1 if none does. @param {number} position */
+    columnOf: (position) => columns.findIndex(([first, last]) => position >= first && position <= last),
+  };
+}
+
+/**
+ * The positions `[first, last]` of each grid column: one each, but a leading run of unaffected ones is one column.
+ * @param {number} width
+ * @param {Set<number>} unaffected
+ * @returns {[number, number][]}
+ */
+function columnsOf(width, unaffected) {
+  let run = 0;
+  while (run < width && unaffected.has(run)) run++;
+  if (run < 2 || run === width) run = 0;
+  const single = Array.from({ length: width - run }, (_, i) => /** @type {[number, number]} */ ([run + i, run + i]));
+  return run ? [[0, run - 1], ...single] : single;
 }
 
 /** @typedef {ReturnType<typeof readPatching>} PatchingData */

@@ -91,6 +91,13 @@ class PatchingRun:
         """Clean and corrupt are one text: every effect must be zero."""
         return self.clean["token_id"].to_list() == self.corrupt["token_id"].to_list()
 
+    def same_question(self, other: PatchingRun) -> bool:
+        """Whether another run asks for the same cells."""
+        mine, theirs = (
+            (r.clean["token_id"].to_list(), r.corrupt["token_id"].to_list(), r.pairs, r.sites, r.answer, r.foil) for r in (self, other)
+        )
+        return mine == theirs
+
     @property
     def largest_identity(self) -> float:
         """The largest change by a patch that must change nothing: identity rows, and every cell where the prompts are one."""

@@ -72,6 +72,7 @@ class Atoms(Panel, AtomsWidget):
         Raises:
             TextError, DictionaryError: a position or an atom that does not exist.
         """
+        self._finished_run()
         chosen = positions_of(position, len(self.tokens))
         if atom is not None:
             self.sae.check_atom(atom)

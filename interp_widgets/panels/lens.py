@@ -68,6 +68,7 @@ class Lens(Panel, LensWidget):
         Raises:
             TextError, SiteError: a position or layer that does not exist.
         """
+        self._finished_run()
         chosen = positions_of(position, len(self.tokens))
         if layer is not None and layer not in self.layers:
             raise SiteError(f"Layer {layer} is not shown; the layers are {self.layers[0]} to {self.layers[-1]}.")

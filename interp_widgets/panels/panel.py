@@ -42,12 +42,12 @@ class Panel(Widget):
 
     @property
     def frame(self) -> pl.DataFrame:
-        """The result as a polars frame; waits for a first result that is still being computed.
+        """The result as a polars frame; waits for one that is still being computed.
 
         Raises:
             InterpError: there is no result, because the only attempt failed or was stopped; says why.
         """
-        if self._frame is None and self._job is not None:
+        if self._job is not None:
             self._job.wait()
         if self._frame is None:
             raise InterpError(self.error or "There is no result yet. Give the panel a text and call .run().")

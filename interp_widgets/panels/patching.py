@@ -8,7 +8,7 @@ import polars as pl
 import torch
 import traitlets as t
 
-from ..errors import AlignmentError, SiteError, TextError
+from ..errors import AlignmentError, Cancelled, SiteError, TextError
 from ..methods.activation_patching import PatchingRun, patching_frame, predictions, prepare, sweep
 from ..methods.alignment import Pairs, explain, pair
 from ..session import scripts
@@ -86,6 +86,7 @@ class Patching(Panel, PatchingWidget):
         Raises:
             TextError, SiteError: a position, layer or kind of site that is not in the grid.
         """
+        self._finished_run()
         chosen = positions_of(position, len(self.corrupt_tokens))
         site = site or self.site
         if site not in self.sites or (layer is not None and layer not in self.layers):
@@ -139,7 +140,8 @@ class Patching(Panel, PatchingWidget):
     # work
 
     def _compute(self, progress: Job) -> None:
-        kept = self._pairs if self._run is not None and self._same_prompts(self._run) else None
+        former = self._run
+        kept = self._pairs if former is not None and self._same_prompts(former) else None
         sites, first = list(self.sites), self.site
         answer, foil = (self._tokens[role] or None for role in ("answer", "foil"))
         progress(0, len(sites) * self.session.num_layers, "reading both prompts")
@@ -147,6 +149,12 @@ class Patching(Panel, PatchingWidget):
         self._publish(progress, lambda: self._show(run))
         try:
             sweep(self.session, run, first=first, progress=progress)
+        except Exception as error:
+            lost = former is not None and not isinstance(error, Cancelled) and (not run.identity or former.same_question(run))
+            if lost:  # a failure must not cost the result that was there
+                run = former
+                self._publish(progress, lambda: self._show(run))
+            raise
         finally:  # what is done stays, however it ended
             self._publish(progress, lambda: self._show_grids(run))
 

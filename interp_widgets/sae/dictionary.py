@@ -38,6 +38,8 @@ class Dictionary(ABC):
     """Where it came from: format, file, sha256, and what its configuration says."""
 
     def __post_init__(self) -> None:
+        if self.W_enc.dim() != 2:
+            raise DictionaryError(f"{self.name}: W_enc has shape {tuple(self.W_enc.shape)}, but must be [d_in, d_sae].")
         d_in, width = self.W_enc.shape
         expected = {"b_enc": (width,), "W_dec": (width, d_in), "b_dec": (d_in,)}
         for key, shape in expected.items():
@@ -144,6 +146,17 @@ class JumpReLU(Dictionary):
     """[d_sae]"""
 
     formula = 'h.relu() * (h > sae["threshold"])'
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (found := tuple(self.threshold.shape)) not in ((1,), (self.width,)):
+            raise DictionaryError(
+                f"{self.name}: threshold has shape {found}, but W_enc {tuple(self.W_enc.shape)} needs {(self.width,)}."
+            )
+        if not torch.isfinite(self.threshold).all():
+            raise DictionaryError(
+                f"{self.name}: threshold has entries that are not finite, so no result would mean anything."
+            )
 
     def _activate(self, h: torch.Tensor) -> torch.Tensor:
         return h.relu() * (h > self.threshold)

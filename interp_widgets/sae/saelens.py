@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ..errors import DictionaryError
+from ..errors import DictionaryError, SiteError
 from ..session.sites import parse
 from .dictionary import Dictionary, JumpReLU, ReLU, TopK
 
@@ -40,6 +40,7 @@ def read(folder: Path, name: str) -> Dictionary:
         )
     _refuse_unknown_options(config, folder)
     common = {key: tensors[key] for key in KEYS}
+    _check_sizes(config, common["W_enc"], folder)
     origin = {
         "format": "SAELens",
         "weights": str(weights),
@@ -51,7 +52,7 @@ def read(folder: Path, name: str) -> Dictionary:
         config,
         tensors,
         name=name,
-        site=str(parse(_meta(config, "hook_name"))),
+        site=_site(config),
         subtract=config.get("apply_b_dec_to_input", True),
         origin=origin,
         **common,
@@ -60,11 +61,11 @@ def read(folder: Path, name: str) -> Dictionary:
 
 def _topk(config: dict[str, Any], tensors: dict[str, torch.Tensor], **common: Any) -> Dictionary:
     k = config.get("k") or (config.get("activation_fn_kwargs") or {}).get("k")
-    if not isinstance(k, int) or k < 1:
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise DictionaryError(f"{common['name']}: cfg.json gives no k, which a topk dictionary needs.")
     if config.get("rescale_acts_by_decoder_norm"):
         # The latents are scaled by their decoder's norm before the selection and back after it: fold the norms in.
-        norm = common["W_dec"].norm(dim=-1)
+        norm = common["W_dec"].norm(dim=-1).clamp(min=1e-30)  # a dead atom may have norm 0
         common |= {
             "W_enc": common["W_enc"] * norm,
             "b_enc": common["b_enc"] * norm,
@@ -75,7 +76,7 @@ def _topk(config: dict[str, Any], tensors: dict[str, torch.Tensor], **common: An
 
 
 _FOLDING = (
-    'norm = sae["W_dec"].norm(dim=-1)',
+    'norm = sae["W_dec"].norm(dim=-1).clamp(min=1e-30)',
     'sae |= {"W_enc": sae["W_enc"] * norm, "b_enc": sae["b_enc"] * norm, "W_dec": sae["W_dec"] / norm[:, None]}',
 )
 
@@ -104,17 +105,34 @@ def _architecture(config: dict[str, Any]) -> str:
     kind = config.get("architecture", "standard")
     if "topk" in (config.get("activation_fn"), config.get("activation_fn_str")):
         kind = "topk"  # version 5 wrote topk as a standard dictionary with another nonlinearity
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise DictionaryError(f"Dictionaries of architecture {kind!r} cannot be read; {', '.join(_KINDS)} can.")
     return kind
 
 
 def _meta(config: dict[str, Any], key: str) -> Any:
     """An entry that version 6 keeps under `metadata` and version 5 at the top."""
-    value = (config.get("metadata") or {}).get(key) or config.get(key)
+    metadata = config.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise DictionaryError(f"metadata in cfg.json must be an object, not {type(metadata).__name__}.")
+    value = metadata.get(key) or config.get(key)
     if value is None:
         raise DictionaryError(f"cfg.json does not say {key}, so it is not known where this dictionary belongs.")
     return value
+
+
+def _site(config: dict[str, Any]) -> str:
+    hook = _meta(config, "hook_name")
+    try:
+        return str(parse(str(hook)))
+    except SiteError as error:
+        raise DictionaryError(f"cfg.json says that this dictionary belongs at {hook!r}: {error}") from error
+
+
+def _check_sizes(config: dict[str, Any], encoder: torch.Tensor, folder: Path) -> None:
+    said, found = (config.get("d_in"), config.get("d_sae")), tuple(encoder.shape)
+    if len(found) == 2 and any(a not in (None, b) for a, b in zip(said, found, strict=True)):
+        raise DictionaryError(f"{folder}: cfg.json says (d_in, d_sae) = {said}, but W_enc has shape {found}.")
 
 
 def _refuse_unknown_options(config: dict[str, Any], folder: Path) -> None:
@@ -122,6 +140,8 @@ def _refuse_unknown_options(config: dict[str, Any], folder: Path) -> None:
         ("normalize_activations", ("none", None, False)),
         ("reshape_activations", ("none", None)),
         ("finetuning_scaling_factor", (False, None)),
+        ("activation_fn", ("relu", "topk", None)),
+        ("activation_fn_str", ("relu", "topk", None)),
     ):
         if config.get(key) not in harmless:
             raise DictionaryError(

@@ -160,6 +160,24 @@ def test_cancel_keeps_what_is_done(toy) -> None:
     assert panel.frame.filter(method="exact")["site"].n_unique() == 12
 
 
+def test_a_sweep_that_fails_half_way_gives_back_the_former_result(toy, monkeypatch) -> None:
+    panel = iw.Patching(toy, IOI, IOI_CORRUPT, answer="mary", foil="john")
+    panel.run()
+    before, calls, run = panel.frame, [], toy.run
+
+    def fail(*arguments, **options):
+        calls.append(1)
+        if len(calls) > 8:
+            raise MemoryError
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(toy, "run", fail)
+    with pytest.raises(MemoryError):
+        panel.run()
+    assert "not enough memory" in panel.error
+    assert panel.frame.equals(before)
+
+
 def test_an_interrupt_while_waiting_stops_the_job(toy, monkeypatch) -> None:
     panel = iw.Lens(toy, TEXT)
     panel.run()

@@ -124,7 +124,9 @@ def make(variant: str) -> Family:
 
 
 @contextmanager
-def hooked(module: torch.nn.Module, path: str, end: str, do: Callable[[torch.Tensor], torch.Tensor | None]) -> Iterator[None]:
+def hooked(
+    module: torch.nn.Module, path: str, end: str, do: Callable[[torch.Tensor], torch.Tensor | None]
+) -> Iterator[None]:
     """While open, `do` sees the first input or output of a module; a tensor that it returns takes its place."""
 
     def before(_: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:

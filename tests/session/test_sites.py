@@ -17,7 +17,14 @@ def llama():
     return iw.load(tiny.model("llama"), tokenizer=tiny.tokenizer(), name="tiny")
 
 
-OWN = ["embed", "final_norm", "logits", "head_out.9.6", "head_out.0.0", *(f"{kind}.{n}" for kind in LAYER_KINDS for n in (0, 15))]
+OWN = [
+    "embed",
+    "final_norm",
+    "logits",
+    "head_out.9.6",
+    "head_out.0.0",
+    *(f"{kind}.{n}" for kind in LAYER_KINDS for n in (0, 15)),
+]
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -44,7 +44,10 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral": ("Mistral", {**_GROUPED, "sliding_window": 4}),
     "qwen2": ("Qwen2", _GROUPED),
     "qwen3": ("Qwen3", {**_GROUPED, "head_dim": 12}),
-    "gemma2": ("Gemma2", {**_GEMMA, "final_logit_softcapping": 0.5, "attn_logit_softcapping": 2.0, "sliding_window": 4}),
+    "gemma2": (
+        "Gemma2",
+        {**_GEMMA, "final_logit_softcapping": 0.5, "attn_logit_softcapping": 2.0, "sliding_window": 4},
+    ),
     "gemma3_text": (
         "Gemma3",
         {**_GEMMA, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]},
@@ -52,7 +55,10 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "opt": ("OPT", {**_SIZES, "ffn_dim": 48, "word_embed_proj_dim": WIDTH}),
     "phi": ("Phi", {**_GROUPED, "tie_word_embeddings": False}),
     "gptj": ("GPTJ", {**_GPT2, "rotary_dim": 4, "tie_word_embeddings": False}),
-    "mpt": ("Mpt", {"d_model": WIDTH, "n_heads": HEADS, "n_layers": LAYERS, "max_seq_len": 32, "vocab_size": VOCABULARY}),
+    "mpt": (
+        "Mpt",
+        {"d_model": WIDTH, "n_heads": HEADS, "n_layers": LAYERS, "max_seq_len": 32, "vocab_size": VOCABULARY},
+    ),
     "falcon": ("Falcon", {**_FALCON, "multi_query": True, "parallel_attn": True}),
     "falcon-new": ("Falcon", {**_FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
     "falcon-new-one-norm": (

@@ -1,0 +1,89 @@
+"""Whether memory or threads grow with the number of clicks on Run."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+from tests.benchmarks import measure
+
+WARM = 30
+"""Clicks before counting: allocators and caches of tokens settle first."""
+GOAL = 20_000
+"""Bytes a click that count as none: less than the noise of the allocator over 200 clicks of a panel of 50 to 300 KB."""
+
+
+def main() -> None:
+    import interp_widgets as iw
+
+    measure.one_thread()
+    toy, sae = iw.load("toy-grammar"), iw.load_sae("toy-grammar/resid_post.2")
+    short, long = (measure.text_of(toy, n, measure.GRAMMAR) for n in (14, 30))
+    other = short.replace("john gave", "mary gave")
+    rows = [
+        clicks("Lens, toy-grammar", iw.Lens(toy, short), [{"text": short}, {"text": long}], 200),
+        clicks("Atoms, toy-grammar", iw.Atoms(toy, short, sae=sae), [{"text": short}, {"text": long}], 200),
+        clicks(
+            "Patching, toy-grammar",
+            iw.Patching(toy, short, other, "mary", "john"),
+            [
+                {"clean": short, "corrupt": other, "answer": "mary", "foil": "john"},
+                {"clean": other, "corrupt": short, "answer": "john", "foil": "mary"},
+            ],
+            200,
+        ),
+    ]
+    real = iw.load("smollm2-135m")
+    texts = [{"text": measure.IOI}, {"text": "The Eiffel Tower is in the city of"}]
+    rows.append(clicks("Lens, SmolLM2-135M", iw.Lens(real, measure.IOI), texts, 40, warm=10))
+    header = ["", "clicks", "RSS after warm-up", "RSS at the end", "slope a click", "Python threads before, after"]
+    measure.report("Memory over clicks on Run, alternating texts", [*header, "OS threads before, after", "goal"], rows)
+    print(f"\nGoal: none, that is at most {GOAL / 1000:.0f} KB a click and no new threads.\n\n{measure.machine()}")
+
+
+def clicks(name: str, panel, requests: list[dict], count: int, warm: int = WARM) -> tuple:
+    """Send `count` run requests as the browser does, each awaited; a row of the table."""
+    import psutil
+
+    me = psutil.Process()
+
+    def click(i: int) -> None:
+        panel._handle_custom_msg({"type": "run", **requests[i % len(requests)]}, [])
+        panel._job.wait()
+        assert not panel.error, panel.error
+
+    panel.run()
+    for i in range(warm):
+        click(i)
+    gc.collect()
+    start, threads = me.memory_info().rss, (threading.active_count(), me.num_threads())
+    sizes = []
+    for i in range(count):
+        click(i)
+        if i % 10 == 9:
+            gc.collect()
+            sizes.append(me.memory_info().rss)
+    after = (threading.active_count(), me.num_threads())
+    slope = _slope(sizes) / 10
+    ok = slope <= GOAL and after[0] <= threads[0] and after[1] <= threads[1]
+    return (
+        name,
+        count,
+        f"{start / 1e6:.1f} MB",
+        f"{sizes[-1] / 1e6:.1f} MB",
+        f"{slope / 1000:+.1f} KB",
+        f"{threads[0]}, {after[0]}",
+        f"{threads[1]}, {after[1]}",
+        "met" if ok else "NOT met",
+    )
+
+
+def _slope(values: list[int]) -> float:
+    """Least squares, bytes per step."""
+    n = len(values)
+    mean_x, mean_y = (n - 1) / 2, sum(values) / n
+    return sum((i - mean_x) * (y - mean_y) for i, y in enumerate(values)) / sum((i - mean_x) ** 2 for i in range(n))
+
+
+if __name__ == "__main__":
+    main()
