@@ -122,7 +122,7 @@ function render({ model, el, signal }) {
   function aboutAtom(atom) {
     const row = data.row(atom);
     if (!row) return model.get("live") ? `#${atom} is being computed.` : `${NEEDS_KERNEL}.`;
-    return row.values.some((value) => value > 0) ? "" : `#${atom} does not fire in this text.`;
+    return Array.from(row.values).some((value) => value > 0) ? "" : `#${atom} does not fire in this text.`;
   }
 
   /** One row per pinned atom, each on its own scale. */

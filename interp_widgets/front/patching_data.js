@@ -56,7 +56,7 @@ export function readPatching(model) {
   const partner = new Map(model.get("alignment").map(([clean, corrupt]) => [corrupt, clean]));
   const unaffected = new Set(model.get("unaffected"));
 
-  const columns = columnsOf(width, unaffected);
+  const columns = gridColumns(width, unaffected);
 
   /** @param {string} site @param {number} row @param {number} position */
   const index = (site, row, position) => (Math.max(0, sites.indexOf(site)) * layers.length + row) * width + position;
@@ -93,7 +93,7 @@ export function readPatching(model) {
  * @param {Set<number>} unaffected
  * @returns {[number, number][]}
  */
-function columnsOf(width, unaffected) {
+function gridColumns(width, unaffected) {
   let run = 0;
   while (run < width && unaffected.has(run)) run++;
   if (run < 2 || run === width) run = 0;

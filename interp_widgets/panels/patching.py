@@ -149,10 +149,11 @@ class Patching(Panel, PatchingWidget):
         self._publish(progress, lambda: self._show(run))
         try:
             sweep(self.session, run, first=first, progress=progress)
-        except Exception as error:
-            lost = former is not None and not isinstance(error, Cancelled) and (not run.identity or former.same_question(run))
-            if lost:  # a failure must not cost the result that was there
-                run = former
+        except Cancelled:
+            raise
+        except Exception:
+            if former is not None and (not run.identity or former.same_question(run)):
+                run = former  # a failure must not cost the result that was there
                 self._publish(progress, lambda: self._show(run))
             raise
         finally:  # what is done stays, however it ended

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ..errors import ModelError, ModelUnavailable
@@ -93,7 +94,7 @@ def _pretrained(where: str, dtype: torch.dtype | str, tokenizer: Any) -> tuple[t
         module = AutoModelForCausalLM.from_pretrained(
             where, dtype=dtype, attn_implementation="eager", local_files_only=local, use_safetensors=True
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         if local:
             raise ModelUnavailable(
@@ -107,9 +108,9 @@ def _pretrained(where: str, dtype: torch.dtype | str, tokenizer: Any) -> tuple[t
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype | str:
-    if isinstance(dtype, torch.dtype) or dtype == "auto":
+    if isinstance(dtype, str) and dtype == "auto":
         return dtype
-    found = getattr(torch, str(dtype), None)
+    found = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype), None)
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise ModelError(f"{dtype!r} is not a dtype for weights. Use float32, bfloat16, float16 or auto.")
     return found

@@ -8,6 +8,7 @@ with `\\xe2` for each byte that is only part of a character.
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -37,7 +38,11 @@ class TokenTexts:
             if all(c in table for c in piece):
                 return bytes(table[c] for c in piece).decode(errors="backslashreplace")
             return piece
-        return piece.replace("▁", " ") if self.style == "metaspace" else piece
+        if self.style != "metaspace":
+            return piece
+        if byte := re.fullmatch(r"<0x([0-9A-F]{2})>", piece):  # byte fallback: a character that the vocabulary lacks
+            return bytes.fromhex(byte[1]).decode(errors="backslashreplace")
+        return piece.replace("▁", " ")
 
 
 def _style(tokenizer: Any) -> str:

@@ -3,18 +3,26 @@
 Nothing else in the package opens a trace. A body uses plain local names only.
 """
 
+# ruff: noqa: E402
+
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-# nnsight gives every object a `.save`, which breaks anyio classes defined later: define them first.
+# nnsight gives every object a `.save`, which breaks anyio classes defined later: define them first, and where nnsight
+# was imported before us, tell anyio that `save` is no attribute of its own.
+import anyio
+
+anyio.TypedAttributeSet.__annotations__ = {"save": Any, **anyio.TypedAttributeSet.__annotations__}
+
 import anyio._backends._asyncio
 import anyio.abc
 import anyio.from_thread
-import anyio.to_thread  # noqa: F401
+import anyio.to_thread
 import nnsight
 import torch
 
@@ -36,12 +44,12 @@ def lock_of(module: torch.nn.Module) -> threading.RLock:
 
 
 def wrap(module: torch.nn.Module, tokenizer: Any) -> Any:
-    """The nnsight model around a loaded transformers module."""
-    return nnsight.TransformersModel(module, tokenizer=tokenizer, task="text-generation")
+    """The nnsight model around a loaded transformers module. nnsight sets its tokenizer's padding, so it gets a copy."""
+    return nnsight.TransformersModel(module, tokenizer=copy(tokenizer), task="text-generation")
 
 
 def is_nnsight(model: Any) -> bool:
-    return isinstance(model, nnsight.NNsight)
+    return isinstance(model, nnsight.Envoy)
 
 
 class Step(NamedTuple):

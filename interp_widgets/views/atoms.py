@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import polars as pl
 
+from ..errors import FrameError
 from . import theme
 
 
@@ -18,10 +21,15 @@ def atoms_chart(
         reconstruction: see `frames.RECONSTRUCTION`.
         position: which token; default the last.
         most: how many atoms are drawn.
+
+    Raises:
+        FrameError: the frame has no such position.
     """
     if position is None:
-        position = int(reconstruction["position"].max())  # type: ignore[arg-type]
+        position = max(reconstruction["position"], default=0)
     here = reconstruction.filter(pl.col("position") == position)
+    if here.is_empty():
+        raise FrameError(f"This frame has no position {position}; it has {reconstruction['position'].to_list()}.")
     token = here.select(theme.visible("token")).item()
     atoms = frame.filter(pl.col("position") == position).sort("activation", descending=True).head(most)
     bars = atoms.select(
@@ -55,18 +63,22 @@ def atoms_chart(
     )
 
 
-def text_chart(activations: pl.DataFrame) -> alt.Chart:
-    """Activations of some atoms over the text: columns `position`, `token`, `atom`, `activation`; one row of cells an atom."""
+def text_chart(activations: pl.DataFrame, *, masked: Sequence[int] = ()) -> alt.Chart:
+    """Activations of some atoms over the text: columns `position`, `token`, `atom`, `activation`; one row of cells an atom.
+
+    `masked` positions are drawn but left out of the colour scale's domain.
+    """
     shown = theme.columns(activations)
     order = activations["atom"].unique(maintain_order=True).to_list()
+    counted = shown.filter(~pl.col("position").is_in(list(masked)))["activation"]
+    top = float((counted if len(counted) else shown["activation"]).max() or 1.0)  # type: ignore[arg-type]
+    scale = alt.Scale(scheme=theme.SEQUENTIAL, domain=[0.0, top], clamp=True)
     return (
-        alt.Chart(shown, title="Activation over the text")
-        .mark_rect()
+        theme.cells(shown, "Activation over the text", ["atom", "position", "token", "token_id", "activation"])
         .encode(
             x=theme.position_axis(shown, "position"),
             y=alt.Y("atom:N", sort=order),
-            color=alt.Color("activation:Q", scale=alt.Scale(scheme=theme.SEQUENTIAL)),
-            tooltip=["atom", "position", "token", "token_id", "activation"],
+            color=alt.Color("activation:Q", scale=scale),
         )
         .properties(
             width=min(900, 26 * shown["position"].n_unique() + 20), height=26 * len(order), background="transparent"

@@ -35,7 +35,7 @@ def lens_chart(frame: pl.DataFrame, *, color: str = "probability", masked: Seque
     cells = cells.with_columns(theme.visible("token").alias("shown"))
     counted = cells.filter(~pl.col("position").is_in(list(masked)))[column]
     top = float((counted if len(counted) else cells[column]).max())  # type: ignore[arg-type]
-    low, high = {"probability": (0.0, 1.0), "rank": (1.0, max(top, 2.0))}.get(color, (0.0, top))
+    low, high = {"probability": (0.0, 1.0), "rank": (1.0, max(top, 2.0))}.get(color, (0.0, top or 1.0))
     scale = alt.Scale(
         scheme=theme.SEQUENTIAL,
         domain=[low, high],
@@ -47,10 +47,10 @@ def lens_chart(frame: pl.DataFrame, *, color: str = "probability", masked: Seque
         "layer",
         "position",
         "prompt_token",
-        alt.Tooltip("shown", title="top token"),
+        alt.Tooltip("shown:N", title="top token"),
         "token_id",
         "probability",
-        column,
+        *([column] if column != "probability" else []),
     ]
     return theme.grid(cells, alt.Color(f"{column}:Q", scale=scale, title=TITLES[color]), tooltip, "Logit lens")
 

@@ -8,6 +8,7 @@ import polars as pl
 from ..errors import FrameError
 from . import theme
 
+METRICS = ("logit_difference", "probability", "recovery")
 SITES = {"resid_post": "residual stream", "attn_out": "attention output", "mlp_out": "MLP output"}
 
 
@@ -15,8 +16,10 @@ def patching_chart(frame: pl.DataFrame, *, site: str = "resid_post", metric: str
     """Layers x positions of one kind of site (see `frames.PATCHING`): the effect, or with metric "recovery" the recovery.
 
     Raises:
-        FrameError: the frame holds no cell of that kind of site.
+        FrameError: the frame holds no cell of that kind of site, or no such metric.
     """
+    if metric not in METRICS:
+        raise FrameError(f"{metric!r} is no metric of patching; choose one of {', '.join(METRICS)}.")
     cells = theme.columns(frame.filter(pl.col("site").str.starts_with(f"{site}.")))
     if cells.is_empty():
         raise FrameError(

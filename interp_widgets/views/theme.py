@@ -16,7 +16,7 @@ DIVERGING = {"scheme": "blueorange", "reverse": True}
 def visible(token: str) -> pl.Expr:
     """The column `token` on one line each: spaces, line breaks and tabs made visible."""
     expression = pl.col(token)
-    for hidden, shown in ((" ", "·"), ("\n", "⏎"), ("\t", "⇥")):
+    for hidden, shown in ((" ", "·"), ("\n", "⏎"), ("\t", "⇥"), ("\r", "␍"), ("\u00a0", "⍽")):
         expression = expression.str.replace_all(hidden, shown, literal=True)
     return expression
 
@@ -33,17 +33,23 @@ def position_axis(frame: pl.DataFrame, title: str) -> alt.X:
     return alt.X("column:N", sort=order, title=title, axis=alt.Axis(labelAngle=-45, labelLimit=90))
 
 
+def cells(frame: pl.DataFrame, title: str, tooltip: list[str | alt.Tooltip]) -> alt.Chart:
+    """A chart of rectangles. The rows go in as they are: Altair refuses a frame of more than 5,000, which 30 layers soon have."""
+    shown = [
+        tip if isinstance(tip, alt.Tooltip) else alt.Tooltip(tip, type=_type(frame.schema[tip])) for tip in tooltip
+    ]
+    return alt.Chart(alt.InlineData(values=frame.to_dicts()), title=title).mark_rect().encode(tooltip=shown)
+
+
+def _type(dtype: Any) -> Any:
+    return "nominal" if dtype == pl.String else "quantitative"
+
+
 def grid(frame: pl.DataFrame, color: alt.Color, tooltip: list[Any], title: str, x_title: str = "position") -> alt.Chart:
     """Layers x positions as coloured cells; layer 0 on top, as in the panels."""
     layers, positions = frame["layer"].n_unique(), frame["position"].n_unique()
     return (
-        alt.Chart(frame, title=title)
-        .mark_rect()
-        .encode(
-            x=position_axis(frame, x_title),
-            y=alt.Y("layer:O", title="layer"),
-            color=color,
-            tooltip=tooltip,
-        )
+        cells(frame, title, tooltip)
+        .encode(x=position_axis(frame, x_title), y=alt.Y("layer:O", title="layer"), color=color)
         .properties(width=min(900, 26 * positions + 20), height=min(600, 14 * layers + 10), background="transparent")
     )

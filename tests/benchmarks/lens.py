@@ -62,8 +62,9 @@ def main() -> None:
             ["", "best", "median", "best / floor's best", "median ratio to floor"],
             rows,
         )
-        reached = min(times["lens"].best / times["floor"].best, measure.ratio(times["lens"], times["floor"]).median)
-        print(f"\nGoal: `run_lens` at most {GOAL} x the floor: {'met' if reached <= GOAL else 'NOT met'} ({reached:.2f}).")
+        reached = times["lens"].best / times["floor"].best
+        verdict = "met" if reached <= GOAL else "NOT met"
+        print(f"\nGoal: `run_lens` at most {GOAL} x the floor, best against best: {verdict} ({reached:.2f}).")
     print(f"\n{measure.machine()}; {ROUNDS} rounds in turn")
 
 

@@ -55,7 +55,11 @@ def main() -> None:
     full = per_cell[0] * 30 / 29 / rate
     rows = [
         ("`activation_patching`, whole grid", len(exact), *_cost(times["sweep"], len(exact))),
-        (f"one hooked forward pass a cell, layers {', '.join(map(str, SAMPLE))}", len(cells), *_cost(times["hooked"], len(cells))),
+        (
+            f"one hooked forward pass a cell, layers {', '.join(map(str, SAMPLE))}",
+            len(cells),
+            *_cost(times["hooked"], len(cells)),
+        ),
         ("floor: layers above the cell, all tokens", len(exact), measure.ms(floor), ""),
         ("floor of a whole forward pass", "", measure.ms(full), ""),
     ]
@@ -69,7 +73,9 @@ def main() -> None:
         f"difference between the two in the logit difference of the sampled cells: {largest:.1e}. {len(frame) - len(exact)} more "
         f"cells are zero by causality and were not run."
     )
-    print(f"\nGoal: every cell equals a hooked run to 1e-4: {'met' if largest <= 1e-4 else 'NOT met'}.\n\n{measure.machine()}")
+    print(
+        f"\nGoal: every cell equals a hooked run to 1e-4: {'met' if largest <= 1e-4 else 'NOT met'}.\n\n{measure.machine()}"
+    )
 
 
 def _cost(times: measure.Times, cells: int) -> tuple[str, str]:

@@ -1,0 +1,354 @@
+"""Charts: valid Vega-Lite, the right columns, honest scales, and tokens that are only ever text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import altair as alt
+import polars as pl
+import pytest
+
+from interp_widgets import frames
+from interp_widgets.errors import FrameError
+from interp_widgets.views import theme
+from interp_widgets.views.atoms import atoms_chart, text_chart
+from interp_widgets.views.lens import TITLES, lens_chart, lines_chart
+from interp_widgets.views.patching import patching_chart
+
+TOKENS = [" the", "\n", "\t", " the", "</script><img src=x onerror=alert(1)>"]
+"""Two equal texts, white space, and one that would like to be a script."""
+
+
+def lens_frame(layers: int = 3, tracked: bool = True) -> pl.DataFrame:
+    """Two listed tokens a cell; position 0 is an outlier in every measure."""
+    rows = [(layer, p, rank) for layer in range(layers) for p in range(len(TOKENS)) for rank in (1, 2)]
+    return frames.build(
+        frames.LENS,
+        {
+            "layer": [layer for layer, _, _ in rows],
+            "position": [p for _, p, _ in rows],
+            "prompt_token_id": [10 + p for _, p, _ in rows],
+            "prompt_token": [TOKENS[p] for _, p, _ in rows],
+            "rank": [rank for *_, rank in rows],
+            "token_id": [20 + rank for *_, rank in rows],
+            "token": [TOKENS[(p + rank) % len(TOKENS)] for _, p, rank in rows],
+            "logit": [3.0 - rank for *_, rank in rows],
+            "probability": [0.5 / rank for *_, rank in rows],
+            "entropy": [1000.0 if p == 0 else 1.0 + p for _, p, _ in rows],
+            "kl": [2000.0 if p == 0 else 0.1 * p for _, p, _ in rows],
+            "tracked_rank": [9000 if p == 0 else 5 + p for _, p, _ in rows] if tracked else [None] * len(rows),
+        },
+    )
+
+
+def lines_frame() -> pl.DataFrame:
+    rows = [(token, layer) for token in (7, 8) for layer in range(3)]  # two ids, one text
+    return frames.build(
+        frames.LENS_LINES,
+        {
+            "position": [2] * len(rows),
+            "token_id": [token for token, _ in rows],
+            "token": [" the"] * len(rows),
+            "layer": [layer for _, layer in rows],
+            "logit": [1.0] * len(rows),
+            "probability": [0.1 * layer for _, layer in rows],
+        },
+    )
+
+
+def patching_frame(positions: int = len(TOKENS), layers: int = 3, recovery: bool = True) -> pl.DataFrame:
+    rows = [
+        (kind, layer, p) for kind in ("resid_post", "attn_out") for layer in range(layers) for p in range(positions)
+    ]
+    effects = [(-2.0 if p == 1 else 0.5) * (layer + 1) for _, layer, p in rows]
+    return frames.build(
+        frames.PATCHING,
+        {
+            "site": [f"{kind}.{layer}" for kind, layer, _ in rows],
+            "layer": [layer for _, layer, _ in rows],
+            "position": [p for *_, p in rows],
+            "token_id": [10 + p for *_, p in rows],
+            "token": [TOKENS[p % len(TOKENS)] for *_, p in rows],
+            "clean_position": [p for *_, p in rows],
+            "method": ["exact"] * len(rows),
+            "metric": effects,
+            "effect": effects,
+            "recovery": [x / 10 if recovery else None for x in effects],
+            "logit_difference": effects,
+            "probability": [0.25] * len(rows),
+        },
+    )
+
+
+def atoms_frames() -> tuple[pl.DataFrame, pl.DataFrame]:
+    at = [p for p in range(len(TOKENS)) for _ in range(4)]
+    tokens = {"token_id": [10 + p for p in at], "token": [TOKENS[p] for p in at], "site": ["resid_post.2"] * len(at)}
+    atoms = [i % 4 + 100 for i in range(len(at))]
+    active = frames.build(
+        frames.ATOMS,
+        {
+            "position": at,
+            **tokens,
+            "atom": atoms,
+            "activation": [float(104 - a) for a in atoms],
+            "share": [0.1] * len(at),
+        },
+    )
+    n = len(TOKENS)
+    reconstruction = frames.build(
+        frames.RECONSTRUCTION,
+        {
+            "position": range(n),
+            "token_id": [10 + p for p in range(n)],
+            "token": TOKENS,
+            "site": ["resid_post.2"] * n,
+            "active": [4] * n,
+            "norm": [1.0] * n,
+            "error_norm": [0.5] * n,
+            "error_share": [0.25] * n,
+            "bias_share": [-0.05] * n,
+            "masked": [p == 0 for p in range(n)],
+        },
+    )
+    return active, reconstruction
+
+
+def activations() -> pl.DataFrame:
+    frame, _ = atoms_frames()
+    return (
+        frame.filter(pl.col("atom") < 102)
+        .with_columns(
+            activation=pl.when(pl.col("position") == 0).then(900.0).otherwise(pl.col("position").cast(pl.Float64))
+        )
+        .select("position", "token_id", "token", "atom", "activation")
+    )
+
+
+CHARTS = {
+    **{f"lens by {color}": lambda color=color: lens_chart(lens_frame(), color=color, masked=[0]) for color in TITLES},
+    "lens, one layer": lambda: lens_chart(lens_frame(1)),
+    "lines": lambda: lines_chart(lines_frame()),
+    "patching": lambda: patching_chart(patching_frame()),
+    "patching, probability": lambda: patching_chart(patching_frame(), site="attn_out", metric="probability"),
+    "patching, recovery": lambda: patching_chart(patching_frame(), metric="recovery"),
+    "patching, no recovery": lambda: patching_chart(patching_frame(recovery=False), metric="recovery"),
+    "atoms": lambda: atoms_chart(*atoms_frames(), position=1),
+    "atoms, last token": lambda: atoms_chart(*atoms_frames()),
+    "text": lambda: text_chart(activations()),
+}
+
+
+def spec_of(chart: alt.Chart) -> dict[str, Any]:
+    return chart.to_dict(validate=True)
+
+
+def values_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    if "values" in spec["data"]:
+        return spec["data"]["values"]
+    (values,) = spec["datasets"].values()
+    return values
+
+
+def channels(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for channel in spec["encoding"].values():
+        found += channel if isinstance(channel, list) else [channel]
+    return found
+
+
+def domain_of(chart: alt.Chart) -> list[float]:
+    return spec_of(chart)["encoding"]["color"]["scale"]["domain"]
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_validates_and_encodes_columns_that_are_there(name) -> None:
+    spec = spec_of(CHARTS[name]())
+    data = values_of(spec)
+    assert data
+    for channel in channels(spec):
+        assert channel["field"] in data[0], channel
+        assert channel["type"] in ("quantitative", "nominal", "ordinal"), channel
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_no_chart_has_an_address_a_html_title_or_a_number_that_json_lacks(name) -> None:
+    spec = spec_of(CHARTS[name]())
+    text = json.dumps(
+        {key: value for key, value in spec.items() if key not in ("$schema", "datasets")}, allow_nan=False
+    )
+    assert "http" not in text
+    json.dumps(values_of(spec), allow_nan=False)
+    assert spec["background"] == "transparent"
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_tooltip_says_each_thing_once(name) -> None:
+    fields = [each["field"] for each in spec_of(CHARTS[name]())["encoding"].get("tooltip", [])]
+    assert len(fields) == len(set(fields))
+
+
+# The lens
+
+
+@pytest.mark.parametrize("color", TITLES)
+def test_the_lens_draws_one_cell_per_layer_and_position_coloured_by(color) -> None:
+    spec = spec_of(lens_chart(lens_frame(), color=color))
+    assert spec["mark"]["type"] == "rect"
+    encoding = spec["encoding"]
+    assert (encoding["x"]["field"], encoding["y"]["field"]) == ("column", "layer")
+    assert encoding["color"]["field"] == ("tracked_rank" if color == "rank" else color)
+    assert encoding["color"]["title"] == TITLES[color]
+    cells = [(row["layer"], row["position"]) for row in values_of(spec)]
+    assert sorted(cells) == [(layer, p) for layer in range(3) for p in range(len(TOKENS))]
+
+
+@pytest.mark.parametrize(
+    ("color", "with_outlier", "without"), [("entropy", 1000, 5), ("kl", 2000, 0.4), ("rank", 9000, 9)]
+)
+def test_masked_positions_are_drawn_but_do_not_set_the_scale(color, with_outlier, without) -> None:
+    assert domain_of(lens_chart(lens_frame(), color=color))[1] == pytest.approx(with_outlier)
+    masked = lens_chart(lens_frame(), color=color, masked=[0])
+    assert domain_of(masked)[1] == pytest.approx(without)
+    assert spec_of(masked)["encoding"]["color"]["scale"]["clamp"] is True
+    assert 0 in {row["position"] for row in values_of(spec_of(masked))}
+
+
+def test_probability_has_the_same_scale_in_every_chart() -> None:
+    assert domain_of(lens_chart(lens_frame(), masked=[0])) == [0, 1]
+
+
+def test_a_rank_is_drawn_on_a_log_scale_with_the_likeliest_dark() -> None:
+    scale = spec_of(lens_chart(lens_frame(), color="rank"))["encoding"]["color"]["scale"]
+    assert scale["type"] == "log"
+    assert scale["reverse"] is True
+    assert scale["domain"][0] == 1
+
+
+def test_if_everything_is_masked_the_scale_still_has_a_length() -> None:
+    low, high = domain_of(lens_chart(lens_frame(), color="kl", masked=range(len(TOKENS))))
+    assert low < high
+
+
+def test_a_measure_that_is_zero_everywhere_has_a_scale() -> None:
+    flat = lens_frame().with_columns(kl=pl.lit(0.0))
+    low, high = domain_of(lens_chart(flat, color="kl"))
+    assert low < high
+
+
+def test_a_colour_that_does_not_exist_is_named_with_those_that_do() -> None:
+    with pytest.raises(FrameError, match=r"'hue' is no colour of the lens.*probability, entropy, kl, rank"):
+        lens_chart(lens_frame(), color="hue")
+
+
+def test_rank_without_a_tracked_token_says_how_to_get_one() -> None:
+    with pytest.raises(FrameError, match="track=token"):
+        lens_chart(lens_frame(tracked=False), color="rank")
+
+
+def test_lines_keep_two_ids_with_one_text_apart() -> None:
+    spec = spec_of(lines_chart(lines_frame()))
+    assert spec["encoding"]["x"]["field"] == "layer"
+    assert spec["encoding"]["y"]["field"] == "probability"
+    assert {row["line"] for row in values_of(spec)} == {"2 ·the (7)", "2 ·the (8)"}
+
+
+# Patching
+
+
+@pytest.mark.parametrize("site", ["resid_post", "attn_out"])
+def test_patching_draws_one_kind_of_site(site) -> None:
+    assert {row["site"].split(".")[0] for row in values_of(spec_of(patching_chart(patching_frame(), site=site)))} == {
+        site
+    }
+
+
+@pytest.mark.parametrize(
+    ("metric", "column", "top"),
+    [("logit_difference", "effect", 6), ("probability", "effect", 6), ("recovery", "recovery", 0.6)],
+)
+def test_the_patching_scale_is_symmetric_about_zero(metric, column, top) -> None:
+    encoding = spec_of(patching_chart(patching_frame(), metric=metric))["encoding"]
+    assert encoding["color"]["field"] == column
+    assert encoding["color"]["scale"]["domain"] == pytest.approx([-top, 0, top])
+
+
+def test_a_kind_of_site_that_is_missing_is_named_with_those_that_are_there() -> None:
+    with pytest.raises(FrameError, match=r"no cells of mlp_out.*resid_post"):
+        patching_chart(patching_frame(), site="mlp_out")
+
+
+def test_a_metric_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(FrameError, match="'loss' is no metric"):
+        patching_chart(patching_frame(), metric="loss")
+
+
+def test_a_grid_of_more_than_five_thousand_cells_can_be_drawn() -> None:
+    spec = spec_of(patching_chart(patching_frame(positions=200, layers=30)))
+    assert len(values_of(spec)) == 6000
+
+
+# Atoms
+
+
+def test_bias_and_error_stand_beside_the_atoms() -> None:
+    spec = spec_of(atoms_chart(*atoms_frames(), position=1))
+    shown = {row["part"]: row["share"] for row in values_of(spec)}
+    assert shown == {"#100": 0.1, "#101": 0.1, "#102": 0.1, "#103": 0.1, "bias": -0.05, "reconstruction error": 0.25}
+    assert spec["encoding"]["x"]["field"] == "share"
+    assert spec["encoding"]["y"]["sort"] == ["#100", "#101", "#102", "#103", "bias", "reconstruction error"]
+    assert "Position 1 ⏎" in spec["title"]
+
+
+def test_few_atoms_may_be_asked_for_but_the_error_stays() -> None:
+    parts = [row["part"] for row in values_of(spec_of(atoms_chart(*atoms_frames(), most=1)))]
+    assert parts == ["#100", "bias", "reconstruction error"]
+
+
+def test_a_position_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(FrameError, match="no position 99"):
+        atoms_chart(*atoms_frames(), position=99)
+
+
+def test_the_text_of_several_atoms_leaves_masked_positions_out_of_the_scale() -> None:
+    spec = spec_of(text_chart(activations(), masked=[0]))
+    assert spec["encoding"]["color"]["field"] == "activation"
+    assert spec["encoding"]["color"]["scale"]["domain"] == [0, 4]
+    assert spec_of(text_chart(activations()))["encoding"]["color"]["scale"]["domain"] == [0, 900]
+    assert {row["atom"] for row in values_of(spec)} == {100, 101}
+
+
+def test_an_atom_that_never_fires_has_a_scale() -> None:
+    low, high = domain_of(text_chart(activations().with_columns(activation=pl.lit(0.0))))
+    assert low < high
+
+
+# Tokens as text
+
+
+@pytest.mark.parametrize("name", ["lens by probability", "patching", "text"])
+def test_each_position_has_its_own_label_in_reading_order(name) -> None:
+    spec = spec_of(CHARTS[name]())
+    order = spec["encoding"]["x"]["sort"]
+    assert order[:4] == ["0 ·the", "1 ⏎", "2 ⇥", "3 ·the"]
+    assert len(set(order)) == len(TOKENS)
+    assert {row["column"] for row in values_of(spec)} == set(order)
+
+
+@pytest.mark.parametrize("hidden", [" ", "\n", "\t", "\r", "\u00a0"])
+def test_white_space_becomes_visible(hidden) -> None:
+    shown = pl.DataFrame({"token": [f"a{hidden}b"]}).select(theme.visible("token")).item()
+    assert hidden not in shown
+    assert len(shown) == 3
+
+
+@pytest.mark.parametrize("name", ["lens by probability", "patching", "text"])
+def test_a_token_that_looks_like_a_script_is_data_and_nothing_else(name) -> None:
+    spec = spec_of(CHARTS[name]())
+    rows = [row for row in values_of(spec) if row["position"] == 4]
+    assert rows
+    assert all(TOKENS[4] in row.values() for row in rows), "the exact text is kept"
+    outside = {key: value for key, value in spec.items() if key not in ("data", "datasets")}
+    outside["encoding"] = {key: value for key, value in spec["encoding"].items() if key != "x"}
+    assert "<script" not in json.dumps(outside)
+    assert "<img" not in json.dumps(outside)
