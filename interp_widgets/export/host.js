@@ -3,7 +3,8 @@
  * Implements the part of the anywidget front-end contract that our panels use; what needs Python does nothing.
  */
 
-/** @typedef {{ id: string, module: string, state: Record<string, unknown>, buffers: Record<string, string> }} Spec */
+/** `texts` are long strings and `buffers` numbers, both compressed; a spec without a module is only referred to by others. */
+/** @typedef {{ id: string, module: string | null, state: Record<string, unknown>, texts: Record<string, string>, buffers: Record<string, string> }} Spec */
 /** @typedef {(...args: any[]) => void} Listener */
 
 /** The state of one widget, in the browser only. */
@@ -50,10 +51,10 @@ async function unpack(text) {
   return new DataView(await new Response(stream).arrayBuffer());
 }
 
-/** @type {Map<string, Model>} */
-const models = new Map();
-/** @type {Map<string, Promise<any>>} */
-const modules = new Map();
+/** @typedef {{ models: Map<string, Promise<Model>>, modules: Map<string, Promise<any>> }} Shared */
+const page = /** @type {Record<symbol, any>} */ (/** @type {unknown} */ (globalThis));
+/** What all hosts of a page share: a page of documentation may hold several fragments. @type {Shared} */
+const { models, modules } = (page[Symbol.for("interp_widgets.host")] ??= { models: new Map(), modules: new Map() });
 
 /** A widget's module, loaded once however many widgets share it. @param {string} key */
 function load(key) {
@@ -64,20 +65,25 @@ function load(key) {
   return loading;
 }
 
-/** @param {Element} place  the script that holds the state; the widget is drawn after it */
-async function mount(place) {
-  /** @type {Spec} */
-  const spec = JSON.parse(place.textContent ?? "");
+/** @param {Spec} spec */
+async function createModel({ state, texts, buffers }) {
+  const [numbers, strings] = await Promise.all([buffers, texts].map((packed) =>
+    Promise.all(Object.entries(packed).map(async ([name, text]) => /** @type {[string, DataView]} */ ([name, await unpack(text)])))));
+  const decoded = strings.map(([name, bytes]) => [name, new TextDecoder().decode(bytes)]);
+  return new Model({ ...state, ...Object.fromEntries([...numbers, ...decoded]) });
+}
+
+/** @param {Element} place  the script that holds the state; the widget is drawn after it @param {Spec} spec */
+async function mount(place, spec) {
+  if (!spec.module) return;
   const el = document.createElement("div");
   place.after(el);
   try {
-    const buffers = await Promise.all(Object.entries(spec.buffers).map(async ([name, text]) => [name, await unpack(text)]));
-    const model = new Model({ ...spec.state, ...Object.fromEntries(buffers) });
-    models.set(spec.id, model);
+    const model = await createModel(spec);
     const { default: exported } = await load(spec.module);
     const widget = typeof exported === "function" ? await exported() : exported;
     const { signal } = new AbortController();
-    const host = { getModel: async (/** @type {string} */ ref) => models.get(ref.replace(/^anywidget:/, "")) };
+    const host = { getModel: async (/** @type {string} */ reference) => models.get(reference.replace(/^anywidget:/, "")) };
     await widget.initialize?.({ model, signal, host });
     await widget.render?.({ model, el, signal, host });
     el.dataset.ready = "true";
@@ -99,8 +105,21 @@ function offerThemes(button) {
   name();
 }
 
-for (const place of document.querySelectorAll('script[type="application/x-interp-widget+json"]:not([data-mounted])')) {
-  place.setAttribute("data-mounted", "");
-  mount(place);
+// The same stylesheet comes with every fragment; one is enough.
+const styles = new Set();
+for (const style of document.querySelectorAll("style[data-iw-style]")) {
+  if (styles.has(style.getAttribute("data-iw-style"))) style.remove();
+  styles.add(style.getAttribute("data-iw-style"));
 }
-for (const button of document.querySelectorAll("[data-iw-theme]")) offerThemes(/** @type {HTMLElement} */ (button));
+/** @type {[Element, Spec][]} */
+const places = [...document.querySelectorAll('script[type="application/x-interp-widget+json"]:not([data-mounted])')]
+  .map((place) => [place, JSON.parse(place.textContent ?? "")]);
+for (const [place, spec] of places) {
+  place.setAttribute("data-mounted", "");
+  if (!spec.module && !models.has(spec.id)) models.set(spec.id, createModel(spec));
+}
+for (const [place, spec] of places) mount(place, spec);
+for (const button of document.querySelectorAll("[data-iw-theme]:not([data-mounted])")) {
+  button.setAttribute("data-mounted", "");
+  offerThemes(/** @type {HTMLElement} */ (button));
+}

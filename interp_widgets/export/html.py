@@ -16,15 +16,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import anywidget
+
 from interp_widgets.widgets import front
-from interp_widgets.widgets.base import Widget
 
 HERE = Path(__file__).parent
 
 _NOT_OURS = {"layout", "tabbable", "tooltip", "comm", "log", "keys"}
 
+_REFERENCE = "anywidget:"
+"""How the state of a widget refers to another one (see `anywidget.WidgetTrait`)."""
 
-def to_html(path: str | Path, *widgets: Widget, title: str = "interp_widgets") -> Path:
+_LONG = 10_000
+"""Characters from which on a string is compressed."""
+
+
+def to_html(path: str | Path, *widgets: anywidget.AnyWidget, title: str = "interp_widgets") -> Path:
     """Write one page that shows `widgets` as they are now; it works from `file://`. Returns its path."""
     path = Path(path)
     page_css = (HERE / "page.css").read_text(encoding="utf-8")
@@ -40,37 +47,52 @@ def to_html(path: str | Path, *widgets: Widget, title: str = "interp_widgets") -
     return path
 
 
-def fragment(*widgets: Widget) -> str:
-    """The same without the page around it, to put into a page of documentation."""
-    modules = {_key(widget): str(widget._esm) for widget in widgets}
-    host = (HERE / "host.js").read_text(encoding="utf-8")
+def fragment(*widgets: anywidget.AnyWidget) -> str:
+    """The same without the page around it, to put into a page of documentation. A page may hold several."""
+    modules = {_hash(str(widget._esm)): str(widget._esm) for widget in widgets}
+    specs = [_spec(widget, _hash(str(widget._esm))) for widget in widgets]
+    shared = {reference: _spec(widget, None) for widget in widgets for reference, widget in _referred(widget).items()}
+    css, host = front.stylesheet(), (HERE / "host.js").read_text(encoding="utf-8")
     return "\n".join(
         [
-            f"<style>\n{front.stylesheet()}</style>",
+            f'<style data-iw-style="{_hash(css)}">\n{css}</style>',
             *(f'<script type="application/json" data-iw-module="{key}">{_json(text)}</script>' for key, text in modules.items()),
-            *(f'<script type="application/x-interp-widget+json">{_json(_spec(widget))}</script>' for widget in widgets),
+            *(f'<script type="application/x-interp-widget+json">{_json(each)}</script>' for each in [*shared.values(), *specs]),
             f'<script type="module">\n{host}</script>',
         ]
     )
 
 
-def _key(widget: Widget) -> str:
-    """Names a module by its text, so that equal modules are one."""
-    return hashlib.sha256(str(widget._esm).encode()).hexdigest()[:12]
+def _hash(text: str) -> str:
+    """A name for a text, so that equal texts are one."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _spec(widget: Widget) -> dict[str, Any]:
+def _referred(widget: anywidget.AnyWidget) -> dict[str, anywidget.AnyWidget]:
+    """The widgets that `widget` refers to, by reference: the library of a chart."""
+    names = [name for name, value in widget.get_state().items() if isinstance(value, str) and value.startswith(_REFERENCE)]
+    return {f"{_REFERENCE}{getattr(widget, name).model_id}": getattr(widget, name) for name in names if not name.startswith("_")}
+
+
+def _spec(widget: anywidget.AnyWidget, module: str | None) -> dict[str, Any]:
     """What the host needs to draw a widget. No kernel answers there, so nothing is live or running."""
     state = {name: value for name, value in widget.get_state().items() if name not in _NOT_OURS and not name.startswith("_")}
-    buffers = {name: value for name, value in state.items() if isinstance(value, bytes | bytearray | memoryview)}
-    plain = {name: value for name, value in state.items() if name not in buffers}
-    plain |= {"live": False, "status": _settled(plain["status"])}
+    buffers = {name: bytes(value) for name, value in state.items() if isinstance(value, bytes | bytearray | memoryview)}
+    texts = {name: value.encode() for name, value in state.items() if isinstance(value, str) and len(value) > _LONG}
+    plain = {name: value for name, value in state.items() if name not in buffers and name not in texts}
+    if "status" in plain:
+        plain |= {"live": False, "status": _settled(plain["status"])}
     return {
         "id": widget.model_id,
-        "module": _key(widget),
+        "module": module,
         "state": plain,
-        "buffers": {name: base64.b64encode(zlib.compress(bytes(value), 9)).decode() for name, value in buffers.items()},
+        "texts": {name: _packed(value) for name, value in texts.items()},
+        "buffers": {name: _packed(value) for name, value in buffers.items()},
     }
+
+
+def _packed(value: bytes) -> str:
+    return base64.b64encode(zlib.compress(value, 9)).decode()
 
 
 def _settled(status: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ function render({ model, el, signal }) {
     });
     strip.select(model.get("positions"));
     legend.element.toggleAttribute("data-quiet", !row);
-    legend.draw(gradient(SEQUENTIAL), "0", row ? number(row.largest) : "", row ? `activation of #${atom}` : "no atom chosen");
+    legend.draw(gradient(SEQUENTIAL), "0", row ? number(row.largest) : "", row ? "activation" : "no atom chosen");
     chooser.draw();
     drawReadout(null);
   }

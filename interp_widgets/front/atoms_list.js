@@ -2,7 +2,7 @@
 
 import { button, NEEDS_KERNEL } from "./controls.js";
 import { h, hit } from "./dom.js";
-import { number, quoted, share } from "./numbers.js";
+import { level, number, quoted, share } from "./numbers.js";
 
 const FIRST = 10;
 
@@ -15,10 +15,12 @@ const FIRST = 10;
 export function createAtomList(model, signal, data, on) {
   const heading = h("h3");
   const hint = h("p", { class: "iw-invite" }, "Press a token: its active atoms are listed here, with what they leave unexplained. Press an atom there to colour the text by it.");
+  // What the columns are; the list says it to those who cannot see them.
+  const names = h("div", { class: "iw-atoms-head", "aria-hidden": "true" }, ...["atom", "activation", "share of |x|²"].map((name) => h("span", {}, name)));
   const list = h("ol", { class: "iw-atoms", "aria-label": "Active atoms, largest first" });
   const more = button("", signal, () => { all = !all; draw(); }, { class: "iw-button iw-small" });
   const rest = h("dl", { class: "iw-rest", "aria-label": "What the atoms leave unexplained" });
-  const element = h("div", { class: "iw-side" }, heading, hint, list, more, rest);
+  const element = h("div", { class: "iw-side" }, h("div", { class: "iw-part" }, heading, hint, names, list, more, rest));
   let all = false;
 
   function draw() {
@@ -27,7 +29,7 @@ export function createAtomList(model, signal, data, on) {
     const atoms = token === undefined ? [] : data().listed(position);
     const span = model.get("positions").length;
     hint.hidden = token !== undefined;
-    heading.hidden = rest.hidden = token === undefined;
+    heading.hidden = names.hidden = rest.hidden = token === undefined;
     heading.textContent = token === undefined ? "" : `Token ${position} ${quoted(token)}${span > 1 ? ` (first of ${span} selected)` : ""}`;
     more.hidden = atoms.length <= FIRST;
     more.textContent = all ? `Show the first ${FIRST}` : `Show all ${atoms.length}`;
@@ -48,7 +50,7 @@ export function createAtomList(model, signal, data, on) {
     return h("li", {},
       h("button", { type: "button", class: "iw-entry", "data-atom": atom, "aria-pressed": String(model.get("atom") === atom), disabled: off,
         title: off ? NEEDS_KERNEL : "Colour the text by this atom" },
-      h("span", { class: "iw-entry-token" }, `#${atom}`), h("span", { class: "iw-number" }, number(activation)),
+      h("span", { class: "iw-entry-token" }, `#${atom}`), h("span", { class: "iw-number" }, level(activation)),
       shareBar(part, axis), h("span", { class: "iw-number" }, share(part))),
       h("button", { type: "button", class: "iw-button iw-small", "data-pin": atom, "aria-pressed": String(pinned), disabled: off,
         title: off ? NEEDS_KERNEL : null, "aria-label": `${pinned ? "Unpin" : "Pin"} atom ${atom}` }, pinned ? "unpin" : "pin"));

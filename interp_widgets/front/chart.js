@@ -43,7 +43,7 @@ async function render({ model, el, host, signal }) {
       const options = { renderer: "svg", actions: false, theme: isDark() ? "dark" : undefined, config: { background: "transparent" } };
       view = await vegaEmbed(box, structuredClone(model.get("spec")), options);
     } catch (error) {
-      box.replaceChildren(h("p", { class: "iw-error", role: "alert" }, `The chart cannot be drawn: ${error}`));
+      box.replaceChildren(h("div", { class: "iw" }, h("p", { class: "iw-error", role: "alert" }, `The chart cannot be drawn: ${error}`)));
     }
   };
   const themes = new MutationObserver(draw);

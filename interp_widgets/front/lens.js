@@ -69,7 +69,7 @@ function render({ model, el, signal }) {
     const scale = by === "rank" ? REVERSED : SEQUENTIAL;
     main.style.setProperty("--iw-main-columns", String(data.width));
     grid.draw({
-      rows: data.layers.map((_, row) => ({ text: data.rowName(row) })),
+      rows: data.layers.map((_, row) => ({ text: data.rowName(row), state: row === data.layers.length - 1 ? "output" : undefined })),
       columns: Array.from({ length: data.width }, (_, column) => {
         const position = data.start + column;
         const token = tokens[position] ?? "";

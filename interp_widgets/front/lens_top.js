@@ -3,7 +3,7 @@
 import { NEEDS_KERNEL } from "./controls.js";
 import { h, hit, save } from "./dom.js";
 import { createLines, swatch } from "./lines.js";
-import { percent, visible } from "./numbers.js";
+import { percent, quoted, visible } from "./numbers.js";
 
 const LINE_STYLES = 6; // as many as the stylesheet has
 
@@ -88,7 +88,7 @@ export function createLensTop(model, signal, data) {
     bar.style.setProperty("--share", String(probability));
     return h("li", { class: pin < 0 ? "" : lineClass(pin) },
       h("button", { type: "button", class: "iw-entry", "data-id": id, "aria-pressed": String(pin >= 0), disabled: off,
-        title: off ? NEEDS_KERNEL : pin < 0 ? "Keep this token's line" : "Remove this token's line" },
+        title: off ? NEEDS_KERNEL : `${quoted(token)}, id ${id}: ${pin < 0 ? "keep" : "remove"} its line` },
       swatch(), h("span", { class: "iw-entry-token" }, visible(token)), h("span", { class: "iw-id" }, `id ${id}`),
       bar, h("span", { class: "iw-number" }, percent(probability))),
       h("button", { type: "button", class: "iw-button iw-small", "data-track": id, disabled: !live,

@@ -39,6 +39,13 @@ export function number(value, digits = 3) {
   return text.replace("-", "−").replace("e+", "e");
 }
 
+/** With as many decimals as make a column of them line up. @param {number | null | undefined} value */
+export function level(value) {
+  if (!known(value)) return MISSING;
+  const size = Math.abs(value);
+  return value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2).replace("-", "−");
+}
+
 /** With its sign, and two decimals so that a grid of them lines up. @param {number | null | undefined} value */
 export function signed(value) {
   if (!known(value)) return MISSING;

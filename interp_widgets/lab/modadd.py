@@ -15,7 +15,14 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
-from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationMixin,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ..errors import ModelError, TextError
@@ -211,3 +218,8 @@ def _renamed(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         f"{layer}.mlp.down.bias": weights["w.bias"],
         "lm_head.weight": weights["out.weight"],
     }
+
+
+# Known to transformers as a language model: without it every load prints the whole list of those that are.
+AutoConfig.register(ModAddConfig.model_type, ModAddConfig, exist_ok=True)
+AutoModelForCausalLM.register(ModAddConfig, ModAddForCausalLM, exist_ok=True)

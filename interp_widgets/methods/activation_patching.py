@@ -94,7 +94,8 @@ class PatchingRun:
     def same_question(self, other: PatchingRun) -> bool:
         """Whether another run asks for the same cells."""
         mine, theirs = (
-            (r.clean["token_id"].to_list(), r.corrupt["token_id"].to_list(), r.pairs, r.sites, r.answer, r.foil) for r in (self, other)
+            (r.clean["token_id"].to_list(), r.corrupt["token_id"].to_list(), r.pairs, r.sites, r.answer, r.foil)
+            for r in (self, other)
         )
         return mine == theirs
 

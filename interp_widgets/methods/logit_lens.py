@@ -128,15 +128,20 @@ def run_lens(
     positions: Sequence[int] | None = None,
     top_k: int = 5,
     track: str | int | None = None,
+    track_output: bool = False,
     lines: int = 20,
     progress: Progress = silent,
 ) -> LensRun:
-    """One pass of the lens, reduced inside the trace. `track="output"` follows the model's own last prediction."""
+    """One pass of the lens, reduced inside the trace.
+
+    `track_output` follows the model's own last prediction, where `track` names no token; `lines` is how many tokens of each
+    position get a line.
+    """
     if not 1 <= top_k <= model.vocabulary_size:
         raise TextError(f"top_k must lie between 1 and {model.vocabulary_size}, not {top_k}.")
     ids, wanted = model.encode(text), _layers(model, layers)
     at = _positions(len(ids), positions)
-    tracked = model.single_token(track) if track not in (None, "output") else None
+    tracked = model.single_token(track) if track is not None else None
     last = model.num_layers - 1
     read = sorted({*wanted, last})
 
@@ -144,7 +149,7 @@ def run_lens(
         streams = torch.stack([values[f"resid_post.{layer}"][0] for layer in read])
         normed = model.final_norm(streams[:, at])
         follow = tracked
-        if track == "output":
+        if tracked is None and track_output:
             follow = int(model.head(normed[read.index(last), -1:]).argmax())
         rows = [read.index(layer) for layer in wanted]
         blocks = normed.split(ROWS, dim=1)

@@ -51,7 +51,7 @@ class Atoms(Panel, AtomsWidget):
         self._run: AtomsRun | None = None
         super().__init__(model, text=text, sae_name=f"{sae.name} ({sae.site}, {sae.width} atoms)")
         if text:
-            self._launch(self._compute)
+            self._start()
 
     @property
     def reconstruction(self) -> pl.DataFrame:
@@ -113,6 +113,9 @@ class Atoms(Panel, AtomsWidget):
 
     # work
 
+    def _inputs(self) -> tuple[Any, ...]:
+        return (self.text,)
+
     def _compute(self, progress: Job) -> None:
         run = run_atoms(self.session, self.text, sae=self.sae, progress=progress)
         self._publish(progress, lambda: self._show(run))
@@ -153,15 +156,19 @@ class Atoms(Panel, AtomsWidget):
 
     @t.observe("atom", "atoms")
     def _on_atoms(self, change: t.Bunch) -> None:
-        if self._run is not None:
-            with self._showing_errors(), self.hold_sync():
+        wrong = [atom for atom in self._wanted() if atom >= self.sae.width]
+        if wrong:  # as from the number field: say so, and go on without it
+            with self._showing_errors():
+                self.atoms = [atom for atom in self.atoms if atom not in wrong]
+                self.atom = -1 if self.atom in wrong else self.atom
+                self.sae.check_atom(wrong[0])
+        elif self._run is not None:
+            with self.hold_sync():
                 self._show_pinned()
 
     def _show_pinned(self) -> None:
         run, wanted = self._run, self._wanted()
         assert run is not None
-        for atom in wanted:
-            self.sae.check_atom(atom)
         values = torch.stack([run.of_atom(atom) for atom in wanted]) if wanted else torch.zeros(0, len(run.x))
         seen = [p for p in range(len(run.x)) if p not in run.masked] or list(range(len(run.x)))
         self.pinned, self.pinned_activation = wanted, wire.float32(values)
@@ -177,7 +184,7 @@ class Atoms(Panel, AtomsWidget):
 
     def _on_run(self, text: str) -> None:
         self.text = text
-        self._launch(self._compute)
+        self._start()
 
 
 def _notes(run: AtomsRun, model: Session) -> list[str]:

@@ -51,10 +51,10 @@ class Lens(Panel, LensWidget):
         """
         self._run: LensRun | None = None
         self._track = track
-        self._start = 0
+        self._first = 0
         super().__init__(model, text=text, top_k=top_k, color=color)
         if text:
-            self._launch(self._compute)
+            self._start()
 
     @property
     def selection(self) -> pl.DataFrame:
@@ -91,15 +91,25 @@ class Lens(Panel, LensWidget):
 
     # work
 
+    def _inputs(self) -> tuple[Any, ...]:
+        return self.text, self.top_k, self._track, self._first
+
     def _compute(self, progress: Job) -> None:
         text, track = self.text, self._track
         tokens = self.session.tokens(text)
         start = max(0, len(tokens) - WINDOW)
         if self._run is not None and self._run.tokens.equals(tokens):
-            start = self._start
+            start = self._first
         shown = list(range(len(tokens)))[start : start + WINDOW]
-        track = "output" if track is None else track
-        run = run_lens(self.session, text, positions=shown, top_k=self.top_k, track=track, progress=progress)
+        run = run_lens(
+            self.session,
+            text,
+            positions=shown,
+            top_k=self.top_k,
+            track=track,
+            track_output=True,
+            progress=progress,
+        )
         self._publish(progress, lambda: self._show(run, shown))
 
     def _show(self, run: LensRun, shown: list[int]) -> None:
@@ -110,7 +120,7 @@ class Lens(Panel, LensWidget):
         else:  # the window may have moved on from a pinned line
             self.extra_lines = [*self.extra_lines, *self._lines_left_behind(old, shown)]
         self.tokens, self.token_ids = run.tokens["token"].to_list(), run.tokens["token_id"].to_list()
-        self._start, self.window, self.layers = shown[0], [shown[0], shown[-1] + 1], run.layers
+        self._first, self.window, self.layers = shown[0], [shown[0], shown[-1] + 1], run.layers
         self.masked = masked_positions(self.session, run)
         self.notes = _notes(run, shown, self.masked, self.session)
         self._show_tables(run)
@@ -168,20 +178,22 @@ class Lens(Panel, LensWidget):
 
     def _on_run(self, text: str) -> None:
         self.text = text
-        self._launch(self._compute)
+        self._start()
 
     def _on_track(self, token_id: int | None = None, text: str = "") -> None:
         self._track = self.session.single_token(token_id if token_id is not None else text)
         self.color = "rank"
-        self._launch(self._compute)
+        self._start()
 
     def _on_window(self, start: int) -> None:
-        self._start = max(0, min(int(start), len(self.tokens) - WINDOW))
-        self._launch(self._compute)
+        self._first = max(0, min(int(start), len(self.tokens) - WINDOW))
+        self._start()
 
     def _on_line(self, position: int, token_id: int) -> None:
         """A line that is not among the stored ones: one more forward pass."""
-        run = self._finished_run()
+        run = self._run
+        if run is None:
+            return
         stored = {(line["position"], line["token_id"]) for line in self.extra_lines}
         if (position, token_id) in stored:
             return

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 class Panel(Widget):
     """An instrument: a session, methods and a widget, composed. Abstract.
 
-    A subclass starts work with `_launch(work)`, where `work(progress)` computes and then calls `_publish`.
+    `_start()` computes the present inputs; `_launch(work)` starts other work, where `work(progress)` computes and then calls
+    `_publish`. Handlers of clicks must not wait for either: they run on the kernel's main thread.
     """
 
     def __init__(self, model: Session, **traits: Any) -> None:
         self.session = model
         self._lock = threading.RLock()
         self._job: Job | None = None
+        self._started_with: tuple[Any, ...] | None = None
         self._finished: dict[str, Any] = {}
         self._frame: pl.DataFrame | None = None
         super().__init__(model_name=model.name, **traits)
@@ -71,6 +73,10 @@ class Panel(Widget):
     def _compute(self, progress: Job) -> None:
         """The work of `run`."""
 
+    @abstractmethod
+    def _inputs(self) -> tuple[Any, ...]:
+        """What `_compute` depends on, to know whether what is running is what is asked for."""
+
     @property
     def provenance(self) -> dict[str, Any]:
         """What the result rests on: model, weights, versions, arguments, seconds and time."""
@@ -86,7 +92,9 @@ class Panel(Widget):
 
         A computation of the present inputs that is already running is waited for, not repeated.
         """
-        job = self._job if self._job is not None and self._job.running else self._launch(self._compute)
+        job = self._job
+        if job is None or not job.running or self._started_with != self._inputs():
+            job = self._start()
         try:
             job.wait()
         except KeyboardInterrupt:
@@ -108,12 +116,20 @@ class Panel(Widget):
 
     # for subclasses
 
+    def _start(self) -> Job:
+        """Compute the result of the present inputs in the background."""
+        inputs = self._inputs()
+        job = self._launch(self._compute)
+        self._started_with = inputs
+        return job
+
     def _launch(self, work: Callable[[Job], None]) -> Job:
         """Start work in the background; what was running is cancelled and no longer heard."""
         with self._lock:
             if self._job is not None:
                 self._job.cancel()
             self._job = Job(work, self._report)
+            self._started_with = None
             self.error = ""
             interrupt.watch(self)
         return self._job.start()

@@ -9,7 +9,7 @@ import torch
 import traitlets as t
 
 from ..errors import AlignmentError, Cancelled, SiteError, TextError
-from ..methods.activation_patching import PatchingRun, patching_frame, predictions, prepare, sweep
+from ..methods.activation_patching import PATCHABLE, PatchingRun, patching_frame, predictions, prepare, sweep
 from ..methods.alignment import Pairs, explain, pair
 from ..session import scripts
 from ..session.session import Session
@@ -54,14 +54,22 @@ class Patching(Panel, PatchingWidget):
             answer, foil: one token each (text or id); empty for what the clean and the corrupt run predict.
             sites: kinds of site, one grid each: resid_post, attn_out, mlp_out, resid_pre, resid_mid.
             metric: "logit_difference", "probability" or "recovery"; what the grid shows first.
+
+        Raises:
+            SiteError: something that is no kind of site.
         """
+        if unknown := [kind for kind in sites if kind not in PATCHABLE]:
+            raise SiteError(
+                f"{unknown[0]!r} is not a kind of site; the panel draws one grid a kind, out of {', '.join(PATCHABLE)}. "
+                "For single sites call iw.methods.activation_patching."
+            )
         self._run: PatchingRun | None = None
-        self._pairs: Pairs | None = None
+        self._by_hand: tuple[str, str, Pairs] | None = None
         self._tokens = {"answer": answer, "foil": foil}
         shown = {role: model.text_of(x) if isinstance(x, int) else x for role, x in self._tokens.items()}
         super().__init__(model, clean=clean, corrupt=corrupt, sites=list(sites), site=sites[0], metric=metric, **shown)
         if clean and corrupt:
-            self._launch(self._compute)
+            self._start()
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -139,13 +147,16 @@ class Patching(Panel, PatchingWidget):
 
     # work
 
+    def _inputs(self) -> tuple[Any, ...]:
+        return self.clean, self.corrupt, self._tokens["answer"], self._tokens["foil"], self._by_hand
+
     def _compute(self, progress: Job) -> None:
         former = self._run
-        kept = self._pairs if former is not None and self._same_prompts(former) else None
+        pairs = self._by_hand[2] if self._by_hand and self._by_hand[:2] == (self.clean, self.corrupt) else None
         sites, first = list(self.sites), self.site
         answer, foil = (self._tokens[role] or None for role in ("answer", "foil"))
         progress(0, len(sites) * self.session.num_layers, "reading both prompts")
-        run = prepare(self.session, self.clean, self.corrupt, answer, foil, sites, kept)
+        run = prepare(self.session, self.clean, self.corrupt, answer, foil, sites, pairs)
         self._publish(progress, lambda: self._show(run))
         try:
             sweep(self.session, run, first=first, progress=progress)
@@ -159,14 +170,10 @@ class Patching(Panel, PatchingWidget):
         finally:  # what is done stays, however it ended
             self._publish(progress, lambda: self._show_grids(run))
 
-    def _same_prompts(self, run: PatchingRun) -> bool:
-        tokens = self.session.tokens
-        return run.clean.equals(tokens(self.clean)) and run.corrupt.equals(tokens(self.corrupt))
-
     def _show(self, run: PatchingRun) -> None:
         if self._run is None or not self._run.corrupt.equals(run.corrupt):
             self.cell, self.positions = [], []
-        self._run, self._pairs = run, run.pairs
+        self._run = run
         self.clean_tokens, self.clean_ids = run.clean["token"].to_list(), run.clean["token_id"].to_list()
         self.corrupt_tokens, self.corrupt_ids = run.corrupt["token"].to_list(), run.corrupt["token_id"].to_list()
         self.alignment = [list(p) for p in run.pairs]
@@ -232,23 +239,28 @@ class Patching(Panel, PatchingWidget):
             role: self._tokens[role] if new == getattr(self, role) and isinstance(self._tokens[role], int) else new
             for role, new in (("answer", answer), ("foil", foil))
         }
-        self._launch(self._compute)
+        self._start()
 
     def _on_align(self, clean: int, corrupt: int) -> None:
-        run = self._finished_run()
+        run = self._shown()
         if not (0 <= clean < len(run.clean) and 0 <= corrupt < len(run.corrupt)):
             raise AlignmentError(f"There is no pair of positions {clean} and {corrupt} in these prompts.")
         self._realign(pair(run.pairs, clean, corrupt))
 
     def _on_unalign(self, corrupt: int) -> None:
-        self._realign([(i, j) for i, j in self._finished_run().pairs if j != corrupt])
+        self._realign([(i, j) for i, j in self._shown().pairs if j != corrupt])
 
     def _on_reset_alignment(self) -> None:
         self._realign(None)
 
+    def _shown(self) -> PatchingRun:
+        if self._run is None:
+            raise AlignmentError("There are no prompts to pair yet. Type both and run them.")
+        return self._run
+
     def _realign(self, pairs: Pairs | None) -> None:
-        self._pairs = pairs
-        self._launch(self._compute)
+        self._by_hand = None if pairs is None else (self.clean, self.corrupt, pairs)
+        self._start()
 
     @t.observe("positions")
     def _forget_other_cell(self, change: t.Bunch) -> None:

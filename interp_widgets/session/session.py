@@ -260,7 +260,7 @@ class Session:
         return {
             "model": self.name,
             "source": self.source or "a module in memory",
-            "revision": self.origin.get("revision"),
+            "revision": self.origin.get("version") or getattr(self.torch_module.config, "_commit_hash", None),
             "origin": self.origin,
             "weights_sha256": self.weights_hash,
             "dtype": self.dtype,

@@ -45,7 +45,8 @@ def test_choosing_an_atom_colours_the_text(show_live):
     atom = get(page, "atom")
     assert atom >= 0
     assert page.locator(".iw-token[style*=background]").count() >= 1
-    assert f"activation of #{atom}" in page.locator(".iw-legend").text_content()
+    assert "activation" in page.locator(".iw-legend").text_content()
+    assert page.get_by_label("Atom that colours the text").input_value() == str(atom)
     assert entries(page).nth(1).locator(".iw-entry").get_attribute("aria-pressed") == "true"
     entries(page).nth(1).locator(".iw-entry").click()
     assert get(page, "atom") == -1
@@ -57,7 +58,7 @@ def test_an_atom_that_is_not_listed_waits_for_python(show_live):
     page.keyboard.press("Enter")
     settle(page)
     assert get(page, "atom") == 17
-    assert "#17 does not fire in this text, or is being computed." in page.locator(".iw-why").text_content()
+    assert page.locator(".iw-why").text_content() == "#17 is being computed."
     assert page.locator(".iw-token[style*=background]").count() == 0
 
 
@@ -103,7 +104,32 @@ def test_without_a_kernel(show_saved):
     box.press("Enter")
     assert "#17 is not stored here. Needs a running kernel." in page.locator(".iw-why").text_content()
     page.get_by_role("button", name="Colour the text by atom 2790").click()
-    page.locator(".iw-legend", has_text="#2790").wait_for()
+    page.wait_for_function("document.querySelector('input[type=number]').value === '2790'")
+
+
+def test_the_error_stays_in_sight_when_all_atoms_are_listed(show_live):
+    page = show_live(states.atoms())
+    before = page.locator(".iw-rest").bounding_box()["y"]
+    page.get_by_role("button", name="Show all 21").click()
+    assert page.locator(".iw-rest").bounding_box()["y"] - before < 30
+    entries(page).nth(20).scroll_into_view_if_needed()
+    assert page.locator(".iw-rest").bounding_box()["y"] - before < 30
+
+
+def test_before_a_press_it_invites_to_one(show_live):
+    page = show_live(states.atoms(positions=[], atom=-1))
+    assert "Press a token" in page.locator(".iw-invite").text_content()
+    place = page.locator(".iw-strip").bounding_box()
+    arrive(page, positions=[4], atom=2779)
+    assert not page.locator(".iw-invite").is_visible()
+    assert page.locator(".iw-strip").bounding_box() == place, "choosing an atom moves nothing"
+
+
+def test_bars_of_atoms_and_of_the_rest_line_up(show_live):
+    page = show_live(states.atoms(), width=848)
+    bars = [bar.bounding_box() for bar in page.locator(".iw-share").all()]
+    assert len(bars) == 12
+    assert len({(round(bar["x"]), round(bar["width"])) for bar in bars}) == 1
 
 
 def test_scripts_are_text(show_saved):

@@ -14,7 +14,7 @@ browser_test = pytest.mark.browser
 
 def test_shared_parts_are_written_once():
     page = fragment(states.lens(), states.lens(), states.atoms())
-    assert page.count("<style>") == 1
+    assert page.count("<style") == 1
     assert len(re.findall("data-iw-module=", page)) == 2 + 1  # two modules, and the host that looks for them
     assert page.count('type="application/x-interp-widget+json">') == 3
 
@@ -51,6 +51,29 @@ def test_several_panels_share_a_page(show_saved):
     assert page.locator("section.iw").count() == 4
     assert page.title() == "Saved"
     assert page.locator("html").get_attribute("lang") == "en"
+
+
+@browser_test
+def test_fragments_on_one_page_share_what_they_can(open_page, tmp_path):
+    path = tmp_path / "docs.html"
+    parts = [fragment(states.lens(), states.atoms()), "<h2>And</h2>", fragment(states.lens()), fragment(states.lens(positions=[2]))]
+    path.write_text("<!doctype html><html lang=en><title>docs</title><meta charset=utf-8>" + "\n".join(parts), encoding="utf-8")
+    page = open_page()
+    page.add_init_script("""
+      window.loaded = 0;
+      const create = URL.createObjectURL;
+      URL.createObjectURL = (blob) => { window.loaded += 1; return create.call(URL, blob); };
+    """)
+    page.goto(path.as_uri())
+    page.locator("[data-ready]").nth(3).wait_for()
+    assert page.locator("section.iw").count() == 4
+    assert page.locator("style[data-iw-style]").count() == 1
+    assert page.evaluate("window.loaded") == 2, "one module for all lenses, one for the atoms"
+    page.locator("section.iw").nth(0).get_by_role("option").nth(4).click()
+    chosen = page.locator("[data-panel=lens]").evaluate_all(
+        "all => all.map((panel) => panel.querySelectorAll('[role=option][aria-selected=true]').length)"
+    )
+    assert chosen == [1, 0, 1], "each panel is its own"
 
 
 @browser_test

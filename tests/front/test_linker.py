@@ -8,7 +8,7 @@ import pytest
 
 from interp_widgets.widgets import front
 
-ENTRIES = ["lens.js", "atoms.js", "patching.js"]
+ENTRIES = ["lens.js", "atoms.js", "patching.js", "chart.js"]
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -41,6 +41,8 @@ def test_each_shared_file_comes_once_and_before_its_users(tmp_path):
         ('import { b as d } from "./b.js";', "cannot import"),
         ('import { missing } from "./b.js";', "cannot import"),
         ('import { b } from "./nowhere.js";', "not in"),
+        ('const d = () => import("./b.js");', "cannot link"),
+        ("const d = await import( './b.js' );", "cannot link"),
         ("const { d } = {};", "cannot link"),
         ("export { b };", "cannot link"),
     ],
@@ -49,6 +51,14 @@ def test_what_it_cannot_join_is_refused(tmp_path, line, why):
     write(tmp_path, a=f"{line}\nexport default {{}};\n", b="export const b = 1;\n")
     with pytest.raises(front.LinkError, match=why):
         front.link(tmp_path, "a.js")
+
+
+def test_imports_that_the_browser_can_resolve_are_left_alone(tmp_path):
+    text = (
+        '/** @param {import("./b.js").B} b */\nconst f = (b) => b;\n// import("./b.js")\n'
+        "const load = (url) => import(url);\nexport default { f, load };\n"
+    )
+    assert front.link(write(tmp_path, a=text), "a.js") == f"// a.js\n{text}"
 
 
 def test_a_default_export_in_a_dependency_is_refused(tmp_path):

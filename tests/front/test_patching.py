@@ -10,8 +10,9 @@ from tests.front.pages import arrive, settle, split
 pytestmark = pytest.mark.browser
 
 
-def cell(page, row: int, column: int):
-    return page.locator(".iw-row").nth(row + 1).get_by_role("gridcell").nth(column)
+def cell(page, row: int, position: int):
+    """The cell of a corrupt position; positions 0 to 8 are one column."""
+    return page.locator(".iw-row").nth(row + 1).get_by_role("gridcell").nth(max(0, position - 8))
 
 
 def get(page, name: str):
@@ -65,9 +66,51 @@ def test_cells_say_why_they_have_no_value(show_live):
     assert cell(page, 3, 2).get_attribute("data-state") == "unaffected"
     assert cell(page, 3, 2).text_content() == "0"
     assert "0 by causality" in cell(page, 3, 2).get_attribute("title")
+    heads = page.get_by_role("columnheader").all_text_contents()
+    assert heads[:3] == ["layer", "0–8", "·Mary"]
+    assert page.get_by_role("columnheader").nth(1).get_attribute("title").startswith("Positions 0 to 8: same in both prompts")
     assert cell(page, 3, 11).get_attribute("data-state") == "unaligned"
     assert cell(page, 12, 9).get_attribute("data-state") == "pending"
     assert cell(page, 11, 9).get_attribute("data-state") is None
+
+
+def test_columns_of_equal_tokens_are_one_and_selection_stays_right(show_live):
+    page = show_live(states.patching())
+    cell(page, 4, 9).focus()
+    page.keyboard.press("ArrowLeft")
+    assert "positions 0 to 8" in page.locator(".iw-readout").text_content()
+    page.keyboard.press("Enter")
+    settle(page)
+    assert get(page, "positions") == list(range(9))
+    assert get(page, "cell") == []
+    assert page.locator(".iw-column-head[data-selected]").all_text_contents() == ["0–8"]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    settle(page)
+    assert get(page, "cell") == ["resid_post", 4, 9]
+    assert page.locator(".iw-column-head[data-selected]").all_text_contents() == ["·Mary"]
+    arrive(page, positions=[3], cell=["resid_post", 4, 3])
+    assert cell(page, 4, 3).get_attribute("aria-selected") == "true"
+    assert page.locator(".iw-column-head[data-selected]").all_text_contents() == ["0–8"]
+
+
+def test_equal_prompts_keep_their_columns(show_live):
+    page = show_live(states.patching(unaffected=[]))
+    assert page.get_by_role("columnheader").count() == 15
+    arrive(page, unaffected=list(range(14)))
+    assert page.get_by_role("columnheader").count() == 15
+    arrive(page, unaffected=[0, 1, 5])
+    assert page.get_by_role("columnheader").count() == 14
+
+
+def test_columns_get_the_room(show_live):
+    page = show_live(states.patching(), width=848)
+    widths = [head.bounding_box()["width"] for head in page.get_by_role("columnheader").all()[2:]]
+    assert min(widths) >= 70
+    scroll = page.locator(".iw-scroll")
+    assert scroll.evaluate("box => box.scrollWidth <= box.clientWidth")
+    beside = page.locator(".iw-side").bounding_box()
+    assert beside["x"] > scroll.bounding_box()["x"] + scroll.bounding_box()["width"]
 
 
 def test_filling_touches_only_new_cells(show_live):
@@ -147,8 +190,8 @@ def test_empty(show_live):
 
 def test_headers_stand_over_their_columns_also_out_of_sight(show_live):
     page = show_live(states.patching(extra=True), width=600)
-    for column in (0, 8, 9, 14):
-        head = page.get_by_role("columnheader").nth(column + 1).bounding_box()
+    for position in (8, 9, 14):
+        head = page.get_by_role("columnheader").nth(position - 8 + 1).bounding_box()
         for row in (0, 29):
-            box = cell(page, row, column).bounding_box()
+            box = cell(page, row, position).bounding_box()
             assert (box["x"], box["width"]) == (head["x"], head["width"])

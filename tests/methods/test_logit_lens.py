@@ -157,7 +157,7 @@ def test_on_smollm2_the_answer_is_paris_and_the_sink_is_masked(smollm2) -> None:
     import interp_widgets as iw
 
     model = iw.load("smollm2-135m")
-    run = run_lens(model, "The Eiffel Tower is in the city of", track="output")
+    run = run_lens(model, "The Eiffel Tower is in the city of", track_output=True)
     assert model.text_of(run.tracked) == " Paris"
     assert run.top_probabilities[-1, -1, 0] == pytest.approx(0.656, abs=0.01)
     assert masked_positions(model, run) == [0]

@@ -81,6 +81,9 @@ def test_code_follows_the_state(toy, tmp_path) -> None:
     patching = iw.Patching(toy, IOI, IOI_CORRUPT.replace("store", "big store"), "mary", "john", metric="probability")
     patching.run()
     run_code(patching, tmp_path)
+    every = iw.Patching(toy, IOI, IOI_CORRUPT, sites=("resid_mid", "resid_pre", "mlp_out"))
+    every.run()
+    run_code(every, tmp_path)
 
 
 @pytest.mark.slow

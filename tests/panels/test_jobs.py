@@ -133,6 +133,40 @@ def test_the_newest_request_wins(lens, toy) -> None:
     assert lens.status["state"] == "done"
 
 
+def test_run_waits_for_the_same_request_and_not_for_another(toy) -> None:
+    with toy._lock:
+        panel = iw.Lens(toy, TEXT)
+        job = panel._job
+        thread = threading.Thread(target=panel.run)
+        thread.start()
+        time.sleep(0.3)
+        assert panel._job is job
+    thread.join(5)
+    with toy._lock:
+        click(panel, "run", text="the cat")
+        panel.text = "the dogs"
+        thread = threading.Thread(target=panel.run)
+        thread.start()
+        time.sleep(0.3)
+    thread.join(5)
+    assert panel.tokens == ["<s>", "the", "dogs"]
+
+
+def test_a_click_never_waits_for_a_running_job(panel, toy) -> None:
+    request = {"clean": IOI, "corrupt": IOI_CORRUPT} if isinstance(panel, iw.Patching) else {"text": "the cat"}
+    with toy._lock:
+        click(panel, "run", **request)
+        began = time.monotonic()
+        click(panel, "line", position=1, token_id=5)
+        click(panel, "track", token_id=5)
+        click(panel, "window", start=0)
+        click(panel, "align", clean=2, corrupt=2)
+        click(panel, "unalign", corrupt=2)
+        panel.set_state({"positions": [1]})
+        assert time.monotonic() - began < 1
+    panel._job.wait(10)
+
+
 def test_cancel_keeps_what_is_done(toy) -> None:
     panel = iw.Patching(toy, IOI, IOI_CORRUPT, answer="mary", foil="john")
     panel.run()

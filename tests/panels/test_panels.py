@@ -146,8 +146,15 @@ def test_choosing_and_pinning_atoms_brings_their_activations(atoms) -> None:
 
 
 def test_an_atom_out_of_range_is_a_sentence(atoms) -> None:
-    atoms.set_state({"atom": 9999})
+    atoms.set_state({"atom": 9999, "atoms": [5, 9999]})
     assert "Atom 9999 does not exist" in atoms.error
+    assert (atoms.atom, atoms.atoms, atoms.pinned) == (-1, [5], [5])
+    assert atoms.chart.to_dict()
+
+
+def test_the_panel_takes_kinds_of_site_only(toy) -> None:
+    with pytest.raises(iw.errors.SiteError, match=r"'resid_post\.2' is not a kind of site"):
+        iw.Patching(toy, IOI, IOI_CORRUPT, sites=("resid_post.2",))
 
 
 def test_a_dense_dictionary_is_cut_off_and_says_so(monkeypatch, toy, toy_sae) -> None:

@@ -157,6 +157,8 @@ def _assign(session: Session, kind: str, value: str) -> list[str]:
     """The lines that replace it."""
     tap = session.architecture.taps[kind]
     whole = _end(tap, "module")
+    if tap.shared:  # the layer adds this very tensor to the MLP's output later, so it must change in place
+        return [f"{whole}.copy_({value})"]
     if tap.index is None:
         return [f"{whole} = {value}"]
     return [f"old = {whole}", f"{whole} = ({value}, *old[1:])"]
