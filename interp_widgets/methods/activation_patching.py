@@ -15,16 +15,16 @@ one more row, patched with the corrupt run's own activations: it must change not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 import torch
 
-from .. import frames
 from ..errors import AlignmentError, SiteError, TextError
 from ..session.session import Session, Text
 from ..session.sites import LAYER_KINDS, Site
-from .alignment import Pairs, align, check_pairs, shared_prefix
+from .alignment import align, check_pairs, shared_prefix
+from .patching_run import PatchingRun, Prediction, patching_frame
 from .progress import Progress, silent
 from .ranking import top_k as largest
 
@@ -32,80 +32,6 @@ METRICS = ("logit_difference", "probability")
 TOKENS_AT_ONCE = 4096
 """Rows x tokens of one batch; more rows go into further batches."""
 PATCHABLE = tuple(kind for kind in LAYER_KINDS if kind != "pattern")
-
-
-@dataclass
-class Prediction:
-    """What runs predict at the last position: one row a run, K listed tokens. float64 and int64."""
-
-    logit_difference: torch.Tensor
-    """[rows]: logit(answer) - logit(foil)"""
-    probability: torch.Tensor
-    """[rows]: probability of the answer"""
-    top_ids: torch.Tensor
-    """[rows, K]"""
-    top_logits: torch.Tensor
-    """[rows, K]"""
-    top_probabilities: torch.Tensor
-    """[rows, K]"""
-
-
-@dataclass
-class PatchingRun:
-    """A sweep, filled in as it goes. `S` sites, `P` corrupt positions, `K` listed tokens; NaN where not computed."""
-
-    clean: pl.DataFrame
-    corrupt: pl.DataFrame
-    pairs: Pairs
-    sites: list[Site]
-    answer: int
-    foil: int
-    clean_prediction: Prediction
-    corrupt_prediction: Prediction
-    unaffected: list[int]
-    """Corrupt positions that are zero by causality."""
-    tolerance: float
-    """How far the identity row may move the logit difference at this precision."""
-    logit_difference: torch.Tensor
-    """[S, P] of the patched run"""
-    probability: torch.Tensor
-    """[S, P] of the patched run"""
-    top_ids: torch.Tensor
-    """[S, P, K], -1 where not computed"""
-    top_probabilities: torch.Tensor
-    """[S, P, K]"""
-    identity: list[float] = field(default_factory=list)
-    """Change of the logit difference by each identity patch so far."""
-
-    def effect(self, metric: str) -> torch.Tensor:
-        """[S, P]: patched minus corrupt."""
-        return getattr(self, metric) - getattr(self.corrupt_prediction, metric)[0]
-
-    def recovery(self, metric: str) -> torch.Tensor:
-        """[S, P]: effect over the difference between clean and corrupt; NaN where that is zero."""
-        gap = float(getattr(self.clean_prediction, metric)[0] - getattr(self.corrupt_prediction, metric)[0])
-        return self.effect(metric) / (gap if abs(gap) > 1e-6 else float("nan"))
-
-    @property
-    def same_prompt(self) -> bool:
-        """Clean and corrupt are one text: every effect must be zero."""
-        return self.clean["token_id"].to_list() == self.corrupt["token_id"].to_list()
-
-    def same_question(self, other: PatchingRun) -> bool:
-        """Whether another run asks for the same cells."""
-        mine, theirs = (
-            (r.clean["token_id"].to_list(), r.corrupt["token_id"].to_list(), r.pairs, r.sites, r.answer, r.foil)
-            for r in (self, other)
-        )
-        return mine == theirs
-
-    @property
-    def largest_identity(self) -> float:
-        """The largest change by a patch that must change nothing: identity rows, and every cell where the prompts are one."""
-        moved = [abs(x) for x in self.identity]
-        if self.same_prompt:
-            moved += self.effect("logit_difference").abs().nan_to_num(0).flatten().tolist()
-        return max(moved, default=0.0)
 
 
 def activation_patching(
@@ -306,44 +232,3 @@ def _coarse_to_fine(sites: Sequence[Site], first: str | None) -> list[int]:
         bits = len(rows).bit_length()
         out += sorted(rows, key=lambda i: int(f"{rows.index(i):0{bits}b}"[::-1], 2))
     return out
-
-
-def patching_frame(run: PatchingRun, metric: str = "logit_difference") -> pl.DataFrame:
-    """The cells computed so far (see `frames.PATCHING`)."""
-    source = {j: i for i, j in run.pairs}
-    rows, positions = (~run.logit_difference.isnan()).nonzero(as_tuple=True)
-    at, which = positions.tolist(), rows.tolist()
-    recovery = run.recovery(metric)[rows, positions]
-    columns = {
-        "site": [str(run.sites[i]) for i in which],
-        "layer": [run.sites[i].layer for i in which],
-        "position": at,
-        "token_id": run.corrupt["token_id"].gather(at),
-        "token": run.corrupt["token"].gather(at),
-        "clean_position": [source[p] for p in at],
-        "method": ["causal" if p in run.unaffected else "exact" for p in at],
-        "metric": getattr(run, metric)[rows, positions].tolist(),
-        "effect": run.effect(metric)[rows, positions].tolist(),
-        "recovery": [None if r != r else r for r in recovery.tolist()],
-        "logit_difference": run.logit_difference[rows, positions].tolist(),
-        "probability": run.probability[rows, positions].tolist(),
-    }
-    return frames.build(frames.PATCHING, columns)
-
-
-def predictions(model: Session, run: PatchingRun, cells: Sequence[tuple[str, int]] = ()) -> pl.DataFrame:
-    """What the clean run, the corrupt run and some patched cells `(site, position)` predict next (see `frames.PREDICTIONS`)."""
-    shown = [("clean", run.clean_prediction.top_ids[0], run.clean_prediction.top_probabilities[0])]
-    shown.append(("corrupt", run.corrupt_prediction.top_ids[0], run.corrupt_prediction.top_probabilities[0]))
-    for site, position in cells:
-        row = run.sites.index(model.site(site))
-        shown.append((f"{site}@{position}", run.top_ids[row, position], run.top_probabilities[row, position]))
-    columns: dict[str, list[object]] = {"run": [], "rank": [], "token_id": [], "token": [], "probability": []}
-    for name, ids, probabilities in shown:
-        for rank, (token_id, probability) in enumerate(zip(ids.tolist(), probabilities.tolist(), strict=True), 1):
-            if token_id >= 0:
-                for key, value in zip(
-                    columns, (name, rank, token_id, model.text_of(token_id), probability), strict=True
-                ):
-                    columns[key].append(value)
-    return frames.build(frames.PREDICTIONS, columns)

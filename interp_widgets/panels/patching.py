@@ -9,8 +9,9 @@ import torch
 import traitlets as t
 
 from ..errors import AlignmentError, Cancelled, SiteError, TextError
-from ..methods.activation_patching import PATCHABLE, PatchingRun, patching_frame, predictions, prepare, sweep
+from ..methods.activation_patching import PATCHABLE, prepare, sweep
 from ..methods.alignment import Pairs, explain, pair
+from ..methods.patching_run import PatchingRun, patching_frame, predictions
 from ..session import scripts
 from ..session.session import Session
 from ..widgets import wire
