@@ -53,12 +53,18 @@ def fragment(*widgets: anywidget.AnyWidget) -> str:
     specs = [_spec(widget, _hash(str(widget._esm))) for widget in widgets]
     shared = {reference: _spec(widget, None) for widget in widgets for reference, widget in _referred(widget).items()}
     css, host = front.stylesheet(), (HERE / "host.js").read_text(encoding="utf-8")
+    scripts = [
+        *(("application/json", f' data-iw-module="{key}"', _json(text)) for key, text in modules.items()),
+        *(("application/x-interp-widget+json", "", _json(each)) for each in [*shared.values(), *specs]),
+        ("module", "", f"\n{host}"),
+    ]
+    # Within an element: a page that has written no <body> yet would put bare scripts, and so the panels, into its head.
     return "\n".join(
         [
+            "<div>",
             f'<style data-iw-style="{_hash(css)}">\n{css}</style>',
-            *(f'<script type="application/json" data-iw-module="{key}">{_json(text)}</script>' for key, text in modules.items()),
-            *(f'<script type="application/x-interp-widget+json">{_json(each)}</script>' for each in [*shared.values(), *specs]),
-            f'<script type="module">\n{host}</script>',
+            *(f'<script type="{kind}"{more}>{text}</script>' for kind, more, text in scripts),
+            "</div>",
         ]
     )
 
@@ -70,13 +76,21 @@ def _hash(text: str) -> str:
 
 def _referred(widget: anywidget.AnyWidget) -> dict[str, anywidget.AnyWidget]:
     """The widgets that `widget` refers to, by reference: the library of a chart."""
-    names = [name for name, value in widget.get_state().items() if isinstance(value, str) and value.startswith(_REFERENCE)]
-    return {f"{_REFERENCE}{getattr(widget, name).model_id}": getattr(widget, name) for name in names if not name.startswith("_")}
+    names = [
+        name for name, value in widget.get_state().items() if isinstance(value, str) and value.startswith(_REFERENCE)
+    ]
+    return {
+        f"{_REFERENCE}{getattr(widget, name).model_id}": getattr(widget, name)
+        for name in names
+        if not name.startswith("_")
+    }
 
 
 def _spec(widget: anywidget.AnyWidget, module: str | None) -> dict[str, Any]:
     """What the host needs to draw a widget. No kernel answers there, so nothing is live or running."""
-    state = {name: value for name, value in widget.get_state().items() if name not in _NOT_OURS and not name.startswith("_")}
+    state = {
+        name: value for name, value in widget.get_state().items() if name not in _NOT_OURS and not name.startswith("_")
+    }
     buffers = {name: bytes(value) for name, value in state.items() if isinstance(value, bytes | bytearray | memoryview)}
     texts = {name: value.encode() for name, value in state.items() if isinstance(value, str) and len(value) > _LONG}
     plain = {name: value for name, value in state.items() if name not in buffers and name not in texts}
@@ -97,7 +111,11 @@ def _packed(value: bytes) -> str:
 
 def _settled(status: dict[str, Any]) -> dict[str, Any]:
     """A page saved in the middle of a run does not run for ever."""
-    return {**status, "state": "idle", "message": "saved before it was finished"} if status.get("state") == "running" else status
+    return (
+        {**status, "state": "idle", "message": "saved before it was finished"}
+        if status.get("state") == "running"
+        else status
+    )
 
 
 def _json(value: Any) -> str:

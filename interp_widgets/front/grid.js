@@ -193,7 +193,9 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
   }, { signal });
   for (const type of ["mouseover", "focusin"]) {
     element.addEventListener(type, (event) => {
-      point(placeOf.get(/** @type {Element} */ (hit(event, "[role=gridcell]"))) ?? null);
+      const at = placeOf.get(/** @type {Element} */ (hit(event, "[role=gridcell]"))) ?? null;
+      if (at && type === "focusin") rove(at);
+      point(at);
     }, { signal });
   }
   for (const type of ["mouseleave", "focusout"]) element.addEventListener(type, () => point(null), { signal });

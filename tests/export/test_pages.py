@@ -29,7 +29,7 @@ def offline(browser):
 
     def open_(path: Path):
         page.goto(path.as_uri())
-        page.locator("section.iw").first.wait_for()
+        page.locator("[data-ready]").first.wait_for()
         return page
 
     yield open_
@@ -55,7 +55,9 @@ def test_atoms_recolours_stored_atoms(atoms, offline, tmp_path) -> None:
     page.get_by_text("reconstruction error").first.wait_for()
     before = token.evaluate("e => getComputedStyle(e).backgroundColor")
     page.get_by_role("list", name="Active atoms, largest first").get_by_role("button").first.click()
-    page.wait_for_function("([e, b]) => getComputedStyle(e).backgroundColor !== b", arg=[token.element_handle(), before])
+    page.wait_for_function(
+        "([e, b]) => getComputedStyle(e).backgroundColor !== b", arg=[token.element_handle(), before]
+    )
 
 
 def test_patching_shows_cells_and_sites(patching, offline, tmp_path) -> None:

@@ -24,13 +24,19 @@ def open_page(browser) -> Iterator[Callable]:
     troubles: list[str] = []
 
     def open_(width: int = 1200, height: int = 1000, dark: bool = False):
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(8000)
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-        page.on("console", lambda message: troubles.append(f"console: {message.text}") if message.type == "error" else None)
-        page.on("request", lambda request: troubles.append(f"request: {request.url}") if is_outside(request.url) else None)
+        page.on(
+            "console", lambda message: troubles.append(f"console: {message.text}") if message.type == "error" else None
+        )
+        page.on(
+            "request", lambda request: troubles.append(f"request: {request.url}") if is_outside(request.url) else None
+        )
         return page
 
     yield open_

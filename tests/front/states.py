@@ -14,7 +14,13 @@ PROMPT = ["The", " Eiffel", " Tower", " is", " in", " the", " city", " of"]
 
 
 def lens(
-    tokens: list[str] = PROMPT, layers: int = 30, width: int | None = None, start: int = 0, top_k: int = 5, lines: int = 8, **traits
+    tokens: list[str] = PROMPT,
+    layers: int = 30,
+    width: int | None = None,
+    start: int = 0,
+    top_k: int = 5,
+    lines: int = 8,
+    **traits,
 ) -> LensWidget:
     """A lens whose top token at the last layers is the token ` Paris`, more and more surely."""
     rng = np.random.default_rng(0)
@@ -23,11 +29,15 @@ def lens(
     words += [f" word{i}" for i in range(60)]
     index = rng.integers(4, len(words), (layers, width, top_k))
     sure = np.linspace(0.02, 0.75, layers)[:, None] * rng.uniform(0.6, 1.0, (1, width))
-    probability = np.sort(rng.dirichlet(np.ones(top_k + 3), (layers, width))[..., :top_k], -1)[..., ::-1] * (1 - sure[..., None])
+    probability = np.sort(rng.dirichlet(np.ones(top_k + 3), (layers, width))[..., :top_k], -1)[..., ::-1] * (
+        1 - sure[..., None]
+    )
     probability[..., 0] = np.maximum(sure, probability[..., 0])
     index[layers // 2 :, :, 0] = 3  # " Paris"; entry 9 is another id with the same text
     index[:, :, 1] = 9
-    line_index = np.stack([np.r_[3, rng.choice(np.arange(10, len(words)), lines - 1, replace=False)] for _ in range(width)])
+    line_index = np.stack(
+        [np.r_[3, rng.choice(np.arange(10, len(words)), lines - 1, replace=False)] for _ in range(width)]
+    )
     line = np.empty((width, lines, layers))
     line[:, 0] = sure.T
     line[:, 1:] = rng.uniform(0, 0.2, (width, lines - 1, 1)) * np.sin(np.linspace(0, 3, layers)) ** 2
@@ -102,7 +112,22 @@ def atoms(tokens: list[str] = TEXT, top_k: int = 24, **traits) -> AtomsWidget:
     return AtomsWidget(**state | traits)
 
 
-CLEAN = ["When", " Mary", " and", " John", " went", " to", " the", " store", ",", " John", " gave", " a", " drink", " to"]
+CLEAN = [
+    "When",
+    " Mary",
+    " and",
+    " John",
+    " went",
+    " to",
+    " the",
+    " store",
+    ",",
+    " John",
+    " gave",
+    " a",
+    " drink",
+    " to",
+]
 CORRUPT = [*CLEAN[:9], " Mary", *CLEAN[10:]]
 
 

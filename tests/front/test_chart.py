@@ -37,7 +37,8 @@ def test_a_saved_page_draws_charts_in_both_themes(show_saved, dark):
     before = ink()
     page.get_by_role("button", name="Light theme" if dark else "Dark theme").click()
     page.wait_for_function(
-        "before => document.querySelector('.iw-vega svg .role-axis-label text')?.getAttribute('fill') !== before", arg=before
+        "before => document.querySelector('.iw-vega svg .role-axis-label text')?.getAttribute('fill') !== before",
+        arg=before,
     )
     bright = sum(int(ink().lstrip("#")[i : i + 1], 16) for i in range(3)) > 24
     assert bright == (not dark)

@@ -41,7 +41,9 @@ def test_numbers_that_json_has_not():
 
 
 def test_a_page_saved_while_running_is_at_rest():
-    page = fragment(states.lens(status={"state": "running", "message": "half way", "done": 1, "total": 2, "seconds": 0.1}))
+    page = fragment(
+        states.lens(status={"state": "running", "message": "half way", "done": 1, "total": 2, "seconds": 0.1})
+    )
     assert '"state":"running"' not in page
 
 
@@ -56,8 +58,15 @@ def test_several_panels_share_a_page(show_saved):
 @browser_test
 def test_fragments_on_one_page_share_what_they_can(open_page, tmp_path):
     path = tmp_path / "docs.html"
-    parts = [fragment(states.lens(), states.atoms()), "<h2>And</h2>", fragment(states.lens()), fragment(states.lens(positions=[2]))]
-    path.write_text("<!doctype html><html lang=en><title>docs</title><meta charset=utf-8>" + "\n".join(parts), encoding="utf-8")
+    parts = [
+        fragment(states.lens(), states.atoms()),
+        "<h2>And</h2>",
+        fragment(states.lens()),
+        fragment(states.lens(positions=[2])),
+    ]
+    path.write_text(
+        "<!doctype html><html lang=en><title>docs</title><meta charset=utf-8>" + "\n".join(parts), encoding="utf-8"
+    )
     page = open_page()
     page.add_init_script("""
       window.loaded = 0;

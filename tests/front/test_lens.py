@@ -97,7 +97,9 @@ def test_pinning_keeps_a_line_and_asks_for_one_that_is_not_stored(show_live):
     assert sent(page) == [{"type": "line", "position": 6, "token_id": 1009}]
     arrive(page, extra_lines=[{"position": 6, "token_id": 1009, "token": " Paris", "probability": [0.01] * 30}])
     assert page.locator(".iw-line").count() == 2
-    dashes = page.evaluate("[...document.querySelectorAll('.iw-line')].map((line) => getComputedStyle(line).strokeDasharray)")
+    dashes = page.evaluate(
+        "[...document.querySelectorAll('.iw-line')].map((line) => getComputedStyle(line).strokeDasharray)"
+    )
     assert len(set(dashes)) == 2
     page.get_by_role("button", name="Unpin ·Paris @6").first.click()
     settle(page)
@@ -301,7 +303,7 @@ def test_before_any_choice_it_shows_what_the_model_predicts(show_live):
     assert page.locator(".iw-line-now").count() == 1
 
 
-@pytest.mark.parametrize(("width", "beside"), [(1280, True), (1160, True), (848, False), (600, False), (420, False)])
+@pytest.mark.parametrize(("width", "beside"), [(1280, True), (1160, True), (848, False), (620, False), (420, False)])
 def test_side_by_side_only_where_there_is_room(show_live, width, beside):
     page = show_live(states.lens([f" token{i}" for i in range(9)]), width=width)
     grid, chart = page.locator(".iw-scroll").bounding_box(), page.locator(".iw-chart").bounding_box()
@@ -317,8 +319,11 @@ def test_side_by_side_only_where_there_is_room(show_live, width, beside):
 
 
 def test_a_percentage_is_shown_where_it_fits(show_live):
-    shown = "([row, column]) => { const cell = document.querySelectorAll('.iw-row')[row + 1].querySelectorAll('.iw-cell')[column];"
-    shown += " return cell.lastChild.offsetTop - cell.offsetTop < 10 && cell.firstChild.scrollWidth <= cell.firstChild.clientWidth; }"
+    shown = """([row, column]) => {
+      const cell = document.querySelectorAll(".iw-row")[row + 1].querySelectorAll(".iw-cell")[column];
+      const [token, share] = [cell.firstChild, cell.lastChild];
+      return share.offsetTop - cell.offsetTop < 10 && token.scrollWidth <= token.clientWidth;
+    }"""
     tokens = [f" t{i}" for i in range(9)]
     assert show_live(states.lens(tokens), width=848).evaluate(shown, [29, 7])
     narrow = show_live(states.lens(tokens), width=600)

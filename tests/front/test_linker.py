@@ -78,7 +78,11 @@ def test_two_files_may_not_define_the_same_name(tmp_path):
 
 
 def test_a_cycle_is_refused(tmp_path):
-    write(tmp_path, a='import { b } from "./b.js";\nexport const a = 1;\n', b='import { a } from "./a.js";\nexport const b = 1;\n')
+    write(
+        tmp_path,
+        a='import { b } from "./b.js";\nexport const a = 1;\n',
+        b='import { a } from "./a.js";\nexport const b = 1;\n',
+    )
     with pytest.raises(front.LinkError, match="cycle"):
         front.link(tmp_path, "a.js")
 

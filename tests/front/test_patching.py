@@ -20,7 +20,9 @@ def get(page, name: str):
 
 
 def token(page, side: str, position: int):
-    return page.get_by_role("listbox", name=f"{side} tokens").get_by_role("option", name=f"{side} {position}:", exact=False)
+    return page.get_by_role("listbox", name=f"{side} tokens").get_by_role(
+        "option", name=f"{side} {position}:", exact=False
+    )
 
 
 def test_run_sends_all_four(show_live):
@@ -28,7 +30,13 @@ def test_run_sends_all_four(show_live):
     page.get_by_label("Answer", exact=True).fill(" Anne")
     page.get_by_label("Answer", exact=True).press("Enter")
     assert page.evaluate("model.sent") == [
-        {"type": "run", "clean": "".join(states.CLEAN), "corrupt": "".join(states.CORRUPT), "answer": " Anne", "foil": " John"}
+        {
+            "type": "run",
+            "clean": "".join(states.CLEAN),
+            "corrupt": "".join(states.CORRUPT),
+            "answer": " Anne",
+            "foil": " John",
+        }
     ]
 
 
@@ -68,7 +76,12 @@ def test_cells_say_why_they_have_no_value(show_live):
     assert "0 by causality" in cell(page, 3, 2).get_attribute("title")
     heads = page.get_by_role("columnheader").all_text_contents()
     assert heads[:3] == ["layer", "0–8", "·Mary"]
-    assert page.get_by_role("columnheader").nth(1).get_attribute("title").startswith("Positions 0 to 8: same in both prompts")
+    assert (
+        page.get_by_role("columnheader")
+        .nth(1)
+        .get_attribute("title")
+        .startswith("Positions 0 to 8: same in both prompts")
+    )
     assert cell(page, 3, 11).get_attribute("data-state") == "unaligned"
     assert cell(page, 12, 9).get_attribute("data-state") == "pending"
     assert cell(page, 11, 9).get_attribute("data-state") is None
@@ -96,11 +109,12 @@ def test_columns_of_equal_tokens_are_one_and_selection_stays_right(show_live):
 
 def test_equal_prompts_keep_their_columns(show_live):
     page = show_live(states.patching(unaffected=[]))
-    assert page.get_by_role("columnheader").count() == 15
+    heads = page.get_by_role("grid").get_by_role("columnheader")
+    assert heads.count() == 15
     arrive(page, unaffected=list(range(14)))
-    assert page.get_by_role("columnheader").count() == 15
+    assert heads.count() == 15
     arrive(page, unaffected=[0, 1, 5])
-    assert page.get_by_role("columnheader").count() == 14
+    assert heads.count() == 14
 
 
 def test_columns_get_the_room(show_live):

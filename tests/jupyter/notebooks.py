@@ -21,11 +21,14 @@ import torch
 torch.set_num_threads(1)
 """
 
-TOY = SET_UP + """model = iw.load("toy-grammar")
+TOY = (
+    SET_UP
+    + """model = iw.load("toy-grammar")
 sae = iw.load_sae("toy-grammar/resid_post.2")
 IOI = "when mary and john went to the store , john gave a drink to"
 CORRUPT = "when mary and john went to the store , mary gave a drink to"
 """
+)
 
 
 def write(folder: Path, name: str, *cells: str) -> None:

@@ -19,9 +19,29 @@ SCRIPTS = "<script>window.harm = 1</script> </script> <img src=x onerror='window
 @pytest.fixture(scope="module")
 def url(lab_url, tmp_path_factory) -> str:
     folder: Path = tmp_path_factory.mktemp("panels")
-    write(folder, "all", TOY, "lens = iw.Lens(model, IOI)\nlens", "atoms = iw.Atoms(model, IOI, sae=sae)\natoms", "patching = iw.Patching(model, IOI, CORRUPT, 'mary', 'john')\npatching")
-    write(folder, "linked", TOY, "import ipywidgets\nlens = iw.Lens(model, IOI)\natoms = iw.Atoms(model, IOI, sae=sae)\nipywidgets.link((lens, 'positions'), (atoms, 'positions'))\nlens", "atoms")
-    write(folder, "chart", TOY, "lens = iw.Lens(model, IOI)\nlens.chart", "patching = iw.Patching(model, IOI, CORRUPT, 'mary', 'john')\npatching.chart")
+    write(
+        folder,
+        "all",
+        TOY,
+        "lens = iw.Lens(model, IOI)\nlens",
+        "atoms = iw.Atoms(model, IOI, sae=sae)\natoms",
+        "patching = iw.Patching(model, IOI, CORRUPT, 'mary', 'john')\npatching",
+    )
+    write(
+        folder,
+        "linked",
+        TOY,
+        "import ipywidgets\nlens = iw.Lens(model, IOI)\natoms = iw.Atoms(model, IOI, sae=sae)\n"
+        "ipywidgets.link((lens, 'positions'), (atoms, 'positions'))\nlens",
+        "atoms",
+    )
+    write(
+        folder,
+        "chart",
+        TOY,
+        "lens = iw.Lens(model, IOI)\nlens.chart",
+        "patching = iw.Patching(model, IOI, CORRUPT, 'mary', 'john')\npatching.chart",
+    )
     slow = (
         "import time\nfrom interp_widgets.methods import activation_patching as _\n"
         "import importlib\nmethod = importlib.import_module('interp_widgets.methods.activation_patching')\n"
@@ -63,7 +83,9 @@ def test_atoms_click_recolours_the_text(url, page) -> None:
     atoms.get_by_text("reconstruction error").first.wait_for()
     before = token.evaluate("e => getComputedStyle(e).backgroundColor")
     atoms.get_by_role("list", name="Active atoms, largest first").get_by_role("button").first.click()
-    page.wait_for_function("([e, before]) => getComputedStyle(e).backgroundColor !== before", arg=[token.element_handle(), before])
+    page.wait_for_function(
+        "([e, before]) => getComputedStyle(e).backgroundColor !== before", arg=[token.element_handle(), before]
+    )
     run_cell(page, "print(atoms.atom == atoms.frame.filter(position=11)['atom'][0], atoms.pinned == [atoms.atom])")
     assert cell_output(page).strip() == "True True"
 
@@ -111,7 +133,7 @@ def test_a_click_is_answered_quickly(url, page) -> None:
         number.press("Enter")
         atoms.get_by_text(f"#{atom} does not fire in this text.").wait_for()
         waits.append((time.perf_counter() - began) * 1000)
-    print("click to change, ms:", sorted(round(x) for x in waits))
+
     lens = panel(page, "Lens")
     runs = []
     for i in range(20):
@@ -126,7 +148,6 @@ def test_a_click_is_answered_quickly(url, page) -> None:
         )
         runs.append(page.evaluate("() => performance.now()") - began)
         wait_for_panels(page)
-    print("run to new tokens, ms:", sorted(round(x) for x in runs))
     run_cell(page, "print(lens.status['seconds'])")
     model_ms = 1000 * float(cell_output(page))
     assert median(waits) < 150
@@ -187,7 +208,9 @@ def test_linked_panels_follow_each_other(url, page) -> None:
     follower = panel(page, "Atoms").get_by_role("option").nth(3)
     page.wait_for_function("e => e.ariaSelected === 'true'", arg=follower.element_handle())
     panel(page, "Atoms").get_by_role("option").nth(7).click()
-    page.wait_for_function("e => e.ariaSelected === 'true'", arg=panel(page, "Lens").get_by_role("option").nth(7).element_handle())
+    page.wait_for_function(
+        "e => e.ariaSelected === 'true'", arg=panel(page, "Lens").get_by_role("option").nth(7).element_handle()
+    )
     run_cell(page, "print(lens.positions, atoms.positions)")
     assert cell_output(page).strip() == "[7] [7]"
 
@@ -200,7 +223,10 @@ def test_charts_are_drawn_with_no_network_in_both_themes(url, page) -> None:
     jupyterlab.set_theme(page, dark=True)
     page.wait_for_timeout(500)
     assert marks.count() == 2
-    run_cell(page, "import ipywidgets\nprint(sum(type(w).__name__ == 'ChartLibrary' for w in ipywidgets.widgets.widget._instances.values()))")
+    run_cell(
+        page,
+        "import ipywidgets\nprint(sum(type(w).__name__ == 'ChartLibrary' for w in ipywidgets.widgets.widget._instances.values()))",
+    )
     assert cell_output(page).strip() == "1"
 
 

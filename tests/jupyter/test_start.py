@@ -35,7 +35,9 @@ def test_the_first_notebook_runs_and_sits_for_its_portraits(smollm2, lab_url, la
     last = lens.get_by_role("gridcell").last
     assert "Paris" in (last.text_content() or "")
     last.click()
-    lens.get_by_role("list", name="Most likely tokens at the selected cell").get_by_role("button", name="Paris").first.click()
+    lens.get_by_role("list", name="Most likely tokens at the selected cell").get_by_role(
+        "button", name="Paris"
+    ).first.click()
 
     atoms.get_by_role("option").nth(14).click()
     atoms.get_by_role("list", name="Active atoms, largest first").get_by_role("button").first.click()
@@ -63,7 +65,9 @@ def test_the_first_notebook_runs_and_sits_for_its_portraits(smollm2, lab_url, la
     assert cell_output(page).strip() == "Paris True"
 
 
-def test_script_like_tokens_are_text_in_the_panel_and_in_the_export(smollm2, lab_url, lab_page, browser, tmp_path) -> None:
+def test_script_like_tokens_are_text_in_the_panel_and_in_the_export(
+    smollm2, lab_url, lab_page, browser, tmp_path
+) -> None:
     write(tmp_path, "harm", SET_UP + 'model = iw.load("smollm2-135m")', f"text = {HARM!r}\nlens = iw.Lens(model, text)\nlens",
           'atoms = iw.Atoms(model, text, sae=iw.load_sae("smollm2-135m/15-resid-4096"))\natoms',
           'patching = iw.Patching(model, text, text.replace("end", "stop"), sites=("resid_post",))\npatching')  # fmt: skip
