@@ -208,7 +208,8 @@ class Patching(Panel, PatchingWidget):
         }
         for name, grid in grids.items():
             setattr(self, name, wire.float32(grid))
-        self.scales = {name: float(grid.abs().nan_to_num(0).max()) or 1.0 for name, grid in grids.items()}
+        # Rounding must not look like an effect, so the scale ends no lower than what the identity check forgives.
+        self.scales = {name: max(float(grid.abs().nan_to_num(0).max()), run.tolerance) for name, grid in grids.items()}
         ids = sorted(set(run.top_ids.flatten().tolist()) - {-1})
         index = torch.full((self.session.vocabulary_size + 1,), -1)  # the last entry is for "not computed"
         index[torch.tensor(ids, dtype=torch.long)] = torch.arange(len(ids))

@@ -10,6 +10,8 @@ from . import theme
 
 METRICS = ("logit_difference", "probability", "recovery")
 SITES = {"resid_post": "residual stream", "attn_out": "attention output", "mlp_out": "MLP output"}
+ROUNDING = 1e-3
+"""The colour scale ends no lower, so that the rounding of float32 does not look like an effect."""
 
 
 def patching_chart(frame: pl.DataFrame, *, site: str = "resid_post", metric: str = "logit_difference") -> alt.Chart:
@@ -26,7 +28,7 @@ def patching_chart(frame: pl.DataFrame, *, site: str = "resid_post", metric: str
             f"This frame has no cells of {site}; it has {frame['site'].str.split('.').list.first().unique().to_list()}."
         )
     column = "recovery" if metric == "recovery" else "effect"
-    top = float(cells[column].abs().max() or 1.0)  # type: ignore[arg-type]
+    top = max(float(cells[column].abs().max() or 0.0), ROUNDING)  # type: ignore[arg-type]
     title = f"Patching the {SITES.get(site, site)}"
     color = alt.Color(
         f"{column}:Q",

@@ -69,7 +69,8 @@ class PatchingWidget(Widget):
     """float32 [S, L, P]: (patched - corrupt) / (clean - corrupt) of the logit difference; NaN where undefined or not computed."""
 
     scales = t.Dict().tag(sync=True)
-    """Per metric the largest magnitude over all grids: the colour scale runs from minus that to plus that."""
+    """Per metric the largest magnitude over all grids, and at least the tolerance: the colour scale runs from minus that to
+    plus that."""
 
     vocabulary = t.List(t.Unicode()).tag(sync=True)
     """Texts that `top_index` refers to."""

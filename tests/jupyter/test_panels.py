@@ -239,4 +239,5 @@ def test_narrow_and_dark_have_no_sideways_scroll(url, lab_page) -> None:
         for name in ("Lens", "Atoms", "Patching"):
             box = panel(page, name)
             assert box.evaluate("e => e.scrollWidth <= e.clientWidth + 1"), name
+            assert box.evaluate("e => e.offsetWidth <= e.closest('.jp-OutputArea-output').clientWidth + 1"), name
     jupyterlab.set_theme(page, dark=False)

@@ -26,7 +26,7 @@ def pictures(tmp_path_factory) -> Path:
 
 def test_the_first_notebook_runs_and_sits_for_its_portraits(smollm2, lab_url, lab_page, pictures) -> None:
     page = lab_page
-    page.set_viewport_size({"width": 1440, "height": 1100})
+    page.set_viewport_size({"width": 1440, "height": 1500})
     jupyterlab.open_notebook(page, lab_url(ROOT / "notebooks"), "start.ipynb")
     jupyterlab.run_all(page, 300)
     wait_for_panels(page, 300)
@@ -56,7 +56,8 @@ def test_the_first_notebook_runs_and_sits_for_its_portraits(smollm2, lab_url, la
             box.screenshot(path=picture)
             assert picture.stat().st_size > 10_000
     jupyterlab.set_theme(page, dark=False)
-    page.set_viewport_size({"width": 600, "height": 1100})
+    page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+    page.set_viewport_size({"width": 600, "height": 2000})
     page.wait_for_timeout(700)
     for name, box in (("lens", lens), ("atoms", atoms), ("patching", patching)):
         box.scroll_into_view_if_needed()
