@@ -1,6 +1,6 @@
 /** The lens's traits, as questions that the views ask. Every answer is a look-up. */
 
-import { floats, ints } from "./numbers.js";
+import { floats, ints, units } from "./numbers.js";
 
 /**
  * @typedef {object} LensState
@@ -21,7 +21,7 @@ import { floats, ints } from "./numbers.js";
  * @prop {{ token_id: number, token: string }} tracked
  * @prop {Record<string, number[]>} scales
  * @prop {DataView} lines_index      int32 [W, M]
- * @prop {DataView} lines            float32 [W, M, L]
+ * @prop {DataView} lines            unit16 [W, M, L]
  * @prop {{ position: number, token_id: number, token: string, probability: number[] }[]} extra_lines
  * @prop {"probability" | "entropy" | "kl" | "rank"} color
  * @prop {number[]} positions
@@ -40,7 +40,7 @@ export function readLens(model) {
   const width = Math.max(0, stop - start);
   const topK = model.get("top_k");
   const [topIndex, topProbability] = [ints(model.get("top_index")), floats(model.get("top_probability"))];
-  const [linesIndex, lines] = [ints(model.get("lines_index")), floats(model.get("lines"))];
+  const [linesIndex, lines] = [ints(model.get("lines_index")), units(model.get("lines"))];
   const linesPerPosition = width ? Math.floor(linesIndex.length / width) : 0;
   const [texts, ids] = [model.get("vocabulary"), model.get("vocabulary_ids")];
   const extra = model.get("extra_lines");

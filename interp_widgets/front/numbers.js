@@ -18,6 +18,10 @@ export const floats = (view) => new Float32Array(...words(view));
 /** @param {DataView | undefined} view  little-endian int32 */
 export const ints = (view) => new Int32Array(...words(view));
 
+/** @param {DataView | undefined} view  little-endian uint16, 65,535 for 1 @returns {Float32Array} */
+export const units = (view) =>
+  Float32Array.from({ length: (view?.byteLength ?? 0) >> 1 }, (_, i) => /** @type {DataView} */ (view).getUint16(2 * i, true) / 65535);
+
 /** What stands for a number that is not there. */
 export const MISSING = "–";
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 import torch
@@ -23,6 +24,9 @@ from .ranking import top_k as largest
 
 ROWS = 256
 """Cells whose logits are held at once: 256 x 49,152 float32 are 50 MB."""
+
+OUTPUT = -1
+"""Stands for the token to follow where it is the one that the model predicts last."""
 
 
 @dataclass(frozen=True)
@@ -148,15 +152,13 @@ def run_lens(
     def reduce(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         streams = torch.stack([values[f"resid_post.{layer}"][0] for layer in read])
         normed = model.final_norm(streams[:, at])
-        follow = tracked
-        if tracked is None and track_output:
-            follow = int(model.head(normed[read.index(last), -1:]).argmax())
-        rows = [read.index(layer) for layer in wanted]
+        follow = OUTPUT if tracked is None and track_output else tracked
         blocks = normed.split(ROWS, dim=1)
-        parts = [
-            _measure(model, block, read.index(last), top_k, follow, _share(progress, i, len(blocks)))
-            for i, block in enumerate(blocks)
-        ]
+        parts: list[dict[str, torch.Tensor]] = []
+        for i, block in enumerate(reversed(blocks)):  # the last block has the prediction that may be followed
+            part, follow = _measure(model, block, top_k, follow, _share(progress, i, len(blocks)))
+            parts.insert(0, part)
+        rows = [read.index(layer) for layer in wanted]
         out = {name: torch.cat([part[name] for part in parts], dim=1)[rows] for name in parts[0]}
         out["tracked"] = torch.tensor(-1 if follow is None else follow)
         out["line_ids"] = _line_tokens(out["top_ids"], out["top_logits"] - out["log_normaliser"][..., None], lines)
@@ -171,45 +173,68 @@ def run_lens(
 
 
 def _measure(
-    model: Session, normed: torch.Tensor, last: int, k: int, tracked: int | None, progress: Progress
-) -> dict[str, torch.Tensor]:
-    """Everything that needs whole rows of logits; `normed` [layers, positions, width]. Each result is [layers, positions, ...].
+    model: Session, normed: torch.Tensor, k: int, follow: int | None, progress: Progress
+) -> tuple[dict[str, torch.Tensor], int | None]:
+    """Everything that needs whole rows of logits, and the token followed; `normed` [layers, positions, width], the output's last.
 
-    The product runs over many rows at once, where it is fastest; the rest goes layer by layer, where the rows fit the cache.
+    The product runs over many rows at once, where it is fastest, into memory that is used again: fresh pages would cost a
+    fifth of it. The rest goes layer by layer, from the output downwards, since all are compared with it.
     """
     count, positions, _ = normed.shape
-    precise = (
-        model.head(normed[last]).double().softmax(-1)
-    )  # in float32 it sums to 1 + 1e-5, which KL would multiply by 40
-    p, p_log_p = precise.float(), torch.special.entr(precise).sum(-1).neg().float()
     step = max(1, ROWS // positions)
-    cells = []
-    for begin in range(0, count, step):
-        progress(begin, count, "layers")
-        cells += [_cell(row, p, p_log_p, k, tracked) for row in model.head(normed[begin : begin + step]).float()]
+    room = spare = output = None
+    cells: list[dict[str, torch.Tensor]] = []
+    for end in range(count, 0, -step):
+        progress(count - end, count, "layers")
+        room = model.head(normed[max(0, end - step) : end], out=room)
+        for logits in room.float().unbind()[::-1]:
+            if follow == OUTPUT:
+                follow = int(logits[-1].argmax())
+            spare = torch.empty_like(logits) if spare is None else spare
+            output = _Output.of(logits, spare) if output is None else output
+            cells.insert(0, _cell(logits, spare, output, k, follow))
     progress(count, count, "layers")
-    return {name: torch.stack([cell[name] for cell in cells]) for name in cells[0]}
+    return {name: torch.stack([cell[name] for cell in cells]) for name in cells[0]}, follow
+
+
+class _Output(NamedTuple):
+    """The output's distribution p = weights / total, left undivided: in float32 the quotients sum to 1 + 1e-5."""
+
+    weights: torch.Tensor
+    """[positions, vocabulary]: exp(logit - largest logit)"""
+    total: torch.Tensor
+    """[positions]"""
+    entropy: torch.Tensor
+    """[positions], nats"""
+
+    @staticmethod
+    def of(logits: torch.Tensor, spare: torch.Tensor) -> _Output:
+        shifted = torch.sub(logits, logits.amax(-1, keepdim=True), out=spare)
+        weights = shifted.exp()
+        total = weights.sum(-1)
+        return _Output(weights, total, total.log() - shifted.mul_(weights).sum(-1) / total)
 
 
 def _cell(
-    logits: torch.Tensor, p: torch.Tensor, p_log_p: torch.Tensor, k: int, tracked: int | None
+    logits: torch.Tensor, spare: torch.Tensor, output: _Output, k: int, follow: int | None
 ) -> dict[str, torch.Tensor]:
-    """One layer: `logits` [positions, vocabulary] and the output's distribution `p`. Overwrites `logits`."""
+    """One layer: `logits` [positions, vocabulary]. Overwrites `logits`, and `spare` of the same shape."""
     values, indices = largest(logits, k)
     best = values[:, :1]
     rank = torch.full_like(indices[:, 0], -1)
-    if tracked is not None:
-        rank = torch.gt(logits, logits[:, tracked, None]).float().sum(-1).long() + 1
+    if follow is not None:
+        rank = torch.gt(logits, logits[:, follow, None], out=spare).sum(-1).long() + 1
     shifted = logits.sub_(best)  # small numbers near the top: the sums below lose nothing to rounding
-    weights = shifted.exp()
+    weights = torch.exp(shifted, out=spare)
     total = weights.sum(-1)
+    entropy = total.log() - weights.mul_(shifted).sum(-1) / total
+    cross = total.log() - shifted.mul_(output.weights).sum(-1) / output.total
     return {
         "top_ids": indices,
         "top_logits": values,
         "log_normaliser": total.log() + best.squeeze(-1),
-        "entropy": total.log() - weights.mul_(shifted).sum(-1) / total,
-        # sum p (log p - log q), with log q = shifted - log total and sum p = 1
-        "kl": (p_log_p + total.log() - (p * shifted).sum(-1)).clamp(min=0),
+        "entropy": entropy,
+        "kl": (cross - output.entropy).clamp(min=0),
         "tracked_rank": rank,
     }
 

@@ -153,7 +153,7 @@ class Lens(Panel, LensWidget):
         self.top_index = wire.int32([index[i] for i in run.top_ids.flatten().tolist()])
         self.top_probability = wire.float32(run.top_probabilities)
         self.lines_index = wire.int32([index[i] for i in run.line_ids.flatten().tolist()])
-        self.lines = wire.float32(run.line_probabilities.permute(1, 2, 0))
+        self.lines = wire.unit16(run.line_probabilities.permute(1, 2, 0))
         self.entropy, self.kl, self.rank = (
             wire.float32(run.entropy),
             wire.float32(run.kl),

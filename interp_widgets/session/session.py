@@ -223,10 +223,21 @@ class Session:
         """Logits [..., vocabulary] of a residual stream [..., width]: final norm, unembedding, soft cap. Inside `then` only."""
         return self.head(self._envoy(self.architecture.final_norm)(stream))
 
-    def head(self, normed: torch.Tensor) -> torch.Tensor:
-        """Logits [..., vocabulary] of a normalised stream [..., width]. Inside `then` only."""
-        logits = self._envoy(self.architecture.head)(normed)
-        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+    def head(self, normed: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits [..., vocabulary] of a normalised stream [..., width]. Inside `then` only.
+
+        `out`: an earlier result of at least as many rows, whose memory is used again where the model allows it.
+        """
+        head = self._envoy(self.architecture.head)
+        module = self.torch_module.get_submodule(self.architecture.head)
+        if out is not None and type(module) is torch.nn.Linear and module.bias is None:
+            rows = normed.flatten(0, -2)
+            logits = torch.mm(rows, module.weight.T, out=out.flatten(0, -2)[: len(rows)]).unflatten(
+                0, normed.shape[:-1]
+            )
+        else:
+            logits = head(normed)
+        return logits if self.softcap is None else logits.div_(self.softcap).tanh_().mul_(self.softcap)
 
     def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
         """The residual stream as the unembedding sees it. Inside `then` only."""

@@ -67,7 +67,7 @@ class LensWidget(Widget):
     """int32 [W, M]: index into `vocabulary` of the tokens with a stored line, -1 for none."""
 
     lines = t.Bytes(b"").tag(sync=True)
-    """float32 [W, M, L]: probability of those tokens at each layer."""
+    """unit16 [W, M, L]: probability of those tokens at each layer, to 1/131,070."""
 
     extra_lines = t.List(t.Dict()).tag(sync=True)
     """Lines asked for beside the stored ones: `{position, token_id, token, probability: [L numbers]}`."""

@@ -16,6 +16,11 @@ def float32(values: ArrayLike) -> bytes:
     return np.ascontiguousarray(values, dtype="<f4").tobytes()
 
 
+def unit16(values: ArrayLike) -> bytes:
+    """Numbers in [0, 1] as little-endian uint16, row-major: value times 65,535, rounded. For what is only drawn as a line."""
+    return np.ascontiguousarray(np.rint(np.clip(np.asarray(values), 0, 1) * 65535), dtype="<u2").tobytes()
+
+
 def int32(values: ArrayLike) -> bytes:
     """Little-endian int32, row-major. -1 stands for "nothing here"."""
     return np.ascontiguousarray(values, dtype="<i4").tobytes()

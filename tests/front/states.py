@@ -60,7 +60,7 @@ def lens(
         "tracked": {"token_id": 1003, "token": " Paris"},
         "scales": {"probability": [0.0, 0.75], "entropy": [0.0, 6.0], "kl": [0.0, 2.2], "rank": [1.0, 5000.0]},
         "lines_index": wire.int32(line_index),
-        "lines": wire.float32(line),
+        "lines": wire.unit16(line),
         "notes": ["Position 0 is an attention sink (residual norm 140 times the median): left out of scales."],
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 0.4},
     }

@@ -39,7 +39,7 @@ def test_lens_tables_hold_the_frame(lens) -> None:
 def test_lens_lines_are_there_for_every_top_token(lens) -> None:
     layers, width = len(lens.layers), lens.window[1]
     index = ints(lens.lines_index, width, -1)
-    lines = floats(lens.lines, width, index.shape[1], layers)
+    lines = np.frombuffer(lens.lines, "<u2").reshape(width, index.shape[1], layers) / 65535
     top = ints(lens.top_index, layers, width, lens.top_k)[:, :, 0]
     p = floats(lens.top_probability, layers, width, lens.top_k)[:, :, 0]
     for layer in range(layers):

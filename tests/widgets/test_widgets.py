@@ -161,7 +161,7 @@ def test_every_trait_has_a_sentence_about_it(widget) -> None:
             text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
             assert text, f"{cls.__name__}.{target.id} has no docstring"
             if "t.Bytes" in ast.unparse(statement.value):
-                assert re.match(r"(float32|int32) \[[A-Z](, [A-Z])*\]", text), (
+                assert re.match(r"(float32|int32|unit16) \[[A-Z](, [A-Z])*\]", text), (
                     f"{cls.__name__}.{target.id} says no shape"
                 )
 

@@ -79,3 +79,10 @@ def test_one_number_is_one_number() -> None:
 def test_shapes_multiply() -> None:
     assert len(wire.float32(np.zeros((2, 3, 4)))) == 2 * 3 * 4 * 4
     assert len(wire.int32(np.zeros((2, 3, 4), dtype=int))) == 2 * 3 * 4 * 4
+
+
+def test_a_unit_is_two_bytes_and_never_leaves_its_range() -> None:
+    assert wire.unit16([0.0, 1.0, 1 / 65535]) == struct.pack("<3H", 0, 65535, 1)
+    assert wire.unit16([-1e-7, 1 + 1e-6]) == struct.pack("<2H", 0, 65535), "rounding of float32 goes a little beyond"
+    back = np.frombuffer(wire.unit16(torch.linspace(0, 1, 777)), "<u2") / 65535
+    assert np.abs(back - np.linspace(0, 1, 777)).max() <= 0.5 / 65535 + 1e-7
