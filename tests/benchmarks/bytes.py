@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks import measure
 
 DATA_GOAL = 300_000
-"""The issue asks it of Lens at 50 tokens x 30 layers."""
+"""Of Lens at 50 tokens x 30 layers."""
 HTML_GOAL = 400_000
 
 
