@@ -154,7 +154,7 @@ function render({ model, el, signal }) {
       const value = data.value(by, shown, ...at);
       return [label, state ? STATES[state][0] || STATES[state][1] : by === "probability" ? signedPercent(value) : signed(value)];
     });
-    values.replaceChildren(...(at && numbers ? [h("h3", {}, `Patched at layer ${data.layers[at[0]]}, position ${at[1]}`),
+    values.replaceChildren(...(at && numbers ? [h("h3", {}, `Effect of patching layer ${data.layers[at[0]]}, position ${at[1]}`),
       h("dl", { class: "iw-values" }, ...numbers.flatMap(([label, text]) => [h("dt", {}, label), h("dd", {}, text)]))] : []));
     detail.replaceChildren(
       h("h3", {}, "Likeliest next tokens"),

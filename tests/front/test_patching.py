@@ -194,7 +194,7 @@ def test_without_a_kernel(show_saved):
     page.get_by_role("tab", name="MLP output").click()
     page.get_by_role("tabpanel", name="MLP output").wait_for()
     cell(page, 2, 10).click()
-    page.get_by_text("Patched at layer 2, position 10").wait_for()
+    page.get_by_text("Effect of patching layer 2, position 10").wait_for()
 
 
 def test_empty(show_live):
