@@ -13,6 +13,7 @@ import re
 import threading
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 FRONT = Path(__file__).parent.parent / "front"
 
@@ -115,24 +116,36 @@ def watch() -> threading.Thread:
 
 
 def refresh() -> None:
-    """Link again and send the result to every live widget; a file that cannot be linked is reported and skipped."""
-    import ipywidgets
+    """Link again and give the result to every live widget and to the classes of those to come.
 
-    from .base import Widget
+    A file that cannot be linked keeps its former text; a panel says what is wrong with it.
+    """
+    import ipywidgets
 
     module.cache_clear()
     stylesheet.cache_clear()
-    for widget in list(ipywidgets.widgets.widget._instances.values()):
-        if isinstance(widget, Widget):
+    live = list(ipywidgets.widgets.widget._instances.values())
+    for one in [*_classes(ipywidgets.DOMWidget), *live]:
+        if entry := _entry(vars(one).get("_esm") if isinstance(one, type) else getattr(one, "_esm", None)):
             try:
-                widget._esm, widget._css = module(_entry(widget._esm)), stylesheet()
+                one._esm, one._css = module(entry), stylesheet()
             except LinkError as error:
-                widget.error = str(error)
+                if hasattr(one, "error"):
+                    one.error = str(error)
 
 
-def _entry(linked: str) -> str:
-    """The file a linked module was made for: it comes last."""
-    return re.findall(r"^// ([\w-]+\.js)$", linked, re.M)[-1]
+def _classes(base: Any) -> list[Any]:
+    """All classes below a class."""
+    found = []
+    for cls in base.__subclasses__():
+        found += [cls, *_classes(cls)]
+    return found
+
+
+def _entry(text: object) -> str | None:
+    """The file of ours that a linked module was made for: it comes last. None for any other text."""
+    names = re.findall(r"^// ([\w-]+\.js)$", text, re.M) if isinstance(text, str) else []
+    return names[-1] if names and (FRONT / names[-1]).exists() else None
 
 
 if os.environ.get("IW_WATCH"):

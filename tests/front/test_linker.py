@@ -106,7 +106,7 @@ def test_the_stylesheet_touches_only_our_panels():
             assert ".iw" in selectors or line.startswith(("@", "  ")), line
 
 
-def test_a_live_widget_follows_its_file(tmp_path, monkeypatch):
+def test_a_live_widget_and_those_to_come_follow_their_file(tmp_path, monkeypatch):
     from interp_widgets.widgets.lens import LensWidget
 
     widget = LensWidget()
@@ -116,7 +116,9 @@ def test_a_live_widget_follows_its_file(tmp_path, monkeypatch):
     try:
         front.refresh()  # a widget of another test that is still alive, and not in this folder, must not stop it
         assert widget._esm == "// lens.js\nexport default { render() {} };\n"
-        assert widget._css == ".iw {}\n"
+        assert widget._css == LensWidget()._css == ".iw {}\n"
+        assert LensWidget()._esm == widget._esm
     finally:
         monkeypatch.undo()
         front.refresh()
+    assert LensWidget()._esm == widget._esm == front.module("lens.js")
