@@ -6,31 +6,32 @@ arXiv:2004.12265; Meng et al. arXiv:2202.05262; the metric and its normalisation
     effect   = metric(patched) - metric(corrupt)
     recovery = effect / (metric(clean) - metric(corrupt))
 
-Exact: every cell is a forward pass. Three things make it cheap. Layers below the patch are not run, since the corrupt run's
-stream into the patched layer is known; the positions of one site are rows of one batch; and where the two prompts agree from
-the start, a causal model has equal activations, so those cells are zero without being run (method "causal"). Each batch holds
-one more row, patched with the corrupt run's own activations: it must change nothing, and how far it does is reported.
+Exact: every cell is a run of all that a patch there can reach, and of nothing else (`suffix_sweep`; models that cannot be
+continued from the middle are swept by `row_sweep`). Where the two prompts agree from the start, a causal model has equal
+activations, so those cells are zero without being run (method "causal"). Patches with the corrupt run's own activations go the
+same way: they must change nothing, and how far they do is reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import polars as pl
 import torch
 
-from ..errors import AlignmentError, SiteError, TextError
+from ..errors import AlignmentError, Cancelled, SiteError, TextError
 from ..session.session import Session, Text
 from ..session.sites import LAYER_KINDS, Site
+from . import row_sweep, suffix_sweep
 from .alignment import align, check_pairs, shared_prefix
-from .patching_run import PatchingRun, Prediction, patching_frame
+from .patching_run import PatchingRun, Reading, patching_frame, predict
 from .progress import Progress, silent
-from .ranking import top_k as largest
 
 METRICS = ("logit_difference", "probability")
-TOKENS_AT_ONCE = 4096
-"""Rows x tokens of one batch; more rows go into further batches."""
+BUDGET = 64
+"""Tokens of the suffixes that share a row; more cost attention that is thrown away, fewer leave the products thin."""
+MEMORY = 2**29
+"""Bytes that a batch may take beside the model and what was read."""
 PATCHABLE = tuple(kind for kind in LAYER_KINDS if kind != "pattern")
 
 
@@ -84,14 +85,6 @@ def expand_sites(model: Session, sites: Sequence[str]) -> list[Site]:
     return list(dict.fromkeys(out))
 
 
-@dataclass
-class _Caches:
-    """Activations of the two prompts at the sites of a sweep, and the corrupt stream into every layer. [tokens, ...] each."""
-
-    clean: dict[str, torch.Tensor]
-    corrupt: dict[str, torch.Tensor]
-
-
 def prepare(
     model: Session,
     clean: Text,
@@ -105,7 +98,8 @@ def prepare(
     """The two baseline runs and an empty grid."""
     wanted = expand_sites(model, sites)
     ids = [model.encode(clean), model.encode(corrupt)]
-    logits = [model.run([prompt], ["logits"], logits_to_keep=1)["logits"][0].float() for prompt in ids]
+    reading = suffix_sweep.read_both(model, ids[0], ids[1], wanted)
+    logits = [values["logits"].float() for values in (reading.clean, reading.corrupt)]
     answer = _token(model, answer, "answer", logits[0])
     foil = _token(model, foil, "foil", logits[1])
     if answer == foil:
@@ -123,14 +117,15 @@ def prepare(
         sites=wanted,
         answer=answer,
         foil=foil,
-        clean_prediction=_predict(logits[0], answer, foil, top_k),
-        corrupt_prediction=_predict(logits[1], answer, foil, top_k),
+        clean_prediction=predict(logits[0], answer, foil, top_k),
+        corrupt_prediction=predict(logits[1], answer, foil, top_k),
         unaffected=[] if same else [j for i, j in pairs if i == j and j < shared_prefix(*ids)],
         tolerance=1e-3 if precise else 0.25,
         logit_difference=torch.full(grid, torch.nan, dtype=torch.float64),
         probability=torch.full(grid, torch.nan, dtype=torch.float64),
         top_ids=torch.full((*grid, top_k), -1),
         top_probabilities=torch.full((*grid, top_k), torch.nan, dtype=torch.float64),
+        reading=reading,
     )
 
 
@@ -140,95 +135,118 @@ def sweep(
     *,
     positions: Sequence[int] | None = None,
     first: str | None = None,
+    budget: int = BUDGET,
+    memory: int = MEMORY,
     progress: Progress = silent,
 ) -> None:
-    """Fill the grid: all cells that are not filled, the kind `first` before the others, layers coarse to fine."""
+    """Fill the grid: all cells that are not filled, the kind `first` before the others, the last positions first."""
     source = {j: i for i, j in run.pairs}
     wanted = sorted(source) if positions is None else [int(p) for p in positions]
     if lost := [p for p in wanted if p not in source]:
         raise AlignmentError(
             f"Position {lost[0]} of the corrupt prompt has no partner in the clean one, so nothing can be put there."
         )
-    _fill_unaffected(run, [p for p in wanted if p in run.unaffected])
-    at = [p for p in wanted if p not in run.unaffected]
-    todo = [row for row in _coarse_to_fine(run.sites, first) if run.logit_difference[row, at].isnan().any()]
-    progress(0, len(todo), "reading both prompts", run)
-    caches = _read_both(model, run)
-    batch = max(1, TOKENS_AT_ONCE // len(run.corrupt) - 1)
-    for done, row in enumerate(todo):
-        progress(done, len(todo), str(run.sites[row]), run)
-        for begin in range(0, len(at), batch):
-            _patch(model, run, caches, row, at[begin : begin + batch], source)
-    progress(len(todo), len(todo), "", run)
-
-
-def _read_both(model: Session, run: PatchingRun) -> _Caches:
-    names = [str(site) for site in run.sites]
-    streams = [f"resid_pre.{layer}" for layer in range(model.num_layers)]
-    return _Caches(
-        model.read(run.clean["token_id"].to_list(), names),
-        model.read(run.corrupt["token_id"].to_list(), dict.fromkeys([*names, *streams])),
-    )
-
-
-def _patch(model: Session, run: PatchingRun, caches: _Caches, row: int, at: list[int], source: dict[int, int]) -> None:
-    """One site, one batch: a row for each position of `at`, then the identity row."""
-    if not at:
+    for row in range(len(run.sites)):
+        run.fill(row, [p for p in wanted if p in run.unaffected], run.corrupt_prediction)
+    kinds = sorted(dict.fromkeys(site.kind for site in run.sites), key=lambda kind: kind != first)
+    missing = {kind: _missing(run, kind, wanted) for kind in kinds}
+    work = [(kind, at) for kind, todo in missing.items() for at in suffix_sweep.packs(todo, len(run.corrupt), budget)]
+    progress(0, len(work), "reading both prompts", run)
+    if not work:
         return
-    site = run.sites[row]
-    clean, corrupt = caches.clean[str(site)], caches.corrupt[str(site)]
-    patched = corrupt.expand(len(at) + 1, *corrupt.shape).clone()
-    patched[range(len(at)), at] = clean[[source[p] for p in at]]
-    assert site.layer is not None
-    edit: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
-    if site.kind == "resid_pre":
-        start = (site.layer, patched)
-    elif site.kind == "resid_post" and site.layer + 1 < model.num_layers:
-        start = (site.layer + 1, patched)
-    else:
-        stream = caches.corrupt[f"resid_pre.{site.layer}"]
-        start, edit = (site.layer, stream.expand(len(at) + 1, -1, -1).clone()), {str(site): lambda _: patched}
-    ids = [run.corrupt["token_id"].to_list()] * (len(at) + 1)
-    logits = model.run(ids, ["logits"], edit=edit, start=start, logits_to_keep=1)["logits"][:, -1].float()
-    out = _predict(logits, run.answer, run.foil, run.top_ids.shape[-1])
-    run.logit_difference[row, at] = out.logit_difference[:-1]
-    run.probability[row, at] = out.probability[:-1]
-    run.top_ids[row, at] = out.top_ids[:-1]
-    run.top_probabilities[row, at] = out.top_probabilities[:-1]
-    run.identity.append(float(out.logit_difference[-1] - run.corrupt_prediction.logit_difference[0]))
+    clean, corrupt = (prompt["token_id"].to_list() for prompt in (run.clean, run.corrupt))
+    reading = run.reading or suffix_sweep.read_both(model, clean, corrupt, run.sites)
+    ready: dict[str, list[suffix_sweep.Change] | None] = {}
+    for done, (kind, at) in enumerate(work):
+        report = _within(progress, done, len(work), kind, run)
+        report(0, 0, f"positions {at[-1]} to {at[0]}")
+        if kind not in ready:
+            ready[kind] = _prepare_kind(model, run, reading, kind, missing[kind], source)
+        _patch(model, run, reading, kind, at, source, ready[kind], memory, report)
+    run.reading = None
+    progress(len(work), len(work), "", run)
 
 
-def _fill_unaffected(run: PatchingRun, at: list[int]) -> None:
-    base = run.corrupt_prediction
-    run.logit_difference[:, at] = base.logit_difference[0]
-    run.probability[:, at] = base.probability[0]
-    run.top_ids[:, at] = base.top_ids[0]
-    run.top_probabilities[:, at] = base.top_probabilities[0]
+def _within(progress: Progress, piece: int, pieces: int, kind: str, run: PatchingRun) -> Progress:
+    """The progress inside one piece of the work: its own count is told in words."""
+
+    def inner(done: int, total: int, message: str = "", partial: object = None) -> None:
+        progress(piece, pieces, f"{kind}, {message}", run)
+
+    return inner
 
 
-def _predict(logits: torch.Tensor, answer: int, foil: int, k: int) -> Prediction:
-    """`logits` [rows, vocabulary]"""
-    values, indices = largest(logits, min(k, logits.shape[-1]))
-    total = logits.double().logsumexp(-1)
-    return Prediction(
-        (logits[:, answer] - logits[:, foil]).double().cpu(),
-        (logits[:, answer].double() - total).exp().cpu(),
-        indices.cpu(),
-        values.double().cpu(),
-        (values.double() - total[:, None]).exp().cpu(),
-    )
+def _missing(run: PatchingRun, kind: str, wanted: Sequence[int]) -> list[int]:
+    """Positions where a site of that kind has no value yet."""
+    rows = _rows(run, kind)
+    return [p for p in wanted if run.logit_difference[rows, p].isnan().any()]
+
+
+def _rows(run: PatchingRun, kind: str) -> list[int]:
+    return [row for row, site in enumerate(run.sites) if site.kind == kind]
+
+
+def _prepare_kind(
+    model: Session,
+    run: PatchingRun,
+    reading: Reading,
+    kind: str,
+    positions: list[int],
+    source: dict[int, int],
+) -> list[suffix_sweep.Change] | None:
+    """The patched streams of a kind of site, once patches that must change nothing have changed nothing; else None.
+
+    The check runs the lowest, a middle and the highest layer at the first, a middle and the last position: a wrong mask, window or
+    cache shows there. A model that cannot be continued at all raises there.
+    """
+    rows = _rows(run, kind)
+    if not reading.kept:
+        return None
+    few = [rows[i] for i in sorted({0, len(rows) // 2, len(rows) - 1})]
+    at = [positions[i] for i in sorted({0, len(positions) // 2, len(positions) - 1})]
+    try:
+        own = suffix_sweep.changes(model, run, reading, few, source, own=True)
+        unchanged = suffix_sweep.patch(model, run, reading, own, at)
+    except (Cancelled, MemoryError):
+        raise
+    except Exception:  # whatever a model says that takes no cache, mask or positions: it is swept row by row
+        return None
+    seen = list(run.identity)
+    if not run.check(unchanged):
+        run.identity[:] = seen  # the rows will be checked in their own way
+        return None
+    return suffix_sweep.changes(model, run, reading, rows, source)
+
+
+def _patch(
+    model: Session,
+    run: PatchingRun,
+    reading: Reading,
+    kind: str,
+    at: list[int],
+    source: dict[int, int],
+    ready: list[suffix_sweep.Change] | None,
+    memory: int,
+    progress: Progress,
+) -> None:
+    """All sites of a kind at some positions."""
+    if ready is not None:
+        step = suffix_sweep.most_rows(model, at, len(run.corrupt), memory)
+        for begin in range(0, len(ready), step):
+            part = ready[begin : begin + step]
+            cells = suffix_sweep.patch(model, run, reading, part, at, progress)
+            for i, change in enumerate(part):
+                run.fill(change.row, at, cells[i * len(at) : (i + 1) * len(at)])
+        return
+    step = row_sweep.most_rows(len(run.corrupt))
+    for row in _rows(run, kind):
+        progress(0, 0, str(run.sites[row]))
+        for begin in range(0, len(at), step):
+            some = at[begin : begin + step]
+            cells = row_sweep.patch(model, run, reading, row, some, source)
+            run.fill(row, some, cells[:-1])
+            run.check(cells[-1:])
 
 
 def _token(model: Session, token: str | int | None, role: str, logits: torch.Tensor) -> int:
     return int(logits[-1].argmax()) if token is None or token == "" else model.single_token(token, role)
-
-
-def _coarse_to_fine(sites: Sequence[Site], first: str | None) -> list[int]:
-    """Indices of the sites, kind by kind, each kind's layers so that the whole picture shows early: 0, middle, quarters, ..."""
-    kinds = sorted(dict.fromkeys(site.kind for site in sites), key=lambda kind: kind != first)
-    out = []
-    for kind in kinds:
-        rows = [i for i, site in enumerate(sites) if site.kind == kind]
-        bits = len(rows).bit_length()
-        out += sorted(rows, key=lambda i: int(f"{rows.index(i):0{bits}b}"[::-1], 2))
-    return out

@@ -9,9 +9,11 @@ import polars as pl
 import torch
 
 from .. import frames
+from ..session.cache import KeysValues
 from ..session.session import Session
 from ..session.sites import Site
 from .alignment import Pairs
+from .ranking import top_k as largest
 
 
 @dataclass
@@ -28,6 +30,45 @@ class Prediction:
     """[rows, K]"""
     top_probabilities: torch.Tensor
     """[rows, K]"""
+
+    @staticmethod
+    def cat(parts: Sequence[Prediction]) -> Prediction:
+        """Predictions one after the other."""
+        return Prediction(
+            *(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True))
+        )
+
+    def __getitem__(self, rows: slice) -> Prediction:
+        return Prediction(*(column[rows] for column in vars(self).values()))
+
+
+def predict(logits: torch.Tensor, answer: int, foil: int, k: int) -> Prediction:
+    """`logits` [rows, vocabulary]"""
+    values, indices = largest(logits, min(k, logits.shape[-1]))
+    total = logits.logsumexp(-1).double()
+    return Prediction(
+        (logits[:, answer] - logits[:, foil]).double().cpu(),
+        (logits[:, answer].double() - total).exp().cpu(),
+        indices.cpu(),
+        values.double().cpu(),
+        (values.double() - total[:, None]).exp().cpu(),
+    )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Both prompts, read once."""
+
+    clean: dict[str, torch.Tensor]
+    """Activations at the sites of the sweep, [tokens, ...] each, and the last logits, [1, vocabulary]."""
+    corrupt: dict[str, torch.Tensor]
+    """The same, and the stream into the first and out of every layer."""
+    kept: KeysValues
+    """Keys and values of the corrupt prompt; empty if the model keeps none."""
+
+    def stream(self, layer: int) -> torch.Tensor:
+        """The corrupt stream after a layer, [tokens, width]; layer -1: before the first."""
+        return self.corrupt["resid_pre.0" if layer < 0 else f"resid_post.{layer}"]
 
 
 @dataclass
@@ -56,6 +97,22 @@ class PatchingRun:
     """[S, P, K]"""
     identity: list[float] = field(default_factory=list)
     """Change of the logit difference by each identity patch so far."""
+
+    reading: Reading | None = None
+    """Both prompts' activations, for a sweep that is not finished."""
+
+    def fill(self, row: int, at: Sequence[int], cells: Prediction) -> None:
+        """Put the predictions of one site's cells into the grid; one prediction stands for all of them."""
+        self.logit_difference[row, at] = cells.logit_difference
+        self.probability[row, at] = cells.probability
+        self.top_ids[row, at] = cells.top_ids
+        self.top_probabilities[row, at] = cells.top_probabilities
+
+    def check(self, cells: Prediction) -> bool:
+        """Note what patches that must change nothing have changed; whether it is within the tolerance."""
+        moved = (cells.logit_difference - self.corrupt_prediction.logit_difference[0]).tolist()
+        self.identity += moved
+        return max(map(abs, moved), default=0.0) <= self.tolerance
 
     def effect(self, metric: str) -> torch.Tensor:
         """[S, P]: patched minus corrupt."""

@@ -30,13 +30,13 @@ class Place:
         return value.clone() if self.tap.copied else value
 
     def set(self, value: torch.Tensor) -> None:
-        """Replace the activation by one of the same shape as `get` gives."""
+        """Replace the activation by one of the same shape as `get` gives; a layer's output may have more rows, see `cache`."""
         old = self._raw()
         if self.head is not None:
             whole = old.unflatten(-1, (self.heads, -1)).clone()
             whole[..., self.head, :] = value
             value = whole
-        value = value.reshape(old.shape).to(old.dtype)
+        value = value.reshape(-1, *old.shape[1:]).to(old.dtype)
         if self.tap.shared:
             old.copy_(value)
             return

@@ -62,6 +62,13 @@ class Session:
         )
         self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
 
+    @property
+    def window(self) -> int | None:
+        """How many positions a token sees where every layer has the same sliding window; None: all, or layers differ."""
+        config = self.torch_module.config
+        types = set(getattr(config, "layer_types", None) or ["sliding_attention"])
+        return getattr(config, "sliding_window", None) if types == {"sliding_attention"} else None
+
     def __repr__(self) -> str:
         return f"Session({self.name!r}, {self.num_layers} layers, width {self.width}, {self.dtype}, {self.device})"
 
@@ -172,6 +179,7 @@ class Session:
         then: Then | None = None,
         start: tuple[int, torch.Tensor] | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        inputs: Mapping[str, Any] | None = None,
     ) -> Any:
         """One forward pass over a batch of equally long prompts.
 
@@ -183,6 +191,7 @@ class Session:
                 It may call `unembed`.
             start: `(layer, stream)`: do not run the layers below, let `layer` read `stream` [batch, tokens, width].
             logits_to_keep: how many positions from the end, or which, get logits; 0 is all.
+            inputs: further arguments of the model's forward, such as those of `cache.continuation`.
         """
         layer, stream = start if start is not None else (0, None)
         if stream is not None and layer == 0:  # there is no layer below to stand in for
@@ -203,12 +212,17 @@ class Session:
             for site, function in wanted
         ]
         skip_value = (stream, None) if self.architecture.tuple_layer else stream
-        inputs = {"input_ids": torch.as_tensor(ids, device=self.device)}
-        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+        tensor = torch.as_tensor(ids, device=self.device)
+        arguments = {
+            "input_ids": tensor,
+            "attention_mask": torch.ones_like(tensor),
+            "use_cache": False,
+            **(inputs or {}),
+        }
         with self._lock:
             return trace.forward(
                 self._model,
-                inputs,
+                arguments,
                 steps,
                 then or (lambda values: values),
                 [self._envoy(f"{self.architecture.layers}.{i}") for i in range(layer)],

@@ -62,7 +62,7 @@ class Step(NamedTuple):
 
 def forward(
     model: Any,
-    inputs: dict[str, torch.Tensor],
+    inputs: dict[str, Any],
     steps: Sequence[Step],
     then: Callable[[dict[str, torch.Tensor]], Any],
     skipped: Sequence[Any],
@@ -71,7 +71,7 @@ def forward(
     options: dict[str, Any],
 ) -> Any:
     """One forward pass: `skipped` layers return `skip_value` unrun, `steps` run in order, `then` reduces what was read."""
-    with torch.no_grad(), model.trace(inputs, use_cache=False, **options) as tracer:
+    with torch.no_grad(), model.trace(inputs, **options) as tracer:
         for layer in skipped:
             layer.skip(skip_value)
         values = {}

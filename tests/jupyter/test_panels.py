@@ -46,7 +46,7 @@ def url(lab_url, tmp_path_factory) -> str:
         "import time\nfrom interp_widgets.methods import activation_patching as _\n"
         "import importlib\nmethod = importlib.import_module('interp_widgets.methods.activation_patching')\n"
         "quick = method._patch\n"
-        "def slow(*arguments):\n    time.sleep(0.5)\n    quick(*arguments)\n"
+        "def slow(*arguments):\n    time.sleep(2)\n    quick(*arguments)\n"
         "method._patch = slow\n"
         "patching = iw.Patching(model, IOI, CORRUPT, 'mary', 'john')\npatching"
     )
@@ -161,7 +161,7 @@ def test_another_cell_runs_while_a_panel_works_and_cancel_keeps_what_is_done(url
     patching.get_by_role("button", name="Cancel").wait_for()
     run_cell(page, "print(6 * 7, patching.status['state'])")
     assert cell_output(page, 5).strip() == "42 running"
-    page.wait_for_function("() => document.querySelector('section.iw progress')?.value >= 2")
+    page.wait_for_function("() => document.querySelector('section.iw progress')?.value >= 1")
     patching.get_by_role("button", name="Cancel").click()
     wait_for_panels(page, 10)
     run_cell(page, "print(patching.status['state'], patching.frame.filter(method='exact')['site'].n_unique() >= 2)")

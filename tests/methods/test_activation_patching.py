@@ -187,37 +187,132 @@ def test_partial_results_and_stopping_keep_what_is_done(toy) -> None:
             raise Cancelled("Stopped.")
 
     with pytest.raises(Cancelled):
-        module.sweep(toy, run, first="attn_out", progress=stop_at_three)
-    done = module.patching_frame(run).filter(pl.col("method") == "exact")["site"].unique().to_list()
-    assert sorted(done) == ["attn_out.0", "attn_out.1", "attn_out.2"] or len(done) == 3
-    assert all(site.startswith("attn_out") for site in done)
+        module.sweep(toy, run, first="attn_out", budget=1, progress=stop_at_three)
+    done = module.patching_frame(run).filter(pl.col("method") == "exact")
+    assert done["site"].unique().sort().to_list() == [f"attn_out.{layer}" for layer in range(4)]
+    assert done["position"].unique().sort().to_list() == [12, 13, 14], (
+        "one column after the other, the cheap ones first"
+    )
     module.sweep(toy, run)
     assert module.patching_frame(run)["site"].n_unique() == 8
+
+
+def test_cancelling_is_heard_between_layers(toy) -> None:
+    module = activation_patching_module()
+    run = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", ["resid_post"])
+
+    def stop(done: int, total: int, message: str = "", partial: object = None) -> None:
+        if message == "resid_post, layer 2":
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        module.sweep(toy, run, progress=stop)
+    assert len(module.patching_frame(run).filter(pl.col("method") == "exact")) == 0
 
 
 def test_the_identity_check_can_fail(toy, monkeypatch) -> None:
     module = activation_patching_module()
     run = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", ["attn_out"])
     module.sweep(toy, run)
+    assert len(run.identity) == 9
     assert run.largest_identity <= 1e-4
-    read_both = module._read_both
+    read_both = module.suffix_sweep.read_both
 
-    def damaged(model, run):
-        caches = read_both(model, run)
-        for site in caches.corrupt:
-            caches.corrupt[site] = caches.corrupt[site] * 1.5
-        return caches
+    def damaged(*arguments):
+        reading = read_both(*arguments)
+        for site in set(reading.corrupt) - {"logits"}:
+            reading.corrupt[site] = reading.corrupt[site] * 1.5
+        return reading
 
-    monkeypatch.setattr(module, "_read_both", damaged)
+    monkeypatch.setattr(module.suffix_sweep, "read_both", damaged)
     broken = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", ["attn_out"])
     module.sweep(toy, broken)
     assert broken.largest_identity > broken.tolerance
 
 
-def test_rows_are_split_when_they_are_too_many(toy, ioi, monkeypatch) -> None:
-    monkeypatch.setattr(activation_patching_module(), "TOKENS_AT_ONCE", 40)
+@pytest.fixture
+def no_cache(monkeypatch) -> None:
+    """A model that keeps no keys and values."""
+    module = activation_patching_module()
+    monkeypatch.setattr(module.suffix_sweep.cache, "keys_values", lambda past: [])
+
+
+def test_row_by_row_gives_the_same(toy, ioi, no_cache) -> None:
     frame = methods.activation_patching(toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES)
-    assert (frame["metric"] - ioi["metric"]).abs().max() < 1e-4
+    frame = frame.sort("site", "position")
+    assert (frame["metric"] - ioi.sort("site", "position")["metric"]).abs().max() < 1e-4
+
+
+def test_rows_are_split_when_they_are_too_many(toy, ioi, no_cache, monkeypatch) -> None:
+    monkeypatch.setattr(activation_patching_module().row_sweep, "TOKENS_AT_ONCE", 40)
+    frame = methods.activation_patching(toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES)
+    frame = frame.sort("site", "position")
+    assert (frame["metric"] - ioi.sort("site", "position")["metric"]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(("budget", "memory"), [(1, 2**29), (9, 2**29), (1000, 2**29), (64, 1)])
+def test_how_the_work_is_cut_changes_nothing(toy, ioi, budget: int, memory: int) -> None:
+    module = activation_patching_module()
+    run = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", SITES)
+    module.sweep(toy, run, budget=budget, memory=memory)
+    frame = module.patching_frame(run).sort("site", "position")
+    assert (frame["metric"] - ioi.sort("site", "position")["metric"]).abs().max() < 1e-4
+
+
+CONTINUED = ["llama", "qwen2", "qwen3", "mistral", "gpt2", "gpt_neox", "opt", "phi", "gptj", "falcon"]
+ROW_BY_ROW = ["gemma2", "gemma3_text", "mpt"]
+"""Layers with different windows, and position biases that only a plain mask can carry."""
+
+
+@pytest.mark.parametrize("family", CONTINUED + ROW_BY_ROW)
+def test_every_cell_of_every_family_and_site_equals_a_run_of_its_own(family: str) -> None:
+    """One full forward pass a cell, edited in place: `tests/session` shows that such an edit is a plain hook."""
+    model = tiny_session(family)
+    clean, corrupt = [3, 14, 15, 9, 26, 7, 31], [5, 35, 8, 9, 79, 7, 31]
+    kinds = [kind for kind in activation_patching_module().PATCHABLE if kind in model.architecture.taps]
+    run = activation_patching_module().prepare(model, clean, corrupt, 11, 12, kinds)
+    activation_patching_module().sweep(model, run, budget=12)
+    assert run.largest_identity < 1e-4
+    for row, site in enumerate(run.sites):
+        value = model.read(clean, [site])[str(site)]
+        for position in range(len(corrupt)):
+
+            def put(x, position=position, value=value):
+                x = x.clone()
+                x[:, position] = value[position]
+                return x
+
+            logits = model.run([corrupt], ["logits"], edit={str(site): put})["logits"][0, -1].double()
+            assert float(run.logit_difference[row, position]) == pytest.approx(float(logits[11] - logits[12]), abs=1e-4)
+
+
+@pytest.mark.parametrize("family", CONTINUED)
+def test_families_that_are_swept_the_fast_way(family: str, monkeypatch) -> None:
+    module = activation_patching_module()
+    monkeypatch.setattr(module.row_sweep, "patch", lambda *_: pytest.fail("swept row by row"))
+    model = tiny_session(family)
+    kinds = ["resid_post", "attn_out", "mlp_out"]
+    methods.activation_patching(
+        model, clean=[3, 14, 15, 9, 26, 7], corrupt=[5, 35, 8, 9, 79, 7], answer=11, foil=12, sites=kinds
+    )
+
+
+def test_no_more_is_run_than_a_patch_can_reach(toy) -> None:
+    """Layers and tokens of every pass: the floor of an exact sweep, a check of 9 cells, and both prompts once."""
+    work: list[int] = []
+    handles = [
+        layer.mlp.register_forward_hook(lambda m, args, out: work.append(args[0].shape[0] * args[0].shape[1]))
+        for layer in toy.torch_module.model.layers
+    ]
+    methods.activation_patching(toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john")
+    for handle in handles:
+        handle.remove()
+    layers, length = toy.num_layers, len(toy.encode(IOI))
+    suffixes = [length - p for p in range(10, 15)]  # the prompts are the same up to position 9
+    floor = sum(layers - 1 - layer for layer in range(layers)) * sum(suffixes)
+    check = sum(layers - 1 - layer for layer in (0, 2, 3)) * (suffixes[0] + suffixes[2] + suffixes[4])
+    readings = 2 * layers * length
+    assert sum(work) == floor + check + readings
 
 
 def test_single_heads_and_neurons_can_be_patched(toy) -> None:

@@ -176,7 +176,7 @@ def test_cancel_keeps_what_is_done(toy) -> None:
     def slow(*arguments):
         original(*arguments)
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 2:
             click(panel, "cancel")
 
     module._patch = slow
@@ -188,8 +188,8 @@ def test_cancel_keeps_what_is_done(toy) -> None:
     assert panel.status["state"] == "cancelled"
     assert panel.error == ""
     done = panel.frame.filter(method="exact")["site"].n_unique()
-    assert done == 3
-    assert panel.identity["cells"] == 3
+    assert done == 8, "two of three kinds, all layers of each"
+    assert panel.identity["cells"] == 18
     panel.run()
     assert panel.frame.filter(method="exact")["site"].n_unique() == 12
 
@@ -201,7 +201,7 @@ def test_a_sweep_that_fails_half_way_gives_back_the_former_result(toy, monkeypat
 
     def fail(*arguments, **options):
         calls.append(1)
-        if len(calls) > 8:
+        if len(calls) > 6:
             raise MemoryError
         return run(*arguments, **options)
 
@@ -235,8 +235,9 @@ def test_progress_reaches_the_panel(toy, monkeypatch) -> None:
         lambda change: seen.append((change.new["done"], change.new["total"], change.new["message"])), "status"
     )
     panel.run()
-    assert (3, 12, "resid_post.3") in seen or any(done == 3 for done, _, _ in seen)
-    assert {total for done, total, _ in seen if done} == {12}
+    assert (1, 3, "attn_out, positions 10 to 14") in seen
+    assert (2, 3, "mlp_out, layer 2") in seen
+    assert {total for done, total, _ in seen if done} == {3}
 
 
 def test_nothing_is_left_running_or_growing_after_many_clicks(lens) -> None:

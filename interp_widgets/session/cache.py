@@ -1,0 +1,63 @@
+"""Keys and values of a prompt, kept so that what differs only later need not read it again.
+
+A continuation starts in the middle of a prompt and often in the middle of the model: several suffixes of one prompt stand
+side by side in one row ("packed"), each sees the kept prefix and itself, and rows join as the layers go by (the batch of a
+layer's output may grow: masks, positions and rotary tables have one row and fit any number). So no layer and no position is
+computed that a change cannot reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+KeysValues = list[tuple[torch.Tensor, torch.Tensor]]
+"""Per layer the keys and values of one prompt, [1, heads, tokens, width] each."""
+
+
+def empty() -> DynamicCache:
+    """A cache to hand to a run as `past_key_values`, with `use_cache`; made without a config, it keeps all tokens."""
+    return DynamicCache()
+
+
+def keys_values(cache: DynamicCache) -> KeysValues:
+    """What a run has put into its cache."""
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def packed(positions: Sequence[int], length: int) -> list[int]:
+    """Positions of the suffixes that begin at `positions`, one suffix after the other."""
+    return [position for first in positions for position in range(first, length)]
+
+
+def continuation(
+    kept: KeysValues, positions: Sequence[int], length: int, rows: Sequence[int], window: int | None = None
+) -> dict[str, Any]:
+    """The arguments of a run on the packed suffixes that begin at `positions`.
+
+    `rows[l]` is the batch that layer l will meet, `window` how many positions a token sees, itself included; None: all.
+    """
+    first, count = max(positions), len(packed(positions, length))
+    dtype, device = kept[0][0].dtype, kept[0][0].device
+    at = torch.tensor(packed(positions, length), device=device)
+    start = torch.tensor([p for p in positions for _ in range(p, length)], device=device)
+    same = start[:, None] == start  # suffixes begin at different positions, so that the start names the suffix
+    before = torch.arange(first, device=device)
+    sees = torch.cat([before < start[:, None], same & (at[:, None] >= at)], 1)
+    if window is not None:
+        sees &= at[:, None] - torch.cat([before, at]) < window
+    mask = torch.zeros(1, 1, count, first + count, dtype=dtype, device=device)
+    arguments: dict[str, Any] = {
+        "attention_mask": mask.masked_fill(~sees, torch.finfo(dtype).min),
+        "position_ids": at[None],
+    }
+    if first:
+        past = DynamicCache()
+        for layer, (keys, values) in enumerate(kept):
+            shape = (max(rows[layer], 1), -1, -1, -1)
+            past.update(keys[:, :, :first].expand(shape), values[:, :, :first].expand(shape), layer)
+        arguments["past_key_values"] = past
+    return arguments
