@@ -92,7 +92,7 @@ PATCHING: Schema = {
     "token_id": Column(pl.Int32, "vocabulary id of the corrupt token there"),
     "token": Column(pl.String, "exact text of the corrupt token there"),
     "clean_position": Column(pl.Int32, "position in the clean prompt whose activation was put in"),
-    "method": Column(pl.String, "exact, attribution, or causal (zero because the prompts agree up to here)"),
+    "method": Column(pl.String, "exact, or causal (zero because the prompts agree up to here)"),
     "metric": Column(pl.Float64, "the metric of the patched run"),
     "effect": Column(pl.Float64, "patched minus corrupt"),
     "recovery": Column(pl.Float64, "effect / (clean - corrupt); null where clean equals corrupt", nullable=True),
@@ -100,6 +100,19 @@ PATCHING: Schema = {
     "probability": Column(pl.Float64, "probability of the answer in the patched run"),
 }
 """Activation patching: one row per cell."""
+
+ATTRIBUTION: Schema = {
+    **{name: column for name, column in PATCHING.items() if name not in ("method", "logit_difference", "probability")},
+    "method": Column(
+        pl.String, "attribution, integrated_gradients, or causal (zero because the prompts agree up to here)"
+    ),
+    "residual": Column(
+        pl.Float64,
+        "effect of patching all positions of the site at once, less the sum of its effects here; null without steps",
+        nullable=True,
+    ),
+}
+"""Attribution patching: one row per cell, every effect a linear estimate."""
 
 PREDICTIONS: Schema = {
     "run": Column(pl.String, "clean, corrupt, or the patched cell as site@position"),

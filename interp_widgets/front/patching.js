@@ -9,7 +9,7 @@ import { number, percent, quoted, signed, visible } from "./numbers.js";
 import { METRICS, readPatching } from "./patching_data.js";
 import { createPromptPair } from "./patching_prompts.js";
 
-const DATA = ["corrupt_tokens", "alignment", "unaffected", "sites", "layers", "logit_difference", "probability", "recovery",
+const DATA = ["corrupt_tokens", "alignment", "unaffected", "sites", "layers", "logit_difference", "estimate", "probability", "recovery",
   "vocabulary", "vocabulary_ids", "top_k", "top_index", "top_probability"];
 
 /** @type {Record<string, string>} */
@@ -19,6 +19,7 @@ const SITE_NAMES = { resid_pre: "Residual stream (before)", resid_mid: "Residual
 /** @type {Record<string, [text: string, why: string]>} */
 const STATES = {
   pending: ["", "not computed yet"],
+  estimated: ["≈", "estimated by attribution patching, not computed yet: the right region, not the right size"],
   unaligned: ["", "not paired with a clean token, so not patched"],
   unaffected: ["0", "same in both prompts up to here: 0 by causality, not computed"],
   undefined: ["–", "not defined: clean and corrupt do not differ in logit difference"],
@@ -97,6 +98,10 @@ function render({ model, el, signal }) {
       cell: (row, column) => {
         const position = data.columns[column][0];
         const state = data.state(by, shown, row, position);
+        if (state === "estimated") {
+          const guess = data.estimate(shown, row, position);
+          return { text: `≈${format(guess)}`, title: STATES.estimated[1], state, style: styleAt(DIVERGING, place(guess, [-most, most])) };
+        }
         if (state) return { text: STATES[state][0], title: STATES[state][1], state };
         const value = data.value(by, shown, row, position);
         return { text: format(value), style: styleAt(DIVERGING, place(value, most > 0 ? [-most, most] : undefined)) };
@@ -140,6 +145,7 @@ function render({ model, el, signal }) {
     return [
       `${SITE_NAMES[shown] ?? shown}, layer ${data.layers[row]}, position ${position} ${quoted(model.get("corrupt_tokens")[position] ?? "")}`,
       partner === undefined ? "" : `clean position ${partner} ${quoted(model.get("clean_tokens")[partner] ?? "")}`,
+      state === "estimated" ? `logit difference ≈${format(data.estimate(shown, row, position))}` : "",
       state ? STATES[state][1] : `${METRICS.find(([key]) => key === by)?.[1]} ${format(data.value(by, shown, row, position))}`,
     ].filter(Boolean).join(" · ");
   }
@@ -152,6 +158,7 @@ function render({ model, el, signal }) {
     const numbers = at && METRICS.map(([by, label]) => {
       const state = data.state(by, shown, ...at);
       const value = data.value(by, shown, ...at);
+      if (state === "estimated") return [label, `≈${signed(data.estimate(shown, ...at))}`];
       return [label, state ? STATES[state][0] || STATES[state][1] : by === "probability" ? signedPercent(value) : signed(value)];
     });
     values.replaceChildren(...(at && numbers ? [h("h3", {}, `Effect of patching layer ${data.layers[at[0]]}, position ${at[1]}`),

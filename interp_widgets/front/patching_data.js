@@ -23,6 +23,7 @@ import { floats, ints } from "./numbers.js";
  * @prop {number[]} layers
  * @prop {Metric} metric
  * @prop {DataView} logit_difference float32 [S, L, P], NaN where not computed
+ * @prop {DataView} estimate         float32 [S, L, P], NaN where not estimated
  * @prop {DataView} probability      float32 [S, L, P]
  * @prop {DataView} recovery         float32 [S, L, P]
  * @prop {Record<string, number>} scales
@@ -51,6 +52,7 @@ export function readPatching(model) {
   const sites = model.get("sites");
   const topK = model.get("top_k");
   const values = Object.fromEntries(METRICS.map(([metric]) => [metric, floats(model.get(metric))]));
+  const estimates = floats(model.get("estimate"));
   const [topIndex, topProbability] = [ints(model.get("top_index")), floats(model.get("top_probability"))];
   const [texts, ids] = [model.get("vocabulary"), model.get("vocabulary_ids")];
   const partner = new Map(model.get("alignment").map(([clean, corrupt]) => [corrupt, clean]));
@@ -69,8 +71,12 @@ export function readPatching(model) {
     if (unaffected.has(position)) return "unaffected";
     if (!partner.has(position)) return "unaligned";
     if (!Number.isNaN(value(metric, site, row, position))) return undefined;
-    return Number.isNaN(value("logit_difference", site, row, position)) ? "pending" : "undefined";
+    if (!Number.isNaN(value("logit_difference", site, row, position))) return "undefined";
+    return metric === "logit_difference" && !Number.isNaN(estimate(site, row, position)) ? "estimated" : "pending";
   }
+
+  /** @param {string} site @param {number} row @param {number} position @returns {number} */
+  const estimate = (site, row, position) => estimates[index(site, row, position)] ?? NaN;
 
   /** The likeliest next tokens of a patched run. @param {string} site @param {number} row @param {number} position @returns {Prediction[]} */
   function predictions(site, row, position) {
@@ -81,7 +87,7 @@ export function readPatching(model) {
   }
 
   return {
-    layers, width, partner, unaffected, value, state, predictions, columns,
+    layers, width, partner, unaffected, value, estimate, state, predictions, columns,
     /** The grid's column that shows a position; -1 if none does. @param {number} position */
     columnOf: (position) => columns.findIndex(([first, last]) => position >= first && position <= last),
   };

@@ -98,8 +98,17 @@ class PatchingRun:
     identity: list[float] = field(default_factory=list)
     """Change of the logit difference by each identity patch so far."""
 
+    estimate: torch.Tensor | None = None
+    """[S, P]: a first-order estimate of the effect on the logit difference, until the cell is computed."""
     reading: Reading | None = None
     """Both prompts' activations, for a sweep that is not finished."""
+
+    def estimate_left(self) -> torch.Tensor | None:
+        """[S, P]: the estimate where nothing is computed yet, else NaN; None when all is computed."""
+        missing = self.logit_difference.isnan()
+        if self.estimate is None or self.estimate[missing].isnan().all():
+            return None
+        return torch.where(missing, self.estimate, torch.nan)
 
     def fill(self, row: int, at: Sequence[int], cells: Prediction) -> None:
         """Put the predictions of one site's cells into the grid; one prediction stands for all of them."""

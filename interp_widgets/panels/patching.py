@@ -11,6 +11,7 @@ import traitlets as t
 from ..errors import AlignmentError, Cancelled, SiteError, TextError
 from ..methods.activation_patching import PATCHABLE, prepare, sweep
 from ..methods.alignment import Pairs, explain, pair
+from ..methods.attribution_patching import estimate
 from ..methods.patching_run import PatchingRun, patching_frame, predictions
 from ..session import scripts
 from ..session.session import Session
@@ -160,6 +161,9 @@ class Patching(Panel, PatchingWidget):
         run = prepare(self.session, self.clean, self.corrupt, answer, foil, sites, pairs)
         self._publish(progress, lambda: self._show(run))
         try:
+            progress(0, 1, "estimating")
+            run.estimate = estimate(self.session, run)
+            self._publish(progress, lambda: self._show_grids(run))
             sweep(self.session, run, first=first, progress=progress)
         except Cancelled:
             raise
@@ -208,8 +212,15 @@ class Patching(Panel, PatchingWidget):
         }
         for name, grid in grids.items():
             setattr(self, name, wire.float32(grid))
+        left = run.estimate_left()
+        self.estimate = b"" if left is None else wire.float32(left)
+        shown = {name: [grid] for name, grid in grids.items()}
+        shown["logit_difference"] += [] if left is None else [left]
         # Rounding must not look like an effect, so the scale ends no lower than what the identity check forgives.
-        self.scales = {name: max(float(grid.abs().nan_to_num(0).max()), run.tolerance) for name, grid in grids.items()}
+        self.scales = {
+            name: max(run.tolerance, *(float(grid.abs().nan_to_num(0).max()) for grid in all_))
+            for name, all_ in shown.items()
+        }
         ids = sorted(set(run.top_ids.flatten().tolist()) - {-1})
         index = torch.full((self.session.vocabulary_size + 1,), -1)  # the last entry is for "not computed"
         index[torch.tensor(ids, dtype=torch.long)] = torch.arange(len(ids))

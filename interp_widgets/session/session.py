@@ -180,6 +180,7 @@ class Session:
         start: tuple[int, torch.Tensor] | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         inputs: Mapping[str, Any] | None = None,
+        grad: bool = False,
     ) -> Any:
         """One forward pass over a batch of equally long prompts.
 
@@ -192,6 +193,7 @@ class Session:
             start: `(layer, stream)`: do not run the layers below, let `layer` read `stream` [batch, tokens, width].
             logits_to_keep: how many positions from the end, or which, get logits; 0 is all.
             inputs: further arguments of the model's forward, such as those of `cache.continuation`.
+            grad: whether `then` may call `torch.autograd.grad`; an edit has to put in a tensor that requires it.
         """
         layer, stream = start if start is not None else (0, None)
         if stream is not None and layer == 0:  # there is no layer below to stand in for
@@ -231,6 +233,7 @@ class Session:
                 options={"logits_to_keep": logits_to_keep}
                 if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep
                 else {},
+                grad=grad,
             )
 
     def unembed(self, stream: torch.Tensor) -> torch.Tensor:

@@ -69,9 +69,10 @@ def forward(
     skip_value: Any,
     stop: bool,
     options: dict[str, Any],
+    grad: bool = False,
 ) -> Any:
     """One forward pass: `skipped` layers return `skip_value` unrun, `steps` run in order, `then` reduces what was read."""
-    with torch.no_grad(), model.trace(inputs, **options) as tracer:
+    with torch.set_grad_enabled(grad), model.trace(inputs, **options) as tracer:
         for layer in skipped:
             layer.skip(skip_value)
         values = {}

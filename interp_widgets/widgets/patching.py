@@ -62,6 +62,9 @@ class PatchingWidget(Widget):
     logit_difference = t.Bytes(b"").tag(sync=True)
     """float32 [S, L, P]: patched minus corrupt logit(answer) - logit(foil); NaN where not computed (yet)."""
 
+    estimate = t.Bytes(b"").tag(sync=True)
+    """float32 [S, L, P]: first-order estimate of `logit_difference` where it is not computed yet, else NaN; empty without one."""
+
     probability = t.Bytes(b"").tag(sync=True)
     """float32 [S, L, P]: patched minus corrupt probability of the answer; NaN where not computed (yet)."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from interp_widgets.widgets import wire
 from tests.front import states
 from tests.front.pages import arrive, settle, split
 
@@ -209,3 +211,29 @@ def test_headers_stand_over_their_columns_also_out_of_sight(show_live):
         for row in (0, 29):
             box = cell(page, row, position).bounding_box()
             assert (box["x"], box["width"]) == (head["x"], head["width"])
+
+
+def test_an_estimate_is_marked_until_the_cell_is_computed(show_live):
+    estimate = np.full((3, 30, 14), np.nan)
+    estimate[0, 12:, 9:] = 1.25
+    page = show_live(states.patching(done=12, estimate=wire.float32(estimate)))
+    waiting = cell(page, 12, 9)
+    assert waiting.get_attribute("data-state") == "estimated"
+    assert waiting.inner_text() == "≈+1.25"
+    assert "estimated by attribution patching" in waiting.get_attribute("title")
+    assert cell(page, 11, 9).get_attribute("data-state") is None
+    waiting.click()
+    page.get_by_text("logit difference ≈+1.25 · estimated").wait_for()
+    page.get_by_role("radio", name="P(answer)").check()
+    assert cell(page, 12, 9).get_attribute("data-state") == "pending", "only the logit difference is estimated"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_an_estimate_reads(show_live, dark):
+    estimate = np.tile(np.linspace(-4.4, 4.4, 14), (3, 30, 1))
+    page = show_live(states.patching(done=0, estimate=wire.float32(estimate)), theme="dark" if dark else "light")
+    inks = page.evaluate(
+        "() => [...document.querySelectorAll('.iw-cell[data-state=estimated]')].map((e) => e.style.color)"
+    )
+    assert len(inks) == 150
+    assert all(inks), "each brings the ink of its colour"

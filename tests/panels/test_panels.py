@@ -277,3 +277,22 @@ def test_a_thousand_tokens_on_smollm2(smollm2) -> None:
     atoms = iw.Atoms(model, text, sae=iw.load_sae("smollm2-135m/15-resid-4096"))
     atoms.run()
     assert len(atoms.active) == 1000
+
+
+def test_a_sweep_shows_its_estimate_first_and_marks_what_is_left_of_it(toy, monkeypatch) -> None:
+    """The estimate is there before any cell is computed, is attribution patching, and gives way cell by cell."""
+    monkeypatch.setattr("interp_widgets.panels.jobs.QUIET", 0)
+    seen = []
+    panel = iw.Patching(toy)
+    panel.observe(lambda change: seen.append((panel.estimate, panel.logit_difference)), "estimate")
+    panel.clean, panel.corrupt, panel._tokens = IOI, IOI_CORRUPT, {"answer": "mary", "foil": "john"}
+    panel.run()
+    shape = (3, len(panel.layers), len(panel.corrupt_tokens))
+    first, exact = (floats(raw, *shape) for raw in next(pair for pair in seen if pair[0]))
+    assert np.isnan(exact[:, :, 10:]).all()
+    frame = iw.methods.attribution_patching(
+        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=panel.sites
+    )
+    assert first.flatten() == pytest.approx(frame["effect"].to_numpy(), abs=1e-4)
+    assert panel.estimate == b"", "nothing is left of it"
+    assert not np.isnan(floats(panel.logit_difference, *shape)).any()
