@@ -111,7 +111,8 @@ function render({ model, el, signal }) {
     sitePanel.setAttribute("aria-label", SITE_NAMES[shown] ?? shown);
     metric.draw(by);
     const what = by === "recovery" ? "1 is the clean run, 0 the corrupt one" : "patched minus corrupt";
-    legend.draw(gradient(DIVERGING), format(most === undefined ? NaN : -most), format(most), what);
+    const note = by === "logit_difference" && data.estimated ? `${what} · ≈ estimated` : what;
+    legend.draw(gradient(DIVERGING), format(most === undefined ? NaN : -most), format(most), note);
   }
 
   function drawMarks() {

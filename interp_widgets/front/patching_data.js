@@ -87,7 +87,7 @@ export function readPatching(model) {
   }
 
   return {
-    layers, width, partner, unaffected, value, estimate, state, predictions, columns,
+    layers, width, partner, unaffected, value, estimate, estimated: estimates.length > 0, state, predictions, columns,
     /** The grid's column that shows a position; -1 if none does. @param {number} position */
     columnOf: (position) => columns.findIndex(([first, last]) => position >= first && position <= last),
   };

@@ -46,6 +46,7 @@ def activation_patching(
     positions: Sequence[int] | None = None,
     alignment: Sequence[Sequence[int]] | None = None,
     metric: str = "logit_difference",
+    memory: int = MEMORY,
     progress: Progress = silent,
 ) -> pl.DataFrame:
     """The exact effect of every cell, one row per site and position (see `frames.PATCHING`).
@@ -58,7 +59,8 @@ def activation_patching(
         positions: corrupt positions to patch, default all that have a partner in the clean prompt.
         alignment: pairs (clean position, corrupt position) where the proposed ones are wrong.
         metric: "logit_difference" (default) or "probability" of the answer.
-        progress: called after each site with the `PatchingRun` so far as `partial`.
+        memory: bytes that a batch may take beside the model and what was read, default 512 MB; less means more batches.
+        progress: called between pieces of work, and between layers, with the `PatchingRun` so far as `partial`.
 
     Raises:
         TextError: a bad prompt, answer or foil, or a metric that does not exist.
@@ -68,7 +70,7 @@ def activation_patching(
     if metric not in METRICS:
         raise TextError(f"{metric!r} is not a metric; choose one of {', '.join(METRICS)}.")
     run = prepare(model, clean, corrupt, answer, foil, sites, alignment)
-    sweep(model, run, positions=positions, progress=progress)
+    sweep(model, run, positions=positions, memory=memory, progress=progress)
     return patching_frame(run, metric)
 
 

@@ -222,6 +222,7 @@ def test_an_estimate_is_marked_until_the_cell_is_computed(show_live):
     assert waiting.inner_text() == "≈+1.25"
     assert "estimated by attribution patching" in waiting.get_attribute("title")
     assert cell(page, 11, 9).get_attribute("data-state") is None
+    page.get_by_text("patched minus corrupt · ≈ estimated").wait_for()
     waiting.click()
     page.get_by_text("logit difference ≈+1.25 · estimated").wait_for()
     page.get_by_role("radio", name="P(answer)").check()
