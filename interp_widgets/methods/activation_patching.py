@@ -153,7 +153,7 @@ def sweep(
     kinds = sorted(dict.fromkeys(site.kind for site in run.sites), key=lambda kind: kind != first)
     missing = {kind: _missing(run, kind, wanted) for kind in kinds}
     work = [(kind, at) for kind, todo in missing.items() for at in suffix_sweep.packs(todo, len(run.corrupt), budget)]
-    progress(0, len(work), "reading both prompts", run)
+    progress(0, len(work), "", run)
     if not work:
         return
     clean, corrupt = (prompt["token_id"].to_list() for prompt in (run.clean, run.corrupt))
