@@ -226,6 +226,7 @@ def test_an_estimate_is_marked_until_the_cell_is_computed(show_live):
     waiting.click()
     page.get_by_text("logit difference ≈+1.25 · estimated").wait_for()
     page.get_by_role("radio", name="P(answer)").check()
+    settle(page)
     assert cell(page, 12, 9).get_attribute("data-state") == "pending", "only the logit difference is estimated"
 
 
