@@ -19,15 +19,14 @@ from collections.abc import Sequence
 import polars as pl
 import torch
 
-from ..errors import AlignmentError, Cancelled, SiteError, TextError
+from ..errors import Cancelled, SiteError, TextError
 from ..session.session import Session, Text
 from ..session.sites import LAYER_KINDS, Site
 from . import row_sweep, suffix_sweep
 from .alignment import align, check_pairs, shared_prefix
-from .patching_run import PatchingRun, Reading, patching_frame, predict
+from .patching_run import PatchingRun, Reading, check_metric, patching_frame, predict
 from .progress import Progress, silent
 
-METRICS = ("logit_difference", "probability")
 BUDGET = 64
 """Tokens of the suffixes that share a row; more cost attention that is thrown away, fewer leave the products thin."""
 MEMORY = 2**29
@@ -67,8 +66,7 @@ def activation_patching(
         AlignmentError: pairs or positions that do not exist.
         SiteError: a site that does not exist or cannot be patched.
     """
-    if metric not in METRICS:
-        raise TextError(f"{metric!r} is not a metric; choose one of {', '.join(METRICS)}.")
+    check_metric(metric)
     run = prepare(model, clean, corrupt, answer, foil, sites, alignment)
     sweep(model, run, positions=positions, memory=memory, progress=progress)
     return patching_frame(run, metric)
@@ -142,12 +140,7 @@ def sweep(
     progress: Progress = silent,
 ) -> None:
     """Fill the grid: all cells that are not filled, the kind `first` before the others, the last positions first."""
-    source = {j: i for i, j in run.pairs}
-    wanted = sorted(source) if positions is None else [int(p) for p in positions]
-    if lost := [p for p in wanted if p not in source]:
-        raise AlignmentError(
-            f"Position {lost[0]} of the corrupt prompt has no partner in the clean one, so nothing can be put there."
-        )
+    wanted = run.patchable(positions)
     for row in range(len(run.sites)):
         run.fill(row, [p for p in wanted if p in run.unaffected], run.corrupt_prediction)
     kinds = sorted(dict.fromkeys(site.kind for site in run.sites), key=lambda kind: kind != first)
@@ -155,17 +148,18 @@ def sweep(
     work = [(kind, at) for kind, todo in missing.items() for at in suffix_sweep.packs(todo, len(run.corrupt), budget)]
     progress(0, len(work), "", run)
     if not work:
+        run.reading = None
         return
     clean, corrupt = (prompt["token_id"].to_list() for prompt in (run.clean, run.corrupt))
     reading = run.reading or suffix_sweep.read_both(model, clean, corrupt, run.sites)
+    run.reading = None  # however this ends, a result that is kept does not keep both prompts' activations
     ready: dict[str, list[suffix_sweep.Change] | None] = {}
     for done, (kind, at) in enumerate(work):
         report = _within(progress, done, len(work), kind, run)
         report(0, 0, f"positions {at[-1]} to {at[0]}")
         if kind not in ready:
-            ready[kind] = _prepare_kind(model, run, reading, kind, missing[kind], source)
-        _patch(model, run, reading, kind, at, source, ready[kind], memory, report)
-    run.reading = None
+            ready[kind] = _prepare_kind(model, run, reading, kind, missing[kind])
+        _patch(model, run, reading, kind, at, ready[kind], memory, report)
     progress(len(work), len(work), "", run)
 
 
@@ -194,7 +188,6 @@ def _prepare_kind(
     reading: Reading,
     kind: str,
     positions: list[int],
-    source: dict[int, int],
 ) -> list[suffix_sweep.Change] | None:
     """The patched streams of a kind of site, once patches that must change nothing have changed nothing; else None.
 
@@ -207,7 +200,7 @@ def _prepare_kind(
     few = [rows[i] for i in sorted({0, len(rows) // 2, len(rows) - 1})]
     at = [positions[i] for i in sorted({0, len(positions) // 2, len(positions) - 1})]
     try:
-        own = suffix_sweep.changes(model, run, reading, few, source, own=True)
+        own = suffix_sweep.changes(model, run, reading, few, own=True)
         unchanged = suffix_sweep.patch(model, run, reading, own, at)
     except (Cancelled, MemoryError):
         raise
@@ -217,7 +210,7 @@ def _prepare_kind(
     if not run.check(unchanged):
         run.identity[:] = seen  # the rows will be checked in their own way
         return None
-    return suffix_sweep.changes(model, run, reading, rows, source)
+    return suffix_sweep.changes(model, run, reading, rows)
 
 
 def _patch(
@@ -226,7 +219,6 @@ def _patch(
     reading: Reading,
     kind: str,
     at: list[int],
-    source: dict[int, int],
     ready: list[suffix_sweep.Change] | None,
     memory: int,
     progress: Progress,
@@ -245,7 +237,7 @@ def _patch(
         progress(0, 0, str(run.sites[row]))
         for begin in range(0, len(at), step):
             some = at[begin : begin + step]
-            cells = row_sweep.patch(model, run, reading, row, some, source)
+            cells = row_sweep.patch(model, run, reading, row, some)
             run.fill(row, some, cells[:-1])
             run.check(cells[-1:])
 

@@ -21,11 +21,11 @@ import polars as pl
 import torch
 
 from .. import frames
-from ..errors import AlignmentError, TextError
+from ..errors import TextError
 from ..session.session import Session, Text
 from ..session.sites import Site
-from .activation_patching import METRICS, prepare
-from .patching_run import PatchingRun
+from .activation_patching import prepare
+from .patching_run import PatchingRun, check_metric
 from .progress import Progress, silent
 
 
@@ -54,17 +54,11 @@ def attribution_patching(
     Raises:
         TextError, AlignmentError, SiteError: as in `activation_patching`; TextError also for negative steps.
     """
-    if metric not in METRICS:
-        raise TextError(f"{metric!r} is not a metric; choose one of {', '.join(METRICS)}.")
+    check_metric(metric)
     if steps < 0:
         raise TextError(f"steps must be 0 (the gradient at the corrupt run) or more, not {steps}.")
     run = prepare(model, clean, corrupt, answer, foil, sites, alignment)
-    source = {j: i for i, j in run.pairs}
-    at = sorted(source) if positions is None else [int(p) for p in positions]
-    if lost := [p for p in at if p not in source]:
-        raise AlignmentError(
-            f"Position {lost[0]} of the corrupt prompt has no partner in the clean one, so nothing can be put there."
-        )
+    at = run.patchable(positions)
     change = {str(site): _change(run, site) for site in run.sites}
     residuals: dict[str, float | None] = dict.fromkeys(change)
     if steps == 0:
@@ -78,7 +72,7 @@ def attribution_patching(
         progress(len(run.sites), len(run.sites))
     effects = {name: (gradients[name] * change[name]).double().flatten(1).sum(1).tolist() for name in change}
     method = "attribution" if steps == 0 else "integrated_gradients"
-    return _frame(run, at, effects, residuals, metric, method, source)
+    return _frame(run, at, effects, residuals, metric, method)
 
 
 def estimate(model: Session, run: PatchingRun) -> torch.Tensor:
@@ -175,27 +169,17 @@ def _frame(
     residuals: dict[str, float | None],
     metric: str,
     method: str,
-    source: dict[int, int],
 ) -> pl.DataFrame:
-    base = float(getattr(run.corrupt_prediction, metric)[0])
-    gap = float(getattr(run.clean_prediction, metric)[0]) - base
-    rows = []
-    for site in run.sites:
-        for position in at:
-            effect = effects[str(site)][position]
-            rows.append(
-                {
-                    "site": str(site),
-                    "layer": site.layer,
-                    "position": position,
-                    "token_id": run.corrupt["token_id"][position],
-                    "token": run.corrupt["token"][position],
-                    "clean_position": source[position],
-                    "metric": base + effect,
-                    "effect": effect,
-                    "recovery": effect / gap if abs(gap) > 1e-6 else None,
-                    "method": "causal" if position in run.unaffected else method,
-                    "residual": residuals[str(site)],
-                }
-            )
-    return frames.build(frames.ATTRIBUTION, {name: [row[name] for row in rows] for name in frames.ATTRIBUTION})
+    base, gap = float(getattr(run.corrupt_prediction, metric)[0]), run.gap(metric)
+    rows = [row for row in range(len(run.sites)) for _ in at]
+    positions = [position for _ in run.sites for position in at]
+    found = [effects[str(run.sites[row])][position] for row, position in zip(rows, positions, strict=True)]
+    columns = {
+        **run.cells(rows, positions),
+        "method": ["causal" if position in run.unaffected else method for position in positions],
+        "metric": [base + effect for effect in found],
+        "effect": found,
+        "recovery": [None if gap != gap else effect / gap for effect in found],
+        "residual": [residuals[str(run.sites[row])] for row in rows],
+    }
+    return frames.build(frames.ATTRIBUTION, columns)

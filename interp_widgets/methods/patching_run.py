@@ -9,11 +9,20 @@ import polars as pl
 import torch
 
 from .. import frames
+from ..errors import AlignmentError, TextError
 from ..session.cache import KeysValues
 from ..session.session import Session
 from ..session.sites import Site
 from .alignment import Pairs
 from .ranking import top_k as largest
+
+METRICS = ("logit_difference", "probability")
+
+
+def check_metric(metric: str) -> None:
+    """Raises TextError for a metric that patching does not have."""
+    if metric not in METRICS:
+        raise TextError(f"{metric!r} is not a metric; choose one of {', '.join(METRICS)}.")
 
 
 @dataclass
@@ -103,6 +112,41 @@ class PatchingRun:
     reading: Reading | None = None
     """Both prompts' activations, for a sweep that is not finished."""
 
+    @property
+    def source(self) -> dict[int, int]:
+        """Per corrupt position the clean position whose activation goes there."""
+        return {j: i for i, j in self.pairs}
+
+    def patchable(self, positions: Sequence[int] | None) -> list[int]:
+        """The corrupt positions asked for, None for all that have a partner.
+
+        Raises:
+            AlignmentError: a position without a partner.
+        """
+        wanted = sorted(self.source) if positions is None else [int(p) for p in positions]
+        if lost := [p for p in wanted if p not in self.source]:
+            raise AlignmentError(
+                f"Position {lost[0]} of the corrupt prompt has no partner in the clean one, so nothing can be put there."
+            )
+        return wanted
+
+    def cells(self, rows: Sequence[int], at: Sequence[int]) -> dict[str, object]:
+        """What every frame of cells says first: site, layer and tokens, of cells given by row and position."""
+        source = self.source
+        return {
+            "site": [str(self.sites[row]) for row in rows],
+            "layer": [self.sites[row].layer for row in rows],
+            "position": list(at),
+            "token_id": self.corrupt["token_id"].gather(list(at)),
+            "token": self.corrupt["token"].gather(list(at)),
+            "clean_position": [source[p] for p in at],
+        }
+
+    def gap(self, metric: str) -> float:
+        """Clean minus corrupt; NaN where there is none to recover."""
+        gap = float(getattr(self.clean_prediction, metric)[0] - getattr(self.corrupt_prediction, metric)[0])
+        return gap if abs(gap) > 1e-6 else float("nan")
+
     def estimate_left(self) -> torch.Tensor | None:
         """[S, P]: the estimate where nothing is computed yet, else NaN; None when all is computed."""
         missing = self.logit_difference.isnan()
@@ -129,8 +173,7 @@ class PatchingRun:
 
     def recovery(self, metric: str) -> torch.Tensor:
         """[S, P]: effect over the difference between clean and corrupt; NaN where that is zero."""
-        gap = float(getattr(self.clean_prediction, metric)[0] - getattr(self.corrupt_prediction, metric)[0])
-        return self.effect(metric) / (gap if abs(gap) > 1e-6 else float("nan"))
+        return self.effect(metric) / self.gap(metric)
 
     @property
     def same_prompt(self) -> bool:
@@ -156,17 +199,11 @@ class PatchingRun:
 
 def patching_frame(run: PatchingRun, metric: str = "logit_difference") -> pl.DataFrame:
     """The cells computed so far (see `frames.PATCHING`)."""
-    source = {j: i for i, j in run.pairs}
     rows, positions = (~run.logit_difference.isnan()).nonzero(as_tuple=True)
     at, which = positions.tolist(), rows.tolist()
     recovery = run.recovery(metric)[rows, positions]
     columns = {
-        "site": [str(run.sites[i]) for i in which],
-        "layer": [run.sites[i].layer for i in which],
-        "position": at,
-        "token_id": run.corrupt["token_id"].gather(at),
-        "token": run.corrupt["token"].gather(at),
-        "clean_position": [source[p] for p in at],
+        **run.cells(which, at),
         "method": ["causal" if p in run.unaffected else "exact" for p in at],
         "metric": getattr(run, metric)[rows, positions].tolist(),
         "effect": run.effect(metric)[rows, positions].tolist(),

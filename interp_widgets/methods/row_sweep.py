@@ -21,14 +21,12 @@ def most_rows(length: int) -> int:
     return max(1, TOKENS_AT_ONCE // length - 1)
 
 
-def patch(
-    model: Session, run: PatchingRun, reading: Reading, row: int, at: list[int], source: dict[int, int]
-) -> Prediction:
+def patch(model: Session, run: PatchingRun, reading: Reading, row: int, at: list[int]) -> Prediction:
     """What one site predicts when patched at each position; the last row is patched with the corrupt run's own activations."""
     site, ids = run.sites[row], run.corrupt["token_id"].to_list()
     clean, corrupt = reading.clean[str(site)], reading.corrupt[str(site)]
     patched = corrupt.expand(len(at) + 1, *corrupt.shape).clone()
-    patched[range(len(at)), at] = clean[[source[p] for p in at]]
+    patched[range(len(at)), at] = clean[[run.source[p] for p in at]]
     layer = int(site.layer or 0)
     edit: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
     if site.kind == "resid_pre":

@@ -41,7 +41,7 @@ class Change:
 def read_both(model: Session, clean: list[int], corrupt: list[int], sites: Sequence[Site]) -> Reading:
     """The activations of both prompts and what they predict, in two forward passes."""
     names = [str(site) for site in sites]
-    streams = [f"resid_{end}.{layer}" for layer in range(model.num_layers) for end in ("pre", "post")]
+    streams = ["resid_pre.0", *(f"resid_post.{layer}" for layer in range(model.num_layers))]
     keeps = "past_key_values" in inspect.signature(model.torch_module.forward).parameters
     past = cache.empty()
     inputs = {"use_cache": True, "past_key_values": past} if keeps else {}
@@ -55,11 +55,9 @@ def read_both(model: Session, clean: list[int], corrupt: list[int], sites: Seque
     )
 
 
-def changes(
-    model: Session, run: PatchingRun, reading: Reading, rows: Sequence[int], source: dict[int, int], own: bool = False
-) -> list[Change]:
+def changes(model: Session, run: PatchingRun, reading: Reading, rows: Sequence[int], own: bool = False) -> list[Change]:
     """The patched streams of some sites, lowest layer first. `own`: patched with the corrupt run's own values, so not changed."""
-    to, from_ = list(source), list(source.values())
+    to, from_ = list(run.source), list(run.source.values())
     values = {}
     for row in rows:
         values[row] = reading.corrupt[str(run.sites[row])].clone()

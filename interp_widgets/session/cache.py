@@ -40,9 +40,9 @@ def continuation(
 
     `rows[l]` is the batch that layer l will meet, `window` how many positions a token sees, itself included; None: all.
     """
-    first, count = max(positions), len(packed(positions, length))
     dtype, device = kept[0][0].dtype, kept[0][0].device
     at = torch.tensor(packed(positions, length), device=device)
+    first, count = max(positions), len(at)
     start = torch.tensor([p for p in positions for _ in range(p, length)], device=device)
     same = start[:, None] == start  # suffixes begin at different positions, so that the start names the suffix
     before = torch.arange(first, device=device)
