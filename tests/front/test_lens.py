@@ -303,7 +303,7 @@ def test_before_any_choice_it_shows_what_the_model_predicts(show_live):
     assert page.locator(".iw-line-now").count() == 1
 
 
-@pytest.mark.parametrize(("width", "beside"), [(1280, True), (1160, True), (848, False), (620, False), (420, False)])
+@pytest.mark.parametrize(("width", "beside"), [(1280, True), (1160, True), (848, False), (600, False), (420, False)])
 def test_side_by_side_only_where_there_is_room(show_live, width, beside):
     page = show_live(states.lens([f" token{i}" for i in range(9)]), width=width)
     grid, chart = page.locator(".iw-scroll").bounding_box(), page.locator(".iw-chart").bounding_box()
