@@ -86,20 +86,31 @@ RECONSTRUCTION: Schema = {
 """How well a dictionary explains each token: one row a position."""
 
 PATCHING: Schema = {
-    "site": SITE,
-    "layer": LAYER,
-    "position": Column(pl.Int32, "position in the corrupt prompt that was patched"),
-    "token_id": Column(pl.Int32, "vocabulary id of the corrupt token there"),
-    "token": Column(pl.String, "exact text of the corrupt token there"),
-    "clean_position": Column(pl.Int32, "position in the clean prompt whose activation was put in"),
-    "method": Column(pl.String, "exact, or causal (zero because the prompts agree up to here)"),
+    "site": Column(pl.String, "site, such as resid_post.15; sites patched together are joined by +"),
+    "layer": Column(pl.Int32, "layer, from 0; the lowest of sites patched together"),
+    "position": Column(pl.Int32, "position in the patched prompt; the first one of a span"),
+    "last_position": Column(pl.Int32, "last position of a span patched together; else as position"),
+    "token_id": Column(pl.Int32, "vocabulary id of the patched prompt's token at position"),
+    "token": Column(pl.String, "exact text of the patched prompt's tokens there"),
+    "source_position": Column(pl.Int32, "position in the other prompt whose activation was put at position"),
+    "method": Column(pl.String, "exact, zero, mean, or causal (zero because the prompts agree up to here)"),
     "metric": Column(pl.Float64, "the metric of the patched run"),
-    "effect": Column(pl.Float64, "patched minus corrupt"),
-    "recovery": Column(pl.Float64, "effect / (clean - corrupt); null where clean equals corrupt", nullable=True),
+    "effect": Column(pl.Float64, "patched minus unpatched prompt; to denoise: patched minus corrupt"),
+    "recovery": Column(
+        pl.Float64, "effect / (source - prompt), to denoise (clean - corrupt); null where they are equal", nullable=True
+    ),
     "logit_difference": Column(pl.Float64, "logit(answer) - logit(foil) of the patched run"),
     "probability": Column(pl.Float64, "probability of the answer in the patched run"),
 }
-"""Activation patching: one row per cell."""
+"""Activation patching and ablation: one row per cell."""
+
+ATOM_PATCHING: Schema = {
+    "atom": ATOM,
+    **PATCHING,
+    "source_activation": Column(pl.Float64, "activation of the atom in the other prompt, which was put in"),
+    "activation": Column(pl.Float64, "activation of the atom in the patched prompt, which was replaced"),
+}
+"""Patching of single atoms of a dictionary: one row per atom and position."""
 
 ATTRIBUTION: Schema = {
     **{name: column for name, column in PATCHING.items() if name not in ("method", "logit_difference", "probability")},

@@ -6,4 +6,4 @@ from .atom_activations import reconstruction as reconstruction
 from .attribution_patching import attribution_patching as attribution_patching
 from .logit_lens import lens_lines as lens_lines
 from .logit_lens import logit_lens as logit_lens
-from .patching_run import predictions as predictions
+from .predictions import predictions as predictions

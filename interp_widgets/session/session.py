@@ -158,6 +158,10 @@ class Session:
         inner = [str(Site(k, layer)) for layer in range(self.num_layers) for k in kinds]
         return ["embed", *inner, "final_norm", "logits"]
 
+    def units(self, kind: str) -> int:
+        """How many units a site of that kind has in each layer: heads of `head_out`."""
+        return self.num_heads
+
     # running
 
     def read(self, text: Text, sites: Iterable[str | Site]) -> dict[str, torch.Tensor]:
@@ -266,6 +270,15 @@ class Session:
         logits = torch.einsum("...pd,pmd->...pm", normed, head.weight[token_ids])
         if getattr(head, "bias", None) is not None:
             logits = logits + head.bias[token_ids]
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def logits_of(self, normed: torch.Tensor, token_ids: Sequence[int]) -> torch.Tensor:
+        """Logits [..., m] of m tokens from kept normalised streams [..., width]. Outside a run; on the CPU, float32."""
+        head = self.torch_module.get_submodule(self.architecture.head)
+        with torch.no_grad():
+            weight = head.weight[list(token_ids)].float().cpu()
+            bias = getattr(head, "bias", None)
+            logits = normed.float().cpu() @ weight.T + (0 if bias is None else bias[list(token_ids)].float().cpu())
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
     def _envoy(self, path: str) -> Any:
