@@ -31,7 +31,8 @@ BUDGET = 64
 """Tokens of the suffixes that share a row; more cost attention that is thrown away, fewer leave the products thin."""
 MEMORY = 2**29
 """Bytes that a batch may take beside the model and what was read."""
-PATCHABLE = tuple(kind for kind in LAYER_KINDS if kind != "pattern")
+# A change of a key or a value reaches later positions of its own layer, which the sweep takes no account of.
+PATCHABLE = tuple(kind for kind in LAYER_KINDS if kind not in ("q", "k", "v", "pattern"))
 
 
 def activation_patching(
