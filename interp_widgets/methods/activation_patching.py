@@ -23,12 +23,12 @@ import polars as pl
 
 from ..errors import SiteError
 from ..session.session import Session, Text
-from ..session.sites import LAYER_KINDS, Site
+from ..session.sites import LAYER_KINDS, UNIT_KINDS, Site
 from .alignment import align, check_pairs, shared_prefix
 from .patching_run import PatchingRun, columns_of, encode_both, new_run, patching_frame, token_of
 from .prediction import check_metric
 from .progress import Progress, silent
-from .reading import Reading, Row, aligned, read_prompt, read_source, rows_of, sites_of
+from .reading import Reading, Row, Values, aligned, read_prompt, read_source, rows_of, sites_of
 from .sweep import MEMORY, sweep
 
 PATCHABLE = tuple(kind for kind in LAYER_KINDS if kind != "pattern")
@@ -103,7 +103,7 @@ def prepare(
         values, _ = read_source(model, source, wanted)
         return with_source(read_prompt(model, prompt, wanted), values)
 
-    def with_source(reading: Reading, values: dict) -> Reading:
+    def with_source(reading: Reading, values: Values) -> Reading:
         return replace(reading, put=rows_of(rows, aligned(reading.own, values, pairs)))
 
     values, ended = read_source(model, source, wanted)
@@ -158,5 +158,7 @@ def _each(model: Session, name: str) -> list[Site]:
     layers = range(model.num_layers) if numbers[0] == "*" else [numbers[0]]
     if len(numbers) == 1:
         return [model.site(f"{kind}.{layer}") for layer in layers]
-    units = range(model.units(kind)) if numbers[1] == "*" else [numbers[1]]
+    if numbers[1] == "*" and kind not in UNIT_KINDS:
+        raise SiteError(f"{kind} has no units below the layer; {', '.join(UNIT_KINDS)} have.")
+    units = range(model.layout.units(kind)[0]) if numbers[1] == "*" else [numbers[1]]
     return [model.site(f"{kind}.{layer}.{unit}") for layer in layers for unit in units]

@@ -84,7 +84,9 @@ def atom_patching(
     return frames.build(frames.ATOM_PATCHING, {name: frame[name] for name in frames.ATOM_PATCHING})
 
 
-def _chosen(sae: Dictionary, atoms: Sequence[int] | None, top: int, change: torch.Tensor, run: PatchingRun) -> list[int]:
+def _chosen(
+    sae: Dictionary, atoms: Sequence[int] | None, top: int, change: torch.Tensor, run: PatchingRun
+) -> list[int]:
     if atoms is not None:
         for atom in atoms:
             sae.check_atom(atom)

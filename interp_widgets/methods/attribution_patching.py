@@ -61,8 +61,9 @@ def attribution_patching(
     if steps < 0:
         raise TextError(f"steps must be 0 (the gradient where the patch starts) or more, not {steps}.")
     run = prepare(model, clean, corrupt, answer, foil, sites, alignment, positions=positions, direction=direction)
+    residuals: list[float | None] = [None] * len(run.rows)
     if steps == 0:
-        effects, residuals = _first_order(model, run, metric), [None] * len(run.rows)
+        effects = _first_order(model, run, metric)
     else:
         effects, residuals = _integrated(model, run, metric, steps, progress)
     return _frame(run, effects, residuals, metric, "attribution" if steps == 0 else "integrated_gradients")
@@ -195,13 +196,17 @@ def _on_the_way(
     gradients, (unpatched, whole) = model.run(
         [reading.ids] * len(way),
         ["logits"],
-        edit={str(site): (lambda _, leaf=leaf: leaf) for site, leaf in leaves.items()},
+        edit={str(site): _constant(leaf) for site, leaf in leaves.items()},
         then=then,
         start=(layer, stream),
         logits_to_keep=1,
         grad=True,
     )
     return dict(zip(sites, gradients, strict=True)), float(whole - unpatched)
+
+
+def _constant(value: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda _: value
 
 
 def _frame(

@@ -232,25 +232,24 @@ def new_run(
         )
     ids, ended = source
     precise = next(model.torch_module.parameters()).dtype == torch.float32
-    outputs = (
-        predict(output.logits[None], output.normed[None], answer, foil, top_k) for output in (ended, reading.output)
-    )
+    shape = (len(rows), len(columns))
     return PatchingRun(
-        model.tokens(ids),
-        model.tokens(reading.ids),
-        pairs,
-        rows,
-        columns,
-        answer,
-        foil,
-        *outputs,
-        unaffected,
-        1e-3 if precise else 0.25,
-        Prediction.empty((len(rows), len(columns)), min(top_k, model.vocabulary_size), model.width),
-        read,
-        reading,
-        direction,
-        method,
+        source=model.tokens(ids),
+        prompt=model.tokens(reading.ids),
+        pairs=pairs,
+        rows=rows,
+        columns=columns,
+        answer=answer,
+        foil=foil,
+        source_prediction=predict(ended.logits[None], ended.normed[None], answer, foil, top_k),
+        prompt_prediction=predict(reading.output.logits[None], reading.output.normed[None], answer, foil, top_k),
+        unaffected=unaffected,
+        tolerance=1e-3 if precise else 0.25,
+        cells=Prediction.empty(shape, min(top_k, model.vocabulary_size), model.width),
+        read=read,
+        reading=reading,
+        direction=direction,
+        method=method,
     )
 
 

@@ -69,7 +69,10 @@ def path_patching(
     wanted = [receivers] if isinstance(receivers, str) else list(receivers)
     ends = [site for name in wanted for [site] in _rows(model, _alias(model, name))]
     run = prepare(model, clean, corrupt, answer, foil, senders, alignment, positions=positions, direction=direction)
-    for kinds, sites, role in ((SENDERS, [s for row in run.rows for s in row], "sender"), (RECEIVERS, ends, "receiver")):
+    for kinds, sites, role in (
+        (SENDERS, [s for row in run.rows for s in row], "sender"),
+        (RECEIVERS, ends, "receiver"),
+    ):
         if bad := [site for site in sites if site.kind not in kinds]:
             raise SiteError(f"{bad[0]} cannot be a {role} of a path; use one of {', '.join(kinds)}.")
     reading = run.reading
@@ -157,7 +160,9 @@ def _contribution(
     kind = "attn_out" if site.kind in ATTENTION else "mlp_out"
     start = (layer, reading.streams[layer][None])
     if site.kind == kind:
-        return (layer, kind == "attn_out") if kind == "attn_out" else (layer + 1, False), value - held[f"{kind}.{layer}"]
+        return (layer, kind == "attn_out") if kind == "attn_out" else (layer + 1, False), value - held[
+            f"{kind}.{layer}"
+        ]
     made = model.run([reading.ids], [f"{kind}.{layer}"], edit=edit, start=start)[f"{kind}.{layer}"][0]
     return ((layer, True) if kind == "attn_out" else (layer + 1, False)), made - held[f"{kind}.{layer}"]
 

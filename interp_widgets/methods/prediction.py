@@ -41,13 +41,8 @@ class Prediction:
     @staticmethod
     def empty(shape: Sequence[int], k: int, width: int) -> Prediction:
         """Nothing known yet: NaN, and -1 for ids."""
-        number, nan = {"dtype": torch.float64}, torch.nan
-        return Prediction(
-            *(torch.full(tuple(shape), nan, **number) for _ in range(3)),
-            torch.full((*shape, k), -1),
-            torch.full((*shape, k), nan, **number),
-            torch.full((*shape, width), nan),
-        )
+        numbers = [torch.full((*shape, *more), torch.nan, dtype=torch.float64) for more in ((), (), (), (k,))]
+        return Prediction(*numbers[:3], torch.full((*shape, k), -1), numbers[3], torch.full((*shape, width), torch.nan))
 
     @staticmethod
     def cat(parts: Sequence[Prediction]) -> Prediction:
