@@ -34,6 +34,9 @@ SENDERS = ("resid_pre", "head_out", "attn_out", "mlp_act", "mlp_out", "resid_pos
 ATTENTION = ("q", "k", "v", "head_out", "attn_out")
 RECEIVERS = (*ATTENTION, "mlp_act", "mlp_out", "resid_post")
 
+Contribution = tuple[tuple[int, bool], torch.Tensor]
+"""(layer, whether inside it, after its attention) from which on the stream has something more, and what: [tokens, width]."""
+
 
 def path_patching(
     model: Session,
@@ -63,7 +66,8 @@ def path_patching(
         progress: called after each position.
 
     Raises:
-        TextError, AlignmentError: as in `activation_patching`. SiteError: a sender or receiver that is none, or that does not exist.
+        TextError, AlignmentError: as in `activation_patching`. SiteError: a sender or receiver that is none or does
+            not exist.
     """
     check_metric(metric)
     wanted = [receivers] if isinstance(receivers, str) else list(receivers)
@@ -75,17 +79,23 @@ def path_patching(
     ):
         if bad := [site for site in sites if site.kind not in kinds]:
             raise SiteError(f"{bad[0]} cannot be a {role} of a path; use one of {', '.join(kinds)}.")
+    if lost := [row for row in run.rows if len({site.layer for site in row}) > 1]:
+        raise SiteError(f"{label_of(lost[0])} is over several layers; senders that go together stand in one layer.")
     reading = run.reading
     assert reading is not None
     run.reading = None
     run.fill_causal()
     todo = [c for c in run.patchable if c not in run.causal]
     held = _outputs(model, reading)
-    checked = _patches(model, run, reading, held, ends, [reading.unchanged(row) for row in _few(run)], todo[-1:])
-    run.check(in_batches(model, run, reading, checked, memory)) if checked else None
+    own, sent = (
+        [_contribution(model, reading, held, values) for values in senders]
+        for senders in ([reading.unchanged(row) for row in _few(run)], reading.put)
+    )
+    if todo:
+        run.check(in_batches(model, run, reading, _patches(model, run, reading, held, ends, own, todo[-1:]), memory))
     for done, column in enumerate(todo):
         progress(done, len(todo), f"position {run.columns[column][0]}", run)
-        patches = _patches(model, run, reading, held, ends, reading.put, [column])
+        patches = _patches(model, run, reading, held, ends, sent, [column])
         run.fill(range(len(run.rows)), [column], in_batches(model, run, reading, patches, memory))
     progress(len(todo), len(todo), "", run)
     frame = patching_frame(run, metric).with_columns(pl.lit(label_of(tuple(ends))).alias("receiver"))
@@ -93,6 +103,7 @@ def path_patching(
 
 
 def _few(run: PatchingRun) -> list[int]:
+    """The lowest, a middle and the highest row: where the check looks."""
     return sorted({0, len(run.rows) // 2, len(run.rows) - 1})
 
 
@@ -117,16 +128,15 @@ def _patches(
     reading: Reading,
     held: dict[str, torch.Tensor],
     ends: Sequence[Site],
-    senders: Sequence[Values],
+    sent: Sequence[Contribution],
     columns: Sequence[int],
 ) -> list[Patch]:
     """One patch per sender and column: what each receiver becomes when the sender alone has changed there."""
-    changes = [_contribution(model, reading, held, values) for values in senders]
-    out: list[Patch] = [[] for _ in range(len(senders) * len(columns))]
+    out: list[Patch] = [[] for _ in range(len(sent) * len(columns))]
     for end in ends:
         streams, which = [], []
-        for i, (layer, change) in enumerate(changes):
-            if not _reaches(layer, end):
+        for i, (stands, change) in enumerate(sent):
+            if not _reaches(model, stands, end):
                 continue
             for j, column in enumerate(columns):
                 at = list(run.columns[column])
@@ -142,10 +152,8 @@ def _patches(
     return [patch or [nothing] for patch in out]
 
 
-def _contribution(
-    model: Session, reading: Reading, held: dict[str, torch.Tensor], values: Values
-) -> tuple[tuple[int, bool], torch.Tensor]:
-    """Where a sender stands, (layer, after the layer's attention only), and what it adds to the stream, [tokens, width].
+def _contribution(model: Session, reading: Reading, held: dict[str, torch.Tensor], values: Values) -> Contribution:
+    """Where a sender stands, and what it adds to the stream, [tokens, width].
 
     The rest of its layer is held, so this is the sender's own contribution, through a norm after it where there is one.
     """
@@ -154,26 +162,25 @@ def _contribution(
     if site.kind in ("resid_pre", "resid_post"):
         after = layer + (site.kind == "resid_post")
         return (after, False), value - reading.streams[after]
-    edit: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-        str(each): (lambda _, x=x: x[None]) for each, x in values.items()
-    }
     kind = "attn_out" if site.kind in ATTENTION else "mlp_out"
-    start = (layer, reading.streams[layer][None])
-    if site.kind == kind:
-        return (layer, kind == "attn_out") if kind == "attn_out" else (layer + 1, False), value - held[
-            f"{kind}.{layer}"
-        ]
-    made = model.run([reading.ids], [f"{kind}.{layer}"], edit=edit, start=start)[f"{kind}.{layer}"][0]
-    return ((layer, True) if kind == "attn_out" else (layer + 1, False)), made - held[f"{kind}.{layer}"]
+    stands, name = ((layer, True) if kind == "attn_out" else (layer + 1, False)), f"{kind}.{layer}"
+    if site.kind != kind:
+        edit = {str(each): _constant(x[None]) for each, x in values.items()}
+        value = model.run([reading.ids], [name], edit=edit, start=(layer, reading.streams[layer][None]))[name][0]
+    return stands, value - held[name]
 
 
-def _reaches(sender: tuple[int, bool], end: Site) -> bool:
+def _constant(value: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda _: value
+
+
+def _reaches(model: Session, sender: tuple[int, bool], end: Site) -> bool:
     """Whether a sender is before what the receiver reads."""
     layer, within = sender
-    reads = int(end.layer or 0) + (end.kind == "resid_post")
-    if end.kind in ("mlp_act", "mlp_out") or end.kind == "resid_post":
-        return layer <= reads
-    return layer < reads or (layer == reads and not within)
+    if layer != _reads(end):
+        return layer < _reads(end)
+    follows = end.kind in ("mlp_act", "mlp_out") and "resid_mid" in model.architecture.taps  # else side by side
+    return not within or follows
 
 
 def _reads(end: Site) -> int:
@@ -192,6 +199,7 @@ def _received(
     out: list[torch.Tensor] = []
     for begin in range(0, len(streams), step):
         batch = torch.stack(list(streams[begin : begin + step]))
-        edit = {} if end.kind in ATTENTION else {f"attn_out.{layer}": lambda x: held[f"attn_out.{layer}"].expand_as(x)}
+        before = {} if end.kind in ATTENTION else {f"attn_out.{layer}": held[f"attn_out.{layer}"]}
+        edit = {name: _constant(value.expand(len(batch), -1, -1)) for name, value in before.items()}
         out += model.run([reading.ids], [end], edit=edit, start=(layer, batch))[str(end)]
     return out

@@ -41,8 +41,10 @@ class Prediction:
     @staticmethod
     def empty(shape: Sequence[int], k: int, width: int) -> Prediction:
         """Nothing known yet: NaN, and -1 for ids."""
-        numbers = [torch.full((*shape, *more), torch.nan, dtype=torch.float64) for more in ((), (), (), (k,))]
-        return Prediction(*numbers[:3], torch.full((*shape, k), -1), numbers[3], torch.full((*shape, width), torch.nan))
+        one, two, three, listed = (
+            torch.full((*shape, *more), torch.nan, dtype=torch.float64) for more in ((), (), (), (k,))
+        )
+        return Prediction(one, two, three, torch.full((*shape, k), -1), listed, torch.full((*shape, width), torch.nan))
 
     @staticmethod
     def cat(parts: Sequence[Prediction]) -> Prediction:
