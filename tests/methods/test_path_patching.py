@@ -53,6 +53,9 @@ def by_hand(model, sender: str, receivers: list[str], position: int, prompt, sou
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_path_equals_the_recipe(family: str, receivers: list[str]) -> None:
     model = tiny_session(family)
+    with torch.no_grad():  # sharper attention, so that a query matters
+        for name, parameter in model.torch_module.named_parameters():
+            parameter.mul_(4 if "att" in name and parameter.dim() == 2 else 1)
     senders = ["head_out.0.1", "mlp_out.0", "attn_out.0", "resid_pre.0"]
     named = "logits" if receivers == ["resid_post.1"] else receivers
     frame = methods.path_patching(
@@ -63,8 +66,8 @@ def test_every_path_equals_the_recipe(family: str, receivers: list[str]) -> None
     assert len(frame) == len(senders) * len(CLEAN)
     for row in frame.iter_rows(named=True):
         expected = by_hand(model, row["site"], receivers, row["position"], CLEAN, CORRUPT)
-        assert row["metric"] == pytest.approx(expected, abs=3e-6)
-    assert frame["effect"].abs().max() > 1e-5, "more than what the comparison forgives"
+        assert row["metric"] == pytest.approx(expected, abs=1e-5)
+    assert frame["effect"].abs().max() > 1e-4, "more than what the comparison forgives"
 
 
 def test_there_is_no_path_upwards_or_side_by_side() -> None:
