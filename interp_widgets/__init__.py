@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .export.html import to_html as to_html
     from .panels.atoms import Atoms as Atoms
     from .panels.lens import Lens as Lens
+    from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
     from .sae.load import load_sae as load_sae
     from .session.architectures import Architecture as Architecture
@@ -33,6 +34,7 @@ _CONTENTS = {
     "Atoms": ".panels.atoms",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
+    "PatchingPairs": ".panels.pairs",
     "Session": ".session.session",
     "errors": "",
     "frames": "",
@@ -47,6 +49,7 @@ __all__ = [
     "Atoms",
     "Lens",
     "Patching",
+    "PatchingPairs",
     "Session",
     "errors",
     "frames",

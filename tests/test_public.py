@@ -15,6 +15,7 @@ CONTENTS = [
     "Atoms",
     "Lens",
     "Patching",
+    "PatchingPairs",
     "Session",
     "errors",
     "frames",

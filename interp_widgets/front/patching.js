@@ -42,8 +42,8 @@ function render({ model, el, signal }) {
     onMove: () => { moving = [...model.get("cell")]; drawReadout(); },
     onPutBack: () => save(model, { origin: [] }) });
   const sitePanel = h("div", { id: panelId, role: "tabpanel" }, grid.element);
-  const main = h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, direction.element, legend.element), sitePanel, readout, checks);
-  const results = h("div", { class: "iw-results" }, history.element, prompts.element,
+  const main = h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, legend.element), sitePanel, readout, checks);
+  const results = h("div", { class: "iw-results" }, h("div", { class: "iw-tools" }, history.element, direction.element), prompts.element,
     h("div", { class: "iw-columns" }, main, h("div", { class: "iw-side" }, view.element)));
   body.append(empty, results);
 

@@ -1,14 +1,14 @@
 """Patching over many pairs of prompts, and how sure one can be of a cell.
 
-One pair is an example. Over pairs of one template a cell has a mean effect with a bootstrap interval (percentiles of means of
-pairs drawn with replacement; Efron, 1979), a sign-flip test of a mean of zero (the effects of independent pairs may each have had
-the other sign; Fisher, 1935), and beside it what patching from a *random* other pair does: an effect that a wrong source has as
-well says nothing about the content.
+One pair is an example. Over pairs of one template a cell has a mean effect with a bootstrap interval, a sign-flip test of a mean of
+zero (see `pair_statistics`), and beside it what patching from a *random* other pair does: an effect that a wrong source has as well
+says nothing about the content.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -16,15 +16,58 @@ import polars as pl
 from .. import frames
 from ..errors import AlignmentError, TextError
 from ..session.session import Session
-from .activation_patching import prepare
-from .patching_run import patching_frame
-from .prediction import check_metric
+from .activation_patching import expand_sites, prepare
+from .pair_statistics import SAMPLES, summarise
+from .patching_run import UNDEFINED, PatchingRun, columns_of, label_of
+from .prediction import METRICS, check_metric
 from .progress import Progress, silent
+from .reading import Row
+from .suffix_sweep import Span
 from .sweep import MEMORY, sweep
 
 COLUMNS = ("clean", "corrupt", "answer", "foil")
 KEY = ("site", "layer", "position", "last_position")
-FLIPS = 10_000
+
+
+@dataclass
+class PairsRun:
+    """Patching of `N` pairs, filled pair by pair: `R` rows x `C` columns each, NaN where not computed."""
+
+    pairs: list[dict[str, str]]
+    rows: list[Row]
+    columns: list[Span]
+    direction: str
+    cells: dict[str, np.ndarray]
+    """Per metric [N, R, C]: the patched runs."""
+    wrong: dict[str, np.ndarray]
+    """Per metric [N, R, C]: patched from a random other pair; NaN if not asked for."""
+    prompt: dict[str, np.ndarray]
+    """Per metric [N]: the unpatched prompt."""
+    source: dict[str, np.ndarray]
+    """Per metric [N]: the prompt whose activations are put in."""
+    others: list[int] | None
+    """Which pair the random source of each is; None without a baseline."""
+    identity: float = 0.0
+    """Largest change of the logit difference by an identity patch."""
+    tolerance: float = 1e-3
+
+    def shown(self, value: str, wrong: bool = False) -> np.ndarray:
+        """[N, R, C]: the effect on a metric, patched minus unpatched, or with "recovery" that over what there is to bring over of
+        the logit difference (NaN where that is rounding). `wrong`: patched from the random other pair.
+        """
+        metric = "logit_difference" if value == "recovery" else value
+        effect = (self.wrong if wrong else self.cells)[metric] - self.prompt[metric][:, None, None]
+        return effect / self.gap(metric)[:, None, None] if value == "recovery" else effect
+
+    def gap(self, metric: str) -> np.ndarray:
+        """[N]: source minus prompt, NaN where it is rounding."""
+        gap = self.source[metric] - self.prompt[metric]
+        return np.where(np.abs(gap) > UNDEFINED[metric], gap, np.nan)
+
+    @property
+    def done(self) -> int:
+        """Pairs that are computed."""
+        return int((~np.isnan(self.prompt["logit_difference"])).sum())
 
 
 def patching_pairs(
@@ -48,68 +91,121 @@ def patching_pairs(
             position means the same in each.
         baseline: also patch each pair from the source of a random other pair (twice the work).
         seed: of that choice.
-        progress: called after each pair, with the frame so far as `partial`.
+        progress: called after each pair, with the `PairsRun` so far as `partial`.
 
     Raises:
         TextError: a column is missing, fewer than two pairs, or a bad prompt, answer or foil; says which pair.
-        AlignmentError: prompts of different length.
+        AlignmentError: prompts of different length. SiteError: as in `activation_patching`.
     """
     check_metric(metric)
-    rows = checked_pairs(model, pairs)
-    others = _derangement(len(rows), seed)
-
-    def swept(row: dict[str, str]) -> pl.DataFrame:
-        asked = row["clean"], row["corrupt"], row["answer"], row["foil"]
-        run = prepare(model, *asked, sites, positions=positions, direction=direction)
-        sweep(model, run, memory=memory)
-        return patching_frame(run, metric)
-
-    out: list[pl.DataFrame] = []
-    for i, row in enumerate(rows):
-        progress(i, len(rows), f"pair {i + 1} of {len(rows)}", pl.concat(out) if out else None)
-        frame = swept(row).with_columns(pl.lit(i, pl.Int32).alias("pair"))
-        frame = frame.with_columns(pl.lit(None, pl.Float64).alias("baseline"))
-        if baseline:
-            wrong = {**row, "clean" if direction == "denoise" else "corrupt": _source(rows[others[i]], direction)}
-            found = swept(wrong).select(*KEY, pl.col("effect").alias("baseline"))
-            frame = frame.drop("baseline").join(found, on=KEY, how="left", maintain_order="left")
-        out.append(frames.build(frames.PAIR_EFFECTS, {name: frame[name] for name in frames.PAIR_EFFECTS}))
-    progress(len(rows), len(rows), "", pl.concat(out))
-    return pl.concat(out)
+    run = prepare_pairs(model, pairs, sites, positions, direction, baseline, seed)
+    sweep_pairs(model, run, memory, progress)
+    return pairs_frame(run, metric)
 
 
-def pair_summary(effects: pl.DataFrame, *, value: str = "effect", samples: int = 2000, seed: int = 0) -> pl.DataFrame:
+def pair_summary(
+    effects: pl.DataFrame, *, value: str = "effect", samples: int = SAMPLES, seed: int = 0
+) -> pl.DataFrame:
     """Mean, interval and test of every cell over pairs (see `frames.PAIR_SUMMARY`).
 
     Args:
         effects: what `patching_pairs` returned.
         value: "effect" (default), "recovery" or "metric"; pairs where it is null are left out.
-        samples: bootstrap samples. seed: of the samples and of the sign flips, of which there are 10,000, or all if they are fewer.
+        samples: bootstrap samples, default 2,000.
+        seed: of the samples and of the sign flips, of which there are 10,000, or all if they are fewer.
 
     Raises:
         TextError: a value that the frame does not have.
     """
     if value not in ("effect", "recovery", "metric"):
         raise TextError(f"{value!r} cannot be summed up; choose effect, recovery or metric.")
-    known = effects.filter(pl.col(value).is_not_null())
-    table = known.pivot("pair", index=KEY, values=value, maintain_order=True)
-    numbers = table.select(pl.exclude(KEY)).to_numpy().T  # [pairs, cells]
-    baseline = known.group_by(KEY, maintain_order=True).agg(pl.col("baseline").mean())
-    if not len(table):
+    if effects.is_empty():
         return frames.build(frames.PAIR_SUMMARY, {name: [] for name in frames.PAIR_SUMMARY})
-    low, high = bootstrap(numbers, samples, seed)
-    p = sign_flip(numbers, seed)
+    table = effects.pivot("pair", index=KEY, values=value, maintain_order=True)
+    numbers = table.select(pl.exclude(KEY)).cast(pl.Float64).fill_null(float("nan")).to_numpy().T
+    baseline = effects.group_by(KEY, maintain_order=True).agg(pl.col("baseline").mean())
     columns = {
         **{name: table[name] for name in KEY},
-        "pairs": (~np.isnan(numbers)).sum(0),
-        "mean": np.nanmean(numbers, 0),
-        "low": low,
-        "high": high,
-        "p": p,
-        "q": benjamini_hochberg(p),
-        "baseline": table.select(KEY).join(baseline, on=KEY, how="left", maintain_order="left")["baseline"],
+        **summarise(numbers, samples, seed),
+        "baseline": baseline["baseline"],
     }
     return frames.build(frames.PAIR_SUMMARY, columns)
+
+
+def prepare_pairs(
+    model: Session,
+    pairs: pl.DataFrame,
+    sites: Sequence[str],
+    positions: Sequence[int | Sequence[int]] | None,
+    direction: str,
+    baseline: bool,
+    seed: int,
+) -> PairsRun:
+    """The pairs, checked, and an empty grid for each."""
+    checked = checked_pairs(model, pairs)
+    rows = expand_sites(model, sites)
+    columns = columns_of(positions, len(model.encode(checked[0]["clean"])))
+    shape = (len(checked), len(rows), len(columns))
+
+    def grids() -> dict[str, np.ndarray]:
+        return {metric: np.full(shape, np.nan) for metric in METRICS}
+
+    def ends() -> dict[str, np.ndarray]:
+        return {metric: np.full(len(checked), np.nan) for metric in METRICS}
+
+    others = derangement(len(checked), seed) if baseline else None
+    return PairsRun(checked, rows, columns, direction, grids(), grids(), ends(), ends(), others)
+
+
+def sweep_pairs(model: Session, run: PairsRun, memory: int = MEMORY, progress: Progress = silent) -> None:
+    """Patch the pairs that are not patched yet, one after the other."""
+    sites = [label_of(row) for row in run.rows]
+    positions = [(span[0], span[-1]) for span in run.columns]
+
+    def swept(pair: dict[str, str]) -> PatchingRun:
+        asked = pair["clean"], pair["corrupt"], pair["answer"], pair["foil"]
+        one = prepare(model, *asked, sites, positions=positions, direction=run.direction)
+        sweep(model, one, memory=memory)
+        return one
+
+    for i, pair in enumerate(run.pairs):
+        progress(i, len(run.pairs), f"pair {i + 1} of {len(run.pairs)}", run)
+        if not np.isnan(run.prompt["logit_difference"][i]):
+            continue
+        one = swept(pair)
+        if run.others is not None:
+            side = "clean" if run.direction == "denoise" else "corrupt"
+            wrong = swept({**pair, side: run.pairs[run.others[i]][side]})
+            for metric in METRICS:
+                run.wrong[metric][i] = getattr(wrong.cells, metric).numpy()
+        for metric in METRICS:
+            run.cells[metric][i] = getattr(one.cells, metric).numpy()
+            run.source[metric][i] = float(getattr(one.source_prediction, metric)[0])
+            run.prompt[metric][i] = float(getattr(one.prompt_prediction, metric)[0])
+        run.identity, run.tolerance = max(run.identity, one.largest_identity), one.tolerance
+    progress(len(run.pairs), len(run.pairs), "", run)
+
+
+def pairs_frame(run: PairsRun, metric: str = "logit_difference") -> pl.DataFrame:
+    """The pairs computed so far (see `frames.PAIR_EFFECTS`)."""
+    where = np.nonzero(~np.isnan(run.cells[metric]))
+    pair, row, column = (index.tolist() for index in where)
+
+    def known(values: np.ndarray) -> list[float | None]:
+        return [None if x != x else x for x in values[where].tolist()]
+
+    columns = {
+        "pair": pair,
+        "site": [label_of(run.rows[r]) for r in row],
+        "layer": [min(int(site.layer or 0) for site in run.rows[r]) for r in row],
+        "position": [run.columns[c][0] for c in column],
+        "last_position": [run.columns[c][-1] for c in column],
+        "metric": run.cells[metric][where],
+        "effect": run.shown(metric)[where],
+        "recovery": known(run.shown(metric) / run.gap(metric)[:, None, None]),
+        "baseline": known(run.shown(metric, wrong=True)),
+    }
+    return frames.build(frames.PAIR_EFFECTS, columns)
 
 
 def checked_pairs(model: Session, pairs: pl.DataFrame) -> list[dict[str, str]]:
@@ -141,45 +237,7 @@ def checked_pairs(model: Session, pairs: pl.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def bootstrap(numbers: np.ndarray, samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """95% percentile interval of the mean over rows [pairs, cells], NaN left out."""
-    draws = np.random.default_rng(seed).multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), samples)
-    present = ~np.isnan(numbers)
-    with np.errstate(invalid="ignore"):
-        means = (draws @ np.where(present, numbers, 0)) / (draws @ present)
-    low, high = np.nanpercentile(means, [2.5, 97.5], axis=0)
-    return low, high
-
-
-def sign_flip(numbers: np.ndarray, seed: int) -> np.ndarray:
-    """Two-sided p for a mean of zero over rows [pairs, cells]: every flip of signs where they are few, else 10,000 of them."""
-    pairs, numbers = len(numbers), np.nan_to_num(numbers)
-    exact = 2**pairs <= FLIPS
-    if exact:
-        signs = 1 - 2 * ((np.arange(2**pairs)[:, None] >> np.arange(pairs)) & 1)
-    else:
-        signs = np.random.default_rng(seed).choice([-1, 1], (FLIPS, pairs))
-    total = np.abs(numbers.sum(0))
-    slack = 1e-9 * np.maximum(np.abs(numbers).sum(0), 1e-30)  # the same sum in another order
-    count = (np.abs(signs @ numbers) >= total - slack).sum(0)
-    return count / len(signs) if exact else (count + 1) / (FLIPS + 1)
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """The smallest false discovery rate at which each test passes (Benjamini & Hochberg, 1995)."""
-    order = np.argsort(-p)
-    ranks = np.arange(len(p), 0, -1)
-    q = np.minimum.accumulate(np.minimum(p[order] * len(p) / ranks, 1))
-    out = np.empty_like(q)
-    out[order] = q
-    return out
-
-
-def _source(row: dict[str, str], direction: str) -> str:
-    return row["clean" if direction == "denoise" else "corrupt"]
-
-
-def _derangement(n: int, seed: int) -> list[int]:
+def derangement(n: int, seed: int) -> list[int]:
     """A random other pair for each pair: a random order, each followed by the next."""
     order = np.random.default_rng(seed).permutation(n)
     out = [0] * n

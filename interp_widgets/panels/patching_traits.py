@@ -88,7 +88,9 @@ def checks(run: PatchingRun) -> list[dict[str, Any]]:
         reached, wanted = (float(x.logit_difference[0]) for x in (run.whole, run.source_prediction))
         gap, passed = run.gap("logit_difference"), abs(reached - wanted) <= run.tolerance
         share = "" if gap != gap else f", {1 - (wanted - reached) / gap:.1%} of the effect"
-        said = f"whole stream of a middle layer patched: {reached:.2f}, the other run {wanted:.2f}{share}"
+        said = f"whole stream of a middle layer patched: {reached:.2f}, the other run {wanted:.2f}{share}".replace(
+            "-", "−"
+        )
         out.append(
             {"name": "whole", "passed": passed, "text": said if passed else f"{said}: these patches do not arrive."}
         )

@@ -130,6 +130,8 @@ class Session:
         if isinstance(text, int):
             return self.encode([text])[0]
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) == 1 and ids[0] == self.tokenizer.unk_token_id and text != self.tokenizer.unk_token:
+            raise TextError(f"The {role} {text!r} is no word of {self.name}'s vocabulary. Choose one that it knows.")
         if len(ids) == 1:
             return ids[0]
         pieces = ", ".join(repr(self.text_of(i)) for i in ids) or "no tokens"

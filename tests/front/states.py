@@ -7,6 +7,7 @@ import numpy as np
 from interp_widgets.widgets import wire
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.lens import LensWidget
+from interp_widgets.widgets.pairs import PairsWidget
 from interp_widgets.widgets.patching import PatchingWidget
 
 EVIL = ["</script><script>window.pwned = 1</script>", "<img src=x onerror=window.pwned=2>"]
@@ -181,3 +182,36 @@ def patching(layers: int = 30, done: int | None = None, extra: bool = False, **t
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 6.1},
     }  # fmt: skip
     return PatchingWidget(**state | traits)
+
+
+def pairs(count: int = 12, layers: int = 30, baseline: bool = True, **traits) -> PairsWidget:
+    """Two grids of means over pairs; the cells of the second column may be zero."""
+    rng = np.random.default_rng(3)
+    shape = (2, layers, 3)
+    mean = np.zeros(shape)
+    mean[:, :, 0] = np.linspace(1, 0, layers)
+    mean[:, :, 2] = np.linspace(0, 1, layers)
+    q = np.where(np.arange(3) == 1, 0.7, 0.0004) * np.ones(shape)
+    values = rng.normal(0.8, 0.1, count).round(3).tolist()
+    names = [f" name{i}" for i in range(count)]
+    state = {
+        "model_name": "SmolLM2-135M",
+        "pairs": [
+            {"clean": f"When{name} and{EVIL[i % 2]}", "corrupt": f"When{name}", "answer": name, "foil": " x"}
+            for i, name in enumerate(names)
+        ],
+        "columns": [
+            {"position": 9, "last": 9, "token": " Mary", "varies": True},
+            {"position": 10, "last": 12, "token": " gave a drink", "varies": False},
+            {"position": 13, "last": 13, "token": EVIL[0], "varies": False},
+        ],
+        "done": count, "right": {"clean": count, "corrupt": count - 1},
+        "sites": ["resid_post", "attn_out"], "site": "resid_post", "layers": list(range(layers)),
+        "mean": wire.float32(mean), "low": wire.float32(mean - 0.05), "high": wire.float32(mean + 0.05),
+        "p": wire.float32(q / 2), "q": wire.float32(q), "scale": 1.0,
+        "baseline": wire.float32(mean / 5) if baseline else b"",
+        "checks": [{"name": "identity", "passed": True, "text": "identity: the largest change is 2e-06 over 12 pairs"}],
+        "dots": {"values": [*values[:-1], None], "baseline": [v / 5 for v in values] if baseline else [], "low": 0.0, "high": 1.1},
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 6.1},
+    }  # fmt: skip
+    return PairsWidget(**state | traits)

@@ -8,9 +8,10 @@ import pytest
 
 from interp_widgets import frames, methods
 from interp_widgets.errors import AlignmentError, Cancelled, TextError
-from interp_widgets.methods.patching_pairs import benjamini_hochberg, bootstrap, sign_flip
+from interp_widgets.methods.pair_statistics import benjamini_hochberg, bootstrap, sign_flip, summarise
+from interp_widgets.methods.patching_pairs import pairs_frame
 
-NAMES = ["mary", "john", "anna", "tom", "sara", "paul"]
+NAMES = ["mary", "john", "anna", "tom", "sarah", "paul"]
 
 
 @pytest.fixture(scope="module")
@@ -159,4 +160,21 @@ def test_it_can_be_stopped_and_says_how_far_it_is(toy, pairs) -> None:
     with pytest.raises(Cancelled):
         methods.patching_pairs(toy, pairs, sites=["resid_post.0"], progress=stop)
     assert [(done, total) for done, total, _ in seen] == [(0, 6), (1, 6), (2, 6)]
-    assert seen[2][2]["pair"].unique().to_list() == [0, 1]
+    assert seen[2][2].done == 2
+    assert pairs_frame(seen[2][2])["pair"].unique().to_list() == [0, 1]
+
+
+def test_a_cell_that_no_pair_has_and_many_cells_at_once() -> None:
+    numbers = np.random.default_rng(0).normal(1, 1, (20, 1100))
+    numbers[:, 7] = np.nan
+    numbers[3:, 9] = np.nan
+    found = summarise(numbers)
+    assert np.isnan([found["mean"][7], found["low"][7], found["high"][7]]).all()
+    assert found["pairs"][[7, 9, 0]].tolist() == [0, 3, 20]
+    assert found["low"][9] <= found["mean"][9] <= found["high"][9]
+    assert found["p"][7] == 1
+    nothing = summarise(np.full((5, 3), np.nan))
+    assert np.isnan(nothing["mean"]).all()
+    assert np.isnan(nothing["low"]).all()
+    some = summarise(numbers[:, 600:601])
+    assert found["p"][600] == some["p"][0], "cells do not depend on how they are cut"

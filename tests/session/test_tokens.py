@@ -252,6 +252,12 @@ def test_a_single_token_given_as_an_id_must_exist(toy, token_id):
         toy.single_token(token_id)
 
 
+def test_a_word_that_the_vocabulary_lacks_is_no_answer(toy):
+    with pytest.raises(TextError, match="The answer 'sara' is no word of toy-grammar's vocabulary"):
+        toy.single_token("sara", role="answer")
+    assert toy.single_token(toy.tokenizer.unk_token) == toy.tokenizer.unk_token_id
+
+
 def test_a_single_token(toy):
     assert toy.single_token("keys") == toy.encode("keys")[-1]
     assert toy.single_token(7) == 7

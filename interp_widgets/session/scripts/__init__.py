@@ -83,6 +83,50 @@ def atoms(session: Session, ids: list[int], sae: Dictionary) -> str:
 
 def patching(session: Session, run: Any, kinds: list[str], metric: str, undefined: float) -> str:
     """Activation patching, one trace per site (see `methods.activation_patching`). `run`: a `PatchingRun`."""
+    source, prompt = (tokens["token_id"].to_list() for tokens in (run.source, run.prompt))
+    return _loading(session, "Activation patching") + _fill(
+        "patching.txt",
+        source=source,
+        prompt=prompt,
+        source_text=_prompt(session, source),
+        prompt_text=_prompt(session, prompt),
+        answer=run.answer,
+        foil=run.foil,
+        answer_text=repr(session.text_of(run.answer)),
+        foil_text=repr(session.text_of(run.foil)),
+        pairs=run.pairs,
+        unaffected=run.unaffected,
+        undefined=undefined,
+        sites=_patched_sites(session, kinds),
+        kinds=kinds,
+        metric=metric,
+    )
+
+
+def pairs(session: Session, run: Any, kinds: list[str], metric: str, undefined: float) -> str:
+    """Patching over many pairs, one trace per pair and site (see `methods.patching_pairs`). `run`: a `PairsRun`."""
+    sides = ("clean", "corrupt") if run.direction == "denoise" else ("corrupt", "clean")
+    examples = [
+        (
+            *(session.encode(pair[side]) for side in sides),
+            *(session.single_token(pair[role]) for role in ("answer", "foil")),
+        )
+        for pair in run.pairs[: run.done]
+    ]
+    return _loading(session, "Activation patching over many pairs") + _fill(
+        "pairs.txt",
+        pairs="".join(f"\n    {example}," for example in examples),
+        others=run.others,
+        columns=[(span[0], span[-1]) for span in run.columns],
+        undefined=undefined,
+        sites=_patched_sites(session, kinds),
+        kinds=kinds,
+        metric=metric,
+    )
+
+
+def _patched_sites(session: Session, kinds: list[str]) -> str:
+    """The lines that patch and read each kind of site of one layer."""
     lines = []
     for kind in sorted(kinds, key=list(session.architecture.taps).index):
         access = _access(session, kind, "module")
@@ -91,23 +135,7 @@ def patching(session: Session, run: Any, kinds: list[str], metric: str, undefine
             *(f"    {x}" for x in _assign(session, kind, "patch[2]")),
         ]
         lines += [f'if "{kind}" in read:', f'    seen["{kind}", layer] = {access}']
-    return _loading(session, "Activation patching") + _fill(
-        "patching.txt",
-        clean=run.source["token_id"].to_list(),
-        corrupt=run.prompt["token_id"].to_list(),
-        clean_prompt=_prompt(session, run.source["token_id"].to_list()),
-        corrupt_prompt=_prompt(session, run.prompt["token_id"].to_list()),
-        answer=run.answer,
-        foil=run.foil,
-        answer_text=repr(session.text_of(run.answer)),
-        foil_text=repr(session.text_of(run.foil)),
-        pairs=run.pairs,
-        unaffected=run.unaffected,
-        undefined=undefined,
-        sites="\n".join(" " * 16 + line for line in lines),
-        kinds=kinds,
-        metric=metric,
-    )
+    return "\n".join(" " * 16 + line for line in lines)
 
 
 def _loading(session: Session, title: str) -> str:

@@ -1,0 +1,61 @@
+"""Charts of patching over many pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import altair as alt
+import polars as pl
+
+from ..errors import FrameError
+from .patching import METRICS, SITES
+
+
+def pairs_chart(
+    summary: pl.DataFrame,
+    *,
+    site: str = "resid_post",
+    metric: str = "recovery",
+    tokens: Mapping[int, str] | None = None,
+    least: float = 0.05,
+) -> alt.Chart:
+    """Mean over pairs by layer with its 95% interval, one line per position (see `frames.PAIR_SUMMARY`).
+
+    Args:
+        summary: what `pair_summary` returned.
+        site: the kind of site. metric: what the summary is of, for the title of the axis.
+        tokens: names of positions.
+        least: positions whose mean stays below this share of the largest one share a grey, as there is nothing to tell apart.
+
+    Raises:
+        FrameError: no cell of that kind of site, or no such metric.
+    """
+    if metric not in METRICS:
+        raise FrameError(f"{metric!r} is no metric of patching; choose one of {', '.join(METRICS)}.")
+    cells = summary.filter(pl.col("site").str.starts_with(f"{site}."))
+    if cells.is_empty():
+        kinds = summary["site"].str.split(".").list.first().unique().to_list()
+        raise FrameError(f"This frame has no cells of {site}; it has {kinds}.")
+    names = tokens or {}
+    label = [f"{p}: {names[p]}" if p in names else str(p) for p in cells["position"]]
+    top = float(cells["mean"].abs().max() or 0.0)  # type: ignore[arg-type]
+    cells = cells.with_columns(pl.Series("where", label)).with_columns(
+        pl.when(pl.col("mean").abs().max().over("position") > least * top)
+        .then(pl.col("where"))
+        .otherwise(pl.lit("others"))
+        .alias("line")
+    )
+    title = "mean recovery" if metric == "recovery" else f"mean effect on the {metric.replace('_', ' ')}"
+    order = [*dict.fromkeys(name for name in cells["line"] if name != "others"), "others"]
+    colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b5400"]  # Okabe and Ito's
+    palette = [colors[i % len(colors)] for i in range(len(order) - 1)] + ["#9aa3ad"]
+    line = alt.Color("line:N", scale=alt.Scale(domain=order, range=palette), sort=order, title="position")
+    x = alt.X("layer:Q", title="layer", axis=alt.Axis(tickMinStep=1))
+    base = alt.Chart(alt.InlineData(values=cells.to_dicts())).encode(x=x, color=line, detail="position:N")
+    band = base.mark_area(opacity=0.25).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
+    numbers = ("layer", "mean", "low", "high", "p", "q", "pairs")
+    tooltip = [alt.Tooltip("where:N"), *(alt.Tooltip(f"{name}:Q") for name in numbers)]
+    mean = base.mark_line(point=True).encode(y="mean:Q", tooltip=tooltip)
+    most = int(cells["pairs"].max() or 0)  # type: ignore[arg-type]
+    name = f"Patching the {SITES.get(site, site)}: mean over {most} pairs, 95% interval"
+    return (band + mean).properties(title=name, width=480, height=260, background="transparent")
