@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from . import methods as methods
     from .export.html import to_html as to_html
     from .panels.atoms import Atoms as Atoms
+    from .panels.attention import Attention as Attention
     from .panels.lens import Lens as Lens
     from .panels.patching import Patching as Patching
     from .sae.load import load_sae as load_sae
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 _CONTENTS = {
     "Architecture": ".session.architectures",
     "Atoms": ".panels.atoms",
+    "Attention": ".panels.attention",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
     "Session": ".session.session",
@@ -45,6 +47,7 @@ _CONTENTS = {
 __all__ = [
     "Architecture",
     "Atoms",
+    "Attention",
     "Lens",
     "Patching",
     "Session",

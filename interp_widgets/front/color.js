@@ -51,6 +51,12 @@ function scale(light, dark) {
 /** From nothing to much. */
 export const SEQUENTIAL = scale(LIGHT_SEQUENTIAL, DARK_SEQUENTIAL);
 
+/** The same for a canvas, 256 steps of red, green and blue. @param {string[]} stops */
+const steps = (stops) => Uint8ClampedArray.from(Array.from({ length: 256 }, (_, i) => between(stops, i / 255)).flat());
+
+/** For light and for dark pages. */
+export const SEQUENTIAL_STEPS = [steps(LIGHT_SEQUENTIAL), steps(DARK_SEQUENTIAL)];
+
 /** From negative (orange) over zero to positive (blue). */
 export const DIVERGING = scale(LIGHT_DIVERGING, DARK_DIVERGING);
 

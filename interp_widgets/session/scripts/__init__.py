@@ -10,6 +10,8 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ..architectures import Tap
 
 if TYPE_CHECKING:
@@ -116,6 +118,47 @@ def patching(
         sites="\n".join(" " * 16 + line for line in lines),
         kinds=kinds,
         metric=metric,
+    )
+
+
+_CACHE = """
+
+from transformers import DynamicCache
+
+past = DynamicCache()  # its values are what the heads add up"""
+
+_VALUES = """
+projection = module.get_submodule("{projection}").weight{transposed}.unflatten(0, ({heads}, -1))  # [heads, head width, width]
+values = past.layers[layer].values[0]  # [heads or groups of heads, tokens, head width]
+with torch.no_grad():
+    length = (values[head // ({heads} // len(values))] @ projection[head]).float().norm(dim=-1)
+"""
+
+
+def attention(
+    session: Session, ids: list[int], layer: int, head: int, queries: range, keys: range, value_weighted: bool
+) -> str:
+    """The attention of one head (see `methods.attention`)."""
+    arch = session.architecture
+    path = f"{arch.layers}.{layer}.{arch.heads_in}"
+    values = _VALUES.format(
+        projection=path,
+        transposed=".T" if isinstance(session.torch_module.get_submodule(path), torch.nn.Linear) else "",
+        heads=session.num_heads,
+    )
+    return _loading(session, "Attention of one head") + _fill(
+        "attention.txt",
+        ids=ids,
+        prompt=_prompt(session, ids),
+        layer=layer,
+        head=head,
+        queries=f"{queries.start}, {queries.stop}",
+        keys=f"{keys.start}, {keys.stop}",
+        cache=_CACHE if value_weighted else "",
+        arguments="use_cache=True, past_key_values=past" if value_weighted else "use_cache=False",
+        read=_access(session, "pattern", f"layers[{layer}]"),
+        values=values if value_weighted else "",
+        value="float(weight[q, k] * length[k])" if value_weighted else "None",
     )
 
 
