@@ -117,8 +117,8 @@ function render({ model, el, signal }) {
 
   /** For those who cannot see the colours. @param {number} q */
   function attendsTo(q) {
-    const best = data.largest(q, 3).map(([k, weight]) => `${quoted(data.tokens[k])} at ${k} ${data.format(weight)}`);
-    return best.length ? `attends most to ${best.join(", ")}` : "";
+    const best = data.largest(q, 3).map(([k, weight]) => `${k} ${quoted(data.tokens[k])} ${data.format(weight)}`);
+    return best.length ? `attends most to ${best.join(", ")}` : "sees none of the keys shown";
   }
 
   /** What the strips show: pointed at, else selected, else the last query. */
@@ -142,14 +142,15 @@ function render({ model, el, signal }) {
   function sentence(q, k) {
     /** @param {number} position */
     const named = (position) => `${position} ${quoted(data.tokens[position])}`;
-    const part = data.keys[1] - data.keys[0] < data.tokens.length;
+    /** @param {number} query */
+    const part = (query) => (data.keys[1] - data.keys[0] < data.tokens.length ? ` · ${percent(data.sum(query))} on the keys shown` : "");
     const rest = q !== null && pointed.every((each) => each === null) && !model.get("positions").length ? " (the last query; point at a token, press to hold it)" : "";
     if (q !== null && k !== null && k > q) return `Query ${named(q)} comes before key ${named(k)} and cannot see it.`;
     if (q !== null && k !== null) {
       const value = data.valued ? `, times |v W_O| ${data.format(data.weight(q, k))}` : "";
-      return `Query ${named(q)} → key ${named(k)}: ${percent(data.plain(q, k))}${value}${part ? ` · all keys shown ${percent(data.sum(q))}` : ""}`;
+      return `Query ${named(q)} → key ${named(k)}: ${percent(data.plain(q, k))}${value}${part(q)}`;
     }
-    if (q !== null) return `Query ${named(q)} ${attendsTo(q)}${part ? ` · all keys shown ${percent(data.sum(q))}` : ""}${rest}`;
+    if (q !== null) return `Query ${named(q)} ${attendsTo(q)}${part(q)}${rest}`;
     if (k !== null) return `Key ${named(k)}: the queries are coloured by how much they look at it.`;
     return "";
   }

@@ -48,8 +48,8 @@ export function createPattern({ signal, onHover, onSelect }) {
     ({ queries, keys, tokens } = content);
     const [height, width] = [queries[1] - queries[0], keys[1] - keys[0]];
     setAttributes(element, { "aria-label": `${content.label}. Arrow keys move, Enter selects.` });
-    frame.style.setProperty("--iw-rows", String(height));
-    frame.style.setProperty("--iw-keys", String(width));
+    element.style.setProperty("--iw-rows", String(height));
+    element.style.setProperty("--iw-keys", String(width));
     paintCells(canvas, width, height, (r, c) => (keys[0] + c <= queries[0] + r ? content.step(queries[0] + r, keys[0] + c) : -1));
     hatch.hidden = !content.leavesFirst || keys[0] > 0;
     if (moved) spacing = 0;

@@ -70,7 +70,7 @@ export function createEffect(model, signal) {
     });
     needsKernel(measure, live, model.get("tokens").length > 0);
     const of = model.get("effect_of");
-    said.textContent = of ? `Effect: ${of} without the head, less what it is with it. Negative: the head helps the answer.` : "No effect measured. Empty answer: what the model predicts.";
+    said.textContent = of ? `Effect: what ${of} gains when the output of the head is set to zero. Negative: the head helps the answer.` : "No effect measured. Empty answer: what the model predicts.";
   }
   element.addEventListener("keydown", (event) => {
     const at = [answer, foil].findIndex((input) => input === event.target);

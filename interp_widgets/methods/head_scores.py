@@ -157,6 +157,7 @@ def measure_effects(
                 logits_to_keep=1,
             )
             effects.effect[row, heads] = ablated - baseline
+    progress(len(wanted) * model.num_heads, len(wanted) * model.num_heads, "", effects)
     return effects
 
 
