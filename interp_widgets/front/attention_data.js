@@ -53,15 +53,15 @@ export function readAttention(model) {
   const ready = layer !== undefined && model.get("loaded") === layer;
   const valued = ready && model.get("value_weighted") && model.get("valued") === layer;
   const [cells, small] = [rowStart(tokens.length), rowStart(size)];
-  const plain = part("patterns");
-  const shown = valued ? part("values") : plain;
+  const plain = triangleOf(model.get("patterns"));
+  const shown = valued ? triangleOf(model.get("values")) : plain;
   const top = valued ? floats(model.get("value_tops"))[head] : 1;
   const leavesFirst = model.get("leave_first") && tokens.length > 1;
-  const peak = leavesFirst ? floats(model.get(valued ? "value_peaks" : "peaks"))[head] : top;
+  const peak = leavesFirst ? floats(valued ? model.get("value_peaks") : model.get("peaks"))[head] : top;
 
-  /** The triangle of the head shown. @param {"patterns" | "values"} name */
-  function part(name) {
-    return ready ? bytes(model.get(name)).subarray(head * cells, (head + 1) * cells) : new Uint8Array(0);
+  /** The part of the head shown. @param {DataView} layer */
+  function triangleOf(layer) {
+    return ready ? bytes(layer).subarray(head * cells, (head + 1) * cells) : new Uint8Array(0);
   }
 
   /** @param {Uint8Array} triangle @param {number} q @param {number} k  NaN after the query */

@@ -62,7 +62,9 @@ def test_no_key_before_a_query_gives_an_empty_frame_that_fits(toy) -> None:
     assert attention(toy, IOI, queries=[2], keys=[5]).is_empty()
 
 
-@pytest.mark.parametrize("variant", ["gpt2", "llama", "llama-grouped", "qwen3", "gemma2", "falcon", "falcon-new", "opt"])
+@pytest.mark.parametrize(
+    "variant", ["gpt2", "llama", "llama-grouped", "qwen3", "gemma2", "falcon", "falcon-new", "opt"]
+)
 def test_value_weights_are_the_lengths_of_what_each_key_adds(variant) -> None:
     """From the heads' own outputs: |weight v W_O| where the weight of one key is put to 1 by hand."""
     model = tiny_session(variant)
