@@ -12,6 +12,7 @@ from interp_widgets.widgets.patching import PatchingWidget
 
 EVIL = ["</script><script>window.pwned = 1</script>", "<img src=x onerror=window.pwned=2>"]
 PROMPT = ["The", " Eiffel", " Tower", " is", " in", " the", " city", " of"]
+HARMFUL = [*PROMPT, *EVIL]
 
 
 def lens(
@@ -114,7 +115,7 @@ def atoms(tokens: list[str] = TEXT, top_k: int = 24, **traits) -> AtomsWidget:
 
 
 def attention(
-    tokens: list[str] = [*PROMPT, *EVIL], layers: int = 6, heads: int = 4, head: tuple[int, int] = (2, 1), **traits
+    tokens: list[str] = HARMFUL, layers: int = 6, heads: int = 4, head: tuple[int, int] = (2, 1), **traits
 ) -> AttentionWidget:
     """Head 0 looks at position 0, head 1 at the token before, the others at many; the score of head h at layer l is known."""
     rng = np.random.default_rng(3)

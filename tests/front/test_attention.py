@@ -208,7 +208,8 @@ def test_labels_stand_over_their_columns(show_live):
         """() => {
           const centre = (e) => { const box = e.getBoundingClientRect(); return box.left + box.width / 2; };
           const field = document.querySelector(".iw-pattern-field").getBoundingClientRect();
-          return [...document.querySelectorAll(".iw-pattern-keys span")].map((e, i) => centre(e) - field.left - (i + 0.5) * field.width / 10);
+          return [...document.querySelectorAll(".iw-pattern-keys span")].map(
+            (e, i) => centre(e) - field.left - (i + 0.5) * field.width / 10);
         }"""
     )
     assert len(offsets) == 10

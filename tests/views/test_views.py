@@ -395,7 +395,7 @@ def test_an_attention_chart_ends_its_scale_beside_the_sink() -> None:
         0,
         1,
     ]
-    assert len(chart["data"]["values"]) == 15, "the sink is drawn, too"
+    assert len(values_of(chart)) == 15, "the sink is drawn, too"
     assert chart["encoding"]["x"]["sort"] == [f"{i} {shown}" for i, shown in enumerate(SHOWN)]
     assert chart["encoding"]["y"]["sort"] == chart["encoding"]["x"]["sort"], "two equal texts are two rows"
     assert chart["title"] == "Attention of layer 3, head 1"
@@ -418,7 +418,7 @@ def test_an_attention_chart_is_of_one_head() -> None:
 def test_a_chart_of_heads_leaves_out_what_is_not_defined() -> None:
     chart = heads_chart(heads_frame(), "effect").to_dict()
     assert chart["encoding"]["color"]["scale"]["domain"] == [-2, 0, 2]
-    assert len(chart["data"]["values"]) == 3
+    assert len(values_of(chart)) == 3
     assert "induction" not in [each["field"] for each in chart["encoding"]["tooltip"]]
     assert heads_chart(heads_frame(), "entropy").to_dict()["encoding"]["color"]["scale"]["domain"] == [0, 0.4]
     with pytest.raises(FrameError, match="No head of this frame"):
