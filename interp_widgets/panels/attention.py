@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST = 512
 """Tokens shown at most: a pattern of more cells than that can be neither read nor sent in one piece."""
 
-FEW = 8
+FEW = 5
 """Queries below which an induction score says little."""
 
 
