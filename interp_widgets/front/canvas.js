@@ -4,7 +4,7 @@
  * where a half ends between two pixels.
  */
 
-import { SEQUENTIAL_STEPS } from "./color.js";
+import { SEQUENTIAL_PIXELS } from "./color.js";
 import { h } from "./dom.js";
 
 export const paintedCanvas = () => h("canvas", { class: "iw-painted", width: 0, height: 0, "aria-hidden": "true" });
@@ -22,17 +22,14 @@ export function paintCells(canvas, width, height, step) {
   const context = canvas.getContext("2d");
   if (!context || !width || !height) return;
   const image = context.createImageData(across, height);
-  for (let row = 0; row < height; row++) {
+  const cells = new Uint32Array(image.data.buffer);
+  const [light, dark] = SEQUENTIAL_PIXELS;
+  for (let row = 0, start = 0; row < height; row++, start += across) {
     for (let column = 0; column < width; column++) {
       const at = step(row, column);
       if (at < 0) continue;
-      SEQUENTIAL_STEPS.forEach((colors, theme) => {
-        const pixel = 4 * (row * across + theme * (width + 1) + column);
-        image.data[pixel] = colors[3 * at];
-        image.data[pixel + 1] = colors[3 * at + 1];
-        image.data[pixel + 2] = colors[3 * at + 2];
-        image.data[pixel + 3] = 255;
-      });
+      cells[start + column] = light[at];
+      cells[start + width + 1 + column] = dark[at];
     }
   }
   context.putImageData(image, 0, 0);
