@@ -86,20 +86,73 @@ RECONSTRUCTION: Schema = {
 """How well a dictionary explains each token: one row a position."""
 
 PATCHING: Schema = {
-    "site": SITE,
-    "layer": LAYER,
-    "position": Column(pl.Int32, "position in the corrupt prompt that was patched"),
-    "token_id": Column(pl.Int32, "vocabulary id of the corrupt token there"),
-    "token": Column(pl.String, "exact text of the corrupt token there"),
-    "clean_position": Column(pl.Int32, "position in the clean prompt whose activation was put in"),
-    "method": Column(pl.String, "exact, or causal (zero because the prompts agree up to here)"),
+    "site": Column(pl.String, "site, such as resid_post.15; sites patched together are joined by +"),
+    "layer": Column(pl.Int32, "layer, from 0; the lowest of sites patched together"),
+    "position": Column(pl.Int32, "position in the patched prompt; the first one of a span"),
+    "last_position": Column(pl.Int32, "last position of a span patched together; else as position"),
+    "token_id": Column(pl.Int32, "vocabulary id of the patched prompt's token at position"),
+    "token": Column(pl.String, "exact text of the patched prompt's tokens there"),
+    "source_position": Column(pl.Int32, "position in the other prompt whose activation was put at position"),
+    "method": Column(pl.String, "exact, zero, mean, or causal (zero because the prompts agree up to here)"),
     "metric": Column(pl.Float64, "the metric of the patched run"),
-    "effect": Column(pl.Float64, "patched minus corrupt"),
-    "recovery": Column(pl.Float64, "effect / (clean - corrupt); null where clean equals corrupt", nullable=True),
+    "effect": Column(pl.Float64, "patched minus unpatched prompt; to denoise: patched minus corrupt"),
+    "recovery": Column(
+        pl.Float64, "effect / (source - prompt), to denoise (clean - corrupt); null where they are equal", nullable=True
+    ),
     "logit_difference": Column(pl.Float64, "logit(answer) - logit(foil) of the patched run"),
     "probability": Column(pl.Float64, "probability of the answer in the patched run"),
 }
-"""Activation patching: one row per cell."""
+"""Activation patching and ablation: one row per cell."""
+
+ATOM_PATCHING: Schema = {
+    "atom": Column(pl.Int32, "index in the dictionary"),
+    **PATCHING,
+    "source_activation": Column(pl.Float64, "activation of the atom in the other prompt, which was put in"),
+    "activation": Column(pl.Float64, "activation of the atom in the patched prompt, which was replaced"),
+}
+"""Patching of single atoms of a dictionary: one row per atom and position."""
+
+PATH_PATCHING: Schema = {"receiver": Column(pl.String, "sites that the effect went through, joined by +"), **PATCHING}
+"""Path patching: one row per sender (`site`) and position."""
+
+PAIR_EFFECTS: Schema = {
+    "pair": Column(pl.Int32, "index of the pair of prompts"),
+    "site": SITE,
+    "layer": LAYER,
+    "position": Column(pl.Int32, "position in the patched prompt; the first one of a span"),
+    "last_position": Column(pl.Int32, "last position of a span patched together; else as position"),
+    "metric": Column(pl.Float64, "the metric of the patched run"),
+    "effect": Column(pl.Float64, "patched minus unpatched prompt"),
+    "recovery": Column(pl.Float64, "effect / (source - prompt); null where they are equal", nullable=True),
+    "baseline": Column(
+        pl.Float64, "effect of patching from another, random pair; null if not asked for", nullable=True
+    ),
+}
+"""Patching over many pairs of prompts: one row per pair and cell."""
+
+PAIR_SUMMARY: Schema = {
+    "site": SITE,
+    "layer": LAYER,
+    "position": PAIR_EFFECTS["position"],
+    "last_position": PAIR_EFFECTS["last_position"],
+    "pairs": Column(pl.Int32, "number of pairs with a value"),
+    "mean": Column(pl.Float64, "mean over pairs"),
+    "low": Column(pl.Float64, "lower end of the 95% bootstrap interval of the mean"),
+    "high": Column(pl.Float64, "upper end of it"),
+    "p": Column(pl.Float64, "two-sided sign-flip test that the mean is zero"),
+    "q": Column(pl.Float64, "p corrected for the number of cells (Benjamini and Hochberg)"),
+    "baseline": Column(pl.Float64, "mean effect of patching from a random pair; null if not asked for", nullable=True),
+}
+"""A cell over many pairs: one row a cell."""
+
+CONTINUATIONS: Schema = {
+    "run": Column(pl.String, "clean, corrupt, or patched"),
+    "step": Column(pl.Int32, "token after the prompt, from 0"),
+    "token_id": TOKEN_ID,
+    "token": TOKEN,
+    "probability": PROBABILITY,
+}
+"""What runs say next, token by token, the likeliest each time: one row per run and step."""
 
 ATTRIBUTION: Schema = {
     **{name: column for name, column in PATCHING.items() if name not in ("method", "logit_difference", "probability")},

@@ -3,7 +3,7 @@
 With a the activation of a cell and m the metric, patching is estimated by its linear part at the corrupt run (Nanda,
 "Attribution patching", 2023; Syed, Rager & Conmy, arXiv:2310.10348):
 
-    effect ~ (a_clean - a_corrupt) . dm/da
+    effect ~ (a_clean - a_corrupt) . dm/da        (dm/da in the corrupt run; to noise, clean and corrupt change places)
 
 for two forward passes and one backward pass, whatever the size of the grid. With `steps` the gradient is averaged along the
 straight way from corrupt to clean, all positions of a site moving together (integrated gradients: Sundararajan et al.,
@@ -25,8 +25,10 @@ from ..errors import TextError
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import prepare
-from .patching_run import PatchingRun, check_metric
+from .patching_run import PatchingRun
+from .prediction import check_metric
 from .progress import Progress, silent
+from .reading import Reading, Row, sites_of
 
 
 def attribution_patching(
@@ -37,18 +39,19 @@ def attribution_patching(
     answer: str | int | None = None,
     foil: str | int | None = None,
     sites: Sequence[str] = ("resid_post",),
-    positions: Sequence[int] | None = None,
+    positions: Sequence[int | Sequence[int]] | None = None,
     alignment: Sequence[Sequence[int]] | None = None,
     metric: str = "logit_difference",
+    direction: str = "denoise",
     steps: int = 0,
     progress: Progress = silent,
 ) -> pl.DataFrame:
     """The estimated effect of every cell, one row per site and position (see `frames.ATTRIBUTION`).
 
     Args:
-        model, clean, corrupt, answer, foil, sites, positions, alignment, metric: as in `activation_patching`.
-        steps: 0 (default): the gradient at the corrupt run. From 1 on: midpoints of integrated gradients, which costs so many
-            forward and backward passes from each site on.
+        model, clean, corrupt, answer, foil, sites, positions, alignment, metric, direction: as in `activation_patching`.
+        steps: 0 (default): the gradient at the patched prompt's own run. From 1 on: midpoints of integrated gradients, which costs
+            so many forward and backward passes from each site on.
         progress: called after each site when there are steps.
 
     Raises:
@@ -56,44 +59,75 @@ def attribution_patching(
     """
     check_metric(metric)
     if steps < 0:
-        raise TextError(f"steps must be 0 (the gradient at the corrupt run) or more, not {steps}.")
-    run = prepare(model, clean, corrupt, answer, foil, sites, alignment)
-    at = run.patchable(positions)
-    change = {str(site): _change(run, site) for site in run.sites}
-    residuals: dict[str, float | None] = dict.fromkeys(change)
+        raise TextError(f"steps must be 0 (the gradient where the patch starts) or more, not {steps}.")
+    run = prepare(model, clean, corrupt, answer, foil, sites, alignment, positions=positions, direction=direction)
+    residuals: list[float | None] = [None] * len(run.rows)
     if steps == 0:
-        gradients = _gradients_at_corrupt(model, run, metric)
+        effects = _first_order(model, run, metric)
     else:
-        gradients = {}
-        for done, site in enumerate(run.sites):
-            progress(done, len(run.sites), str(site))
-            gradients[str(site)], whole = _gradients_on_the_way(model, run, site, change[str(site)], metric, steps)
-            residuals[str(site)] = whole - float((gradients[str(site)] * change[str(site)]).double().sum())
-        progress(len(run.sites), len(run.sites))
-    effects = {name: (gradients[name] * change[name]).double().flatten(1).sum(1).tolist() for name in change}
-    method = "attribution" if steps == 0 else "integrated_gradients"
-    return _frame(run, at, effects, residuals, metric, method)
+        effects, residuals = _integrated(model, run, metric, steps, progress)
+    return _frame(run, effects, residuals, metric, "attribution" if steps == 0 else "integrated_gradients")
 
 
 def estimate(model: Session, run: PatchingRun) -> torch.Tensor:
-    """What a sweep will find, to first order: effects on the logit difference [S, P], NaN where there is nothing to patch."""
-    gradients = _gradients_at_corrupt(model, run, "logit_difference")
-    out = torch.full(run.logit_difference.shape, torch.nan, dtype=torch.float64)
-    at = [j for _, j in run.pairs]
-    for row, site in enumerate(run.sites):
-        product = gradients[str(site)] * _change(run, site)
-        out[row, at] = product.double().flatten(1).sum(1).cpu()[at]
+    """What a sweep will find, to first order: effects on the logit difference [R, C], NaN where there is nothing to patch."""
+    return _first_order(model, run, "logit_difference")
+
+
+def _first_order(model: Session, run: PatchingRun, metric: str) -> torch.Tensor:
+    """[R, C]: gradients where the patch starts, times what it changes."""
+    reading = _reading(run)
+    single = [row for row in run.rows if len({site.layer for site in row}) == 1]
+    gradients = _gradients(model, run, reading, metric, sites_of(single)) if single else {}
+    out = []
+    for row, sites in enumerate(run.rows):
+        change = _changes(run, reading, row)
+        if len({site.layer for site in sites}) > 1:  # one site of the group lies on the way of another
+            found, _ = _on_the_way(model, run, reading, sites, change, metric, torch.zeros(1))
+        else:
+            found = gradients
+        out.append(_effects(run, change, found))
+    return torch.stack(out)
+
+
+def _integrated(
+    model: Session, run: PatchingRun, metric: str, steps: int, progress: Progress
+) -> tuple[torch.Tensor, list[float | None]]:
+    """[R, C] effects, and per row what their sum over all positions leaves of the effect of patching all at once."""
+    reading = _reading(run)
+    effects: list[torch.Tensor] = []
+    residuals: list[float | None] = []
+    midpoints = (torch.arange(steps) + 0.5) / steps
+    for row, sites in enumerate(run.rows):
+        progress(row, len(run.rows), run.labels[row])
+        change = _changes(run, reading, row)
+        gradients, whole = _on_the_way(model, run, reading, sites, change, metric, midpoints)
+        effects.append(_effects(run, change, gradients))
+        residuals.append(whole - sum(float((gradients[site] * x).double().sum()) for site, x in change.items()))
+    progress(len(run.rows), len(run.rows))
+    return torch.stack(effects), residuals
+
+
+def _reading(run: PatchingRun) -> Reading:
+    run.reading = run.reading or run.read()
+    return run.reading
+
+
+def _changes(run: PatchingRun, reading: Reading, row: int) -> dict[Site, torch.Tensor]:
+    """What patching a row at every position would add, [tokens, ...]; zero where there cannot be a difference."""
+    out = {}
+    for site, value in reading.put[row].items():
+        out[site] = value - reading.own[site]
+        out[site][run.unaffected] = 0
     return out
 
 
-def _change(run: PatchingRun, site: Site) -> torch.Tensor:
-    """Clean minus corrupt activations at each corrupt position, zero where there is no partner or cannot be a difference."""
-    assert run.reading is not None
-    clean, corrupt = run.reading.clean[str(site)], run.reading.corrupt[str(site)]
-    out = torch.zeros_like(corrupt)
-    pairs = [(i, j) for i, j in run.pairs if j not in run.unaffected]
-    for i, j in pairs:
-        out[j] = clean[i] - corrupt[j]
+def _effects(run: PatchingRun, change: dict[Site, torch.Tensor], gradients: dict[Site, torch.Tensor]) -> torch.Tensor:
+    """[C]: change times gradient at each column, NaN where it cannot be patched."""
+    per_position = sum((gradients[site] * x).double().reshape(len(x), -1).sum(1).cpu() for site, x in change.items())
+    out = torch.full((len(run.columns),), torch.nan, dtype=torch.float64)
+    for column in run.patchable:
+        out[column] = per_position[list(run.columns[column])].sum()
     return out
 
 
@@ -105,81 +139,89 @@ def _measure(logits: torch.Tensor, run: PatchingRun, metric: str) -> torch.Tenso
     return logits[:, run.answer] - logits[:, run.foil]
 
 
-def _gradients_at_corrupt(model: Session, run: PatchingRun, metric: str) -> dict[str, torch.Tensor]:
+def _gradients(
+    model: Session, run: PatchingRun, reading: Reading, metric: str, sites: Sequence[Site]
+) -> dict[Site, torch.Tensor]:
     """dm/da at every site, [tokens, ...]: one forward and one backward pass."""
-    names = [str(site) for site in run.sites]
-    used: dict[str, torch.Tensor] = {}
+    used: dict[Site, torch.Tensor] = {}
 
-    def keep(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    def keep(site: Site) -> Callable[[torch.Tensor], torch.Tensor]:
         """What is read may be a view beside the way of the computation, so a copy is put into it."""
 
         def edit(x: torch.Tensor) -> torch.Tensor:
-            used[name] = x.clone()
-            return used[name]
+            used[site] = x.clone()
+            return used[site]
 
         return edit
 
     def then(values: dict[str, torch.Tensor]) -> list[torch.Tensor]:
         total = _measure(values["logits"][:, -1], run, metric).sum()
-        return [g.detach() for g in torch.autograd.grad(total, [used[name] for name in names])]
+        return [g.detach() for g in torch.autograd.grad(total, [used[site] for site in sites])]
 
     found = model.run(
-        [run.corrupt["token_id"].to_list()],
+        [reading.ids],
         ["logits"],
-        edit={"embed": lambda x: x.detach().requires_grad_(), **{name: keep(name) for name in names}},
+        edit={"embed": lambda x: x.detach().requires_grad_(), **{str(site): keep(site) for site in sites}},
         then=then,
         logits_to_keep=1,
         grad=True,
     )
-    return {name: gradient[0] for name, gradient in zip(names, found, strict=True)}
+    return {site: gradient[0] for site, gradient in zip(sites, found, strict=True)}
 
 
-def _gradients_on_the_way(
-    model: Session, run: PatchingRun, site: Site, change: torch.Tensor, metric: str, steps: int
-) -> tuple[torch.Tensor, float]:
-    """The mean of dm/da over midpoints of the way to the clean activations [tokens, ...], and the whole effect of the site."""
-    assert run.reading is not None
-    way = torch.cat([(torch.arange(steps) + 0.5) / steps, torch.tensor([0.0, 1.0])]).to(change)
-    start = run.reading.corrupt[str(site)]
-    leaf = (start + way.reshape(-1, *[1] * start.dim()) * change).detach().requires_grad_()
-    layer = int(site.layer or 0)
-    stream = run.reading.stream(layer - 1).expand(len(way), -1, -1).clone()
+def _on_the_way(
+    model: Session,
+    run: PatchingRun,
+    reading: Reading,
+    sites: Row,
+    change: dict[Site, torch.Tensor],
+    metric: str,
+    at: torch.Tensor,
+) -> tuple[dict[Site, torch.Tensor], float]:
+    """The mean of dm/da over points of the way to the patched activations [tokens, ...], and the whole effect of the row."""
+    way = torch.cat([at, torch.tensor([0.0, 1.0])])
+    leaves = {}
+    for site in sites:
+        start = reading.own[site]
+        steps = way.to(start).reshape(-1, *[1] * start.dim())
+        leaves[site] = (start + steps * change[site]).detach().requires_grad_()
+    layer = min(int(site.layer or 0) for site in sites)
+    stream = reading.streams[layer].expand(len(way), -1, -1).clone()
 
-    def then(values: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def then(values: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
         measured = _measure(values["logits"][:, -1], run, metric)
-        [gradient] = torch.autograd.grad(measured[:steps].sum(), [leaf])
-        return gradient[:steps].mean(0), measured[steps:].detach()
+        gradients = torch.autograd.grad(measured[: len(at)].sum(), list(leaves.values()))
+        return [gradient[: len(at)].mean(0) for gradient in gradients], measured[len(at) :].detach()
 
-    gradient, (corrupt, whole) = model.run(
-        [run.corrupt["token_id"].to_list()] * len(way),
+    gradients, (unpatched, whole) = model.run(
+        [reading.ids] * len(way),
         ["logits"],
-        edit={str(site): lambda _: leaf},
+        edit={str(site): _constant(leaf) for site, leaf in leaves.items()},
         then=then,
         start=(layer, stream),
         logits_to_keep=1,
         grad=True,
     )
-    return gradient, float(whole - corrupt)
+    return dict(zip(sites, gradients, strict=True)), float(whole - unpatched)
+
+
+def _constant(value: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda _: value
 
 
 def _frame(
-    run: PatchingRun,
-    at: Sequence[int],
-    effects: dict[str, list[float]],
-    residuals: dict[str, float | None],
-    metric: str,
-    method: str,
+    run: PatchingRun, effects: torch.Tensor, residuals: Sequence[float | None], metric: str, method: str
 ) -> pl.DataFrame:
-    base, gap = float(getattr(run.corrupt_prediction, metric)[0]), run.gap(metric)
-    rows = [row for row in range(len(run.sites)) for _ in at]
-    positions = [position for _ in run.sites for position in at]
-    found = [effects[str(run.sites[row])][position] for row, position in zip(rows, positions, strict=True)]
-    columns = {
-        **run.cells(rows, positions),
-        "method": ["causal" if position in run.unaffected else method for position in positions],
+    base, gap = float(getattr(run.prompt_prediction, metric)[0]), run.gap(metric)
+    where = (~effects.isnan()).nonzero(as_tuple=True)
+    rows, columns = (index.tolist() for index in where)
+    found, causal = effects[where].tolist(), set(run.causal)
+    data = {
+        **run.describe(rows, columns),
+        "method": ["causal" if column in causal else method for column in columns],
         "metric": [base + effect for effect in found],
         "effect": found,
         "recovery": [None if gap != gap else effect / gap for effect in found],
-        "residual": [residuals[str(run.sites[row])] for row in rows],
+        "residual": [residuals[row] for row in rows],
     }
-    return frames.build(frames.ATTRIBUTION, columns)
+    return frames.build(frames.ATTRIBUTION, data)

@@ -1,232 +1,316 @@
-"""A patching sweep as it stands: its numbers, what they mean beside the baselines, and their frames."""
+"""A grid of patched runs as it stands: its numbers, what they mean beside the baselines, and its frames."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 import torch
 
 from .. import frames
 from ..errors import AlignmentError, TextError
-from ..session.cache import KeysValues
-from ..session.session import Session
-from ..session.sites import Site
+from ..session.session import Session, Text
 from .alignment import Pairs
-from .ranking import top_k as largest
+from .prediction import Prediction, predict
+from .reading import Output, Reading, Row
+from .suffix_sweep import Span
 
-METRICS = ("logit_difference", "probability")
-
-
-def check_metric(metric: str) -> None:
-    """Raises TextError for a metric that patching does not have."""
-    if metric not in METRICS:
-        raise TextError(f"{metric!r} is not a metric; choose one of {', '.join(METRICS)}.")
-
-
-@dataclass
-class Prediction:
-    """What runs predict at the last position: one row a run, K listed tokens. float64 and int64."""
-
-    logit_difference: torch.Tensor
-    """[rows]: logit(answer) - logit(foil)"""
-    probability: torch.Tensor
-    """[rows]: probability of the answer"""
-    top_ids: torch.Tensor
-    """[rows, K]"""
-    top_logits: torch.Tensor
-    """[rows, K]"""
-    top_probabilities: torch.Tensor
-    """[rows, K]"""
-
-    @staticmethod
-    def cat(parts: Sequence[Prediction]) -> Prediction:
-        """Predictions one after the other."""
-        return Prediction(
-            *(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True))
-        )
-
-    def __getitem__(self, rows: slice) -> Prediction:
-        return Prediction(*(column[rows] for column in vars(self).values()))
-
-
-def predict(logits: torch.Tensor, answer: int, foil: int, k: int) -> Prediction:
-    """`logits` [rows, vocabulary]"""
-    values, indices = largest(logits, min(k, logits.shape[-1]))
-    total = logits.logsumexp(-1).double()
-    return Prediction(
-        (logits[:, answer] - logits[:, foil]).double().cpu(),
-        (logits[:, answer].double() - total).exp().cpu(),
-        indices.cpu(),
-        values.double().cpu(),
-        (values.double() - total[:, None]).exp().cpu(),
-    )
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Both prompts, read once."""
-
-    clean: dict[str, torch.Tensor]
-    """Activations at the sites of the sweep, [tokens, ...] each, and the last logits, [1, vocabulary]."""
-    corrupt: dict[str, torch.Tensor]
-    """The same, and the stream into the first and out of every layer."""
-    kept: KeysValues
-    """Keys and values of the corrupt prompt; empty if the model keeps none."""
-
-    def stream(self, layer: int) -> torch.Tensor:
-        """The corrupt stream after a layer, [tokens, width]; layer -1: before the first."""
-        return self.corrupt["resid_pre.0" if layer < 0 else f"resid_post.{layer}"]
+TOP_K = 5
+"""Likeliest next tokens kept for each cell."""
+UNDEFINED = {"logit_difference": 1e-3, "probability": 1e-6}
+"""A difference between the prompts so small is rounding: nothing can be recovered of it."""
 
 
 @dataclass
 class PatchingRun:
-    """A sweep, filled in as it goes. `S` sites, `P` corrupt positions, `K` listed tokens; NaN where not computed."""
+    """`R` rows (sites) x `C` columns (positions) of patched runs, filled in as it goes; NaN where not computed.
 
-    clean: pl.DataFrame
-    corrupt: pl.DataFrame
+    The *prompt* is patched, the *source* gives what is put in. To denoise, the prompt is the corrupt one and the source the clean
+    one; to noise it is the other way round. An ablation has one prompt, which is its own source.
+    """
+
+    source: pl.DataFrame
+    prompt: pl.DataFrame
     pairs: Pairs
-    sites: list[Site]
+    """(position in the source, position in the prompt), ascending."""
+    rows: list[Row]
+    columns: list[Span]
     answer: int
     foil: int
-    clean_prediction: Prediction
-    corrupt_prediction: Prediction
+    source_prediction: Prediction
+    """Of one run: fields of shape [1, ...]."""
+    prompt_prediction: Prediction
     unaffected: list[int]
-    """Corrupt positions that are zero by causality."""
+    """Positions of the prompt that are zero by causality."""
     tolerance: float
-    """How far the identity row may move the logit difference at this precision."""
-    logit_difference: torch.Tensor
-    """[S, P] of the patched run"""
-    probability: torch.Tensor
-    """[S, P] of the patched run"""
-    top_ids: torch.Tensor
-    """[S, P, K], -1 where not computed"""
-    top_probabilities: torch.Tensor
-    """[S, P, K]"""
+    """How far an identity patch may move the logit difference at this precision."""
+    cells: Prediction
+    """[R, C, ...]"""
+    read: Callable[[], Reading]
+    """Reads the prompts (again), for a sweep that goes on."""
+    reading: Reading | None = None
+    """What `read` gave, until the sweep ends: a result that is kept does not keep activations."""
+    direction: str = "denoise"
+    method: str = "exact"
+    """What a computed cell is called in the frame."""
     identity: list[float] = field(default_factory=list)
     """Change of the logit difference by each identity patch so far."""
-
+    patched: int = 0
+    """Patched runs that the model has returned for cells of this grid."""
+    whole: float | None = None
+    """Logit difference with the stream of a middle layer patched at every position: as the source's, if all tokens are paired."""
     estimate: torch.Tensor | None = None
-    """[S, P]: a first-order estimate of the effect on the logit difference, until the cell is computed."""
-    reading: Reading | None = None
-    """Both prompts' activations, for a sweep that is not finished."""
+    """[R, C]: a first-order estimate of the effect on the logit difference, until the cell is computed."""
 
     @property
-    def source(self) -> dict[int, int]:
-        """Per corrupt position the clean position whose activation goes there."""
+    def labels(self) -> list[str]:
+        """Name of each row."""
+        return [label_of(row) for row in self.rows]
+
+    @property
+    def partner(self) -> dict[int, int]:
+        """Per position of the prompt the source's position whose activation goes there."""
         return {j: i for i, j in self.pairs}
 
-    def patchable(self, positions: Sequence[int] | None) -> list[int]:
-        """The corrupt positions asked for, None for all that have a partner.
+    @property
+    def causal(self) -> list[int]:
+        """Columns that are zero by causality."""
+        same = set(self.unaffected)
+        return [c for c, span in enumerate(self.columns) if same.issuperset(span)]
 
-        Raises:
-            AlignmentError: a position without a partner.
-        """
-        wanted = sorted(self.source) if positions is None else [int(p) for p in positions]
-        if lost := [p for p in wanted if p not in self.source]:
+    @property
+    def patchable(self) -> list[int]:
+        """Columns whose positions all have a partner."""
+        partner = self.partner
+        return [c for c, span in enumerate(self.columns) if all(p in partner for p in span)]
+
+    def check_partners(self) -> None:
+        """Raises AlignmentError for a column with a position that nothing can be put at."""
+        partner = self.partner
+        if lost := [p for span in self.columns for p in span if p not in partner]:
             raise AlignmentError(
-                f"Position {lost[0]} of the corrupt prompt has no partner in the clean one, so nothing can be put there."
+                f"Position {lost[0]} of the patched prompt has no partner in the other one, so nothing can be put there."
             )
-        return wanted
 
-    def cells(self, rows: Sequence[int], at: Sequence[int]) -> dict[str, object]:
-        """What every frame of cells says first: site, layer and tokens, of cells given by row and position."""
-        source = self.source
-        return {
-            "site": [str(self.sites[row]) for row in rows],
-            "layer": [self.sites[row].layer for row in rows],
-            "position": list(at),
-            "token_id": self.corrupt["token_id"].gather(list(at)),
-            "token": self.corrupt["token"].gather(list(at)),
-            "clean_position": [source[p] for p in at],
-        }
+    @property
+    def done(self) -> torch.Tensor:
+        """[R, C]: whether a cell is computed."""
+        return ~self.cells.logit_difference.isnan()
+
+    def measure(self, model: Session) -> Callable[[torch.Tensor], Prediction]:
+        """From normalised streams [rows, width] to what they predict. Inside a run only."""
+        k = self.cells.top_ids.shape[-1]
+        return lambda normed: predict(model.head(normed), normed, self.answer, self.foil, k)
+
+    def fill(self, rows: Sequence[int], columns: Sequence[int], found: Prediction) -> None:
+        """Put predictions into the grid, row by row."""
+        where = torch.tensor(rows)[:, None], torch.tensor(columns)[None]
+        self.cells[where] = Prediction(*(x.unflatten(0, (len(rows), len(columns))) for x in vars(found).values()))
+        self.patched += len(found)
+
+    def fill_causal(self) -> None:
+        """The columns that no run is needed for."""
+        if self.causal:
+            self.cells[:, self.causal] = self.prompt_prediction[0]
+
+    def regrid(self, rows: list[Row], read: Callable[[], Reading]) -> PatchingRun:
+        """An empty grid of other rows for the same prompts."""
+        shape = (len(rows), len(self.columns))
+        cells = Prediction.empty(shape, self.cells.top_ids.shape[-1], self.cells.normed.shape[-1])
+        return replace(self, rows=rows, cells=cells, read=read, reading=None, identity=[], patched=0, estimate=None)
+
+    def asked(self, model: Session, answer: int, foil: int) -> PatchingRun:
+        """The same runs measured by another answer and foil. Nothing is run; estimates are dropped."""
+        out = copy(self)
+        for name in ("source_prediction", "prompt_prediction", "cells"):
+            setattr(out, name, getattr(self, name).asked(model, answer, foil))
+        out.answer, out.foil, out.estimate, out.identity, out.whole = answer, foil, None, list(self.identity), None
+        return out
+
+    @property
+    def clean_prediction(self) -> Prediction:
+        return self.source_prediction if self.direction == "denoise" else self.prompt_prediction
+
+    @property
+    def corrupt_prediction(self) -> Prediction:
+        return self.prompt_prediction if self.direction == "denoise" else self.source_prediction
+
+    # what the numbers mean
 
     def gap(self, metric: str) -> float:
-        """Clean minus corrupt; NaN where there is none to recover."""
-        gap = float(getattr(self.clean_prediction, metric)[0] - getattr(self.corrupt_prediction, metric)[0])
-        return gap if abs(gap) > 1e-6 else float("nan")
+        """Source minus prompt: what a patch can bring over; NaN where that is rounding."""
+        gap = float(getattr(self.source_prediction, metric)[0] - getattr(self.prompt_prediction, metric)[0])
+        return gap if abs(gap) > UNDEFINED[metric] else float("nan")
+
+    def effect(self, metric: str) -> torch.Tensor:
+        """[R, C]: patched minus unpatched prompt."""
+        return getattr(self.cells, metric) - getattr(self.prompt_prediction, metric)[0]
+
+    def recovery(self, metric: str) -> torch.Tensor:
+        """[R, C]: effect over the difference between source and prompt; NaN where there is none."""
+        return self.effect(metric) / self.gap(metric)
 
     def estimate_left(self) -> torch.Tensor | None:
-        """[S, P]: the estimate where nothing is computed yet, else NaN; None when all is computed."""
-        missing = self.logit_difference.isnan()
+        """[R, C]: the estimate where nothing is computed yet, else NaN; None when all is computed."""
+        missing = ~self.done
         if self.estimate is None or self.estimate[missing].isnan().all():
             return None
         return torch.where(missing, self.estimate, torch.nan)
 
-    def fill(self, row: int, at: Sequence[int], cells: Prediction) -> None:
-        """Put the predictions of one site's cells into the grid; one prediction stands for all of them."""
-        self.logit_difference[row, at] = cells.logit_difference
-        self.probability[row, at] = cells.probability
-        self.top_ids[row, at] = cells.top_ids
-        self.top_probabilities[row, at] = cells.top_probabilities
+    # checks
 
     def check(self, cells: Prediction) -> bool:
         """Note what patches that must change nothing have changed; whether it is within the tolerance."""
-        moved = (cells.logit_difference - self.corrupt_prediction.logit_difference[0]).tolist()
+        moved = (cells.logit_difference - self.prompt_prediction.logit_difference[0]).tolist()
         self.identity += moved
         return max(map(abs, moved), default=0.0) <= self.tolerance
 
-    def effect(self, metric: str) -> torch.Tensor:
-        """[S, P]: patched minus corrupt."""
-        return getattr(self, metric) - getattr(self.corrupt_prediction, metric)[0]
-
-    def recovery(self, metric: str) -> torch.Tensor:
-        """[S, P]: effect over the difference between clean and corrupt; NaN where that is zero."""
-        return self.effect(metric) / self.gap(metric)
-
     @property
     def same_prompt(self) -> bool:
-        """Clean and corrupt are one text: every effect must be zero."""
-        return self.clean["token_id"].to_list() == self.corrupt["token_id"].to_list()
+        """Source and prompt are one text."""
+        return self.source["token_id"].to_list() == self.prompt["token_id"].to_list()
 
-    def same_question(self, other: PatchingRun) -> bool:
-        """Whether another run asks for the same cells."""
+    @property
+    def largest_identity(self) -> float:
+        """The largest change by a patch that must change nothing: identity patches, and every cell where the prompts are one."""
+        moved = [abs(x) for x in self.identity]
+        if self.same_prompt and self.method == "exact":
+            moved += self.effect("logit_difference").abs().nan_to_num(0).flatten().tolist()
+        return max(moved, default=0.0)
+
+    def same_grid(self, other: PatchingRun) -> bool:
+        """Whether another run patches the same cells of the same prompts."""
         mine, theirs = (
-            (r.clean["token_id"].to_list(), r.corrupt["token_id"].to_list(), r.pairs, r.sites, r.answer, r.foil)
+            (r.source["token_id"].to_list(), r.prompt["token_id"].to_list(), r.pairs, r.rows, r.columns, r.method)
             for r in (self, other)
         )
         return mine == theirs
 
-    @property
-    def largest_identity(self) -> float:
-        """The largest change by a patch that must change nothing: identity rows, and every cell where the prompts are one."""
-        moved = [abs(x) for x in self.identity]
-        if self.same_prompt:
-            moved += self.effect("logit_difference").abs().nan_to_num(0).flatten().tolist()
-        return max(moved, default=0.0)
+    # frames
+
+    def describe(self, rows: Sequence[int], columns: Sequence[int]) -> dict[str, object]:
+        """What every frame of cells says first, for cells given by row and column."""
+        partner, labels = self.partner, self.labels
+        spans = [self.columns[c] for c in columns]
+        first = [span[0] for span in spans]
+        return {
+            "site": [labels[row] for row in rows],
+            "layer": [min(int(site.layer or 0) for site in self.rows[row]) for row in rows],
+            "position": first,
+            "last_position": [span[-1] for span in spans],
+            "token_id": self.prompt["token_id"].gather(first),
+            "token": ["".join(self.prompt["token"].gather(list(span))) for span in spans],
+            "source_position": [partner[p] for p in first],
+        }
+
+
+def new_run(
+    model: Session,
+    reading: Reading,
+    read: Callable[[], Reading],
+    source: tuple[list[int], Output],
+    pairs: Pairs,
+    rows: list[Row],
+    columns: list[Span],
+    answer: int,
+    foil: int,
+    unaffected: list[int],
+    direction: str = "denoise",
+    method: str = "exact",
+    top_k: int = TOP_K,
+) -> PatchingRun:
+    """An empty grid beside its two baselines. `source`: its tokens and what they predict.
+
+    Raises:
+        TextError: answer and foil are one token.
+    """
+    if answer == foil:
+        raise TextError(
+            f"Answer and foil are both {model.text_of(answer)!r}; the logit difference needs two different tokens."
+        )
+    ids, ended = source
+    precise = next(model.torch_module.parameters()).dtype == torch.float32
+    shape = (len(rows), len(columns))
+    return PatchingRun(
+        source=model.tokens(ids),
+        prompt=model.tokens(reading.ids),
+        pairs=pairs,
+        rows=rows,
+        columns=columns,
+        answer=answer,
+        foil=foil,
+        source_prediction=predict(ended.logits[None], ended.normed[None], answer, foil, top_k),
+        prompt_prediction=predict(reading.output.logits[None], reading.output.normed[None], answer, foil, top_k),
+        unaffected=unaffected,
+        tolerance=1e-3 if precise else 0.25,
+        cells=Prediction.empty(shape, min(top_k, model.vocabulary_size), model.width),
+        read=read,
+        reading=reading,
+        direction=direction,
+        method=method,
+    )
+
+
+def label_of(row: Row) -> str:
+    """Name of sites that are patched together."""
+    return "+".join(map(str, row))
+
+
+def columns_of(positions: Sequence[int | Sequence[int]] | None, length: int) -> list[Span]:
+    """Positions to patch, alone or as spans (first, last); negative ones count from the end; None for each one.
+
+    Raises:
+        AlignmentError: a position that does not exist, or a span that ends before it begins.
+    """
+    if positions is None:
+        return [(p,) for p in range(length)]
+    out: list[Span] = []
+    for wanted in positions:
+        ends = [wanted] if isinstance(wanted, int) else list(wanted)
+        ends = [p + length if p < 0 else p for p in ends]
+        if len(ends) not in (1, 2) or not all(0 <= p < length for p in ends) or ends[0] > ends[-1]:
+            raise AlignmentError(
+                f"{wanted} is no position of the patched prompt: it has positions 0 to {length - 1}, "
+                "and a span is (first, last)."
+            )
+        out.append(tuple(range(ends[0], ends[-1] + 1)))
+    return out
 
 
 def patching_frame(run: PatchingRun, metric: str = "logit_difference") -> pl.DataFrame:
     """The cells computed so far (see `frames.PATCHING`)."""
-    rows, positions = (~run.logit_difference.isnan()).nonzero(as_tuple=True)
-    at, which = positions.tolist(), rows.tolist()
-    recovery = run.recovery(metric)[rows, positions]
-    columns = {
-        **run.cells(which, at),
-        "method": ["causal" if p in run.unaffected else "exact" for p in at],
-        "metric": getattr(run, metric)[rows, positions].tolist(),
-        "effect": run.effect(metric)[rows, positions].tolist(),
+    where = run.done.nonzero(as_tuple=True)
+    rows, columns = (index.tolist() for index in where)
+    causal = set(run.causal)
+    recovery = run.recovery(metric)[where]
+    data = {
+        **run.describe(rows, columns),
+        "method": ["causal" if c in causal else run.method for c in columns],
+        "metric": getattr(run.cells, metric)[where].tolist(),
+        "effect": run.effect(metric)[where].tolist(),
         "recovery": [None if r != r else r for r in recovery.tolist()],
-        "logit_difference": run.logit_difference[rows, positions].tolist(),
-        "probability": run.probability[rows, positions].tolist(),
+        "logit_difference": run.cells.logit_difference[where].tolist(),
+        "probability": run.cells.probability[where].tolist(),
     }
-    return frames.build(frames.PATCHING, columns)
+    return frames.build(frames.PATCHING, data)
 
 
-def predictions(model: Session, run: PatchingRun, cells: Sequence[tuple[str, int]] = ()) -> pl.DataFrame:
-    """What the clean run, the corrupt run and some patched cells `(site, position)` predict next (see `frames.PREDICTIONS`)."""
-    shown = [("clean", run.clean_prediction.top_ids[0], run.clean_prediction.top_probabilities[0])]
-    shown.append(("corrupt", run.corrupt_prediction.top_ids[0], run.corrupt_prediction.top_probabilities[0]))
-    for site, position in cells:
-        row = run.sites.index(model.site(site))
-        shown.append((f"{site}@{position}", run.top_ids[row, position], run.top_probabilities[row, position]))
-    columns: dict[str, list[object]] = {"run": [], "rank": [], "token_id": [], "token": [], "probability": []}
-    for name, ids, probabilities in shown:
-        for rank, (token_id, probability) in enumerate(zip(ids.tolist(), probabilities.tolist(), strict=True), 1):
-            if token_id >= 0:
-                for key, value in zip(
-                    columns, (name, rank, token_id, model.text_of(token_id), probability), strict=True
-                ):
-                    columns[key].append(value)
-    return frames.build(frames.PREDICTIONS, columns)
+def token_of(model: Session, token: str | int | None, role: str, output: Output) -> int:
+    """The token asked for; by default what the output predicts."""
+    return int(output.logits.argmax()) if token is None or token == "" else model.single_token(token, role)
+
+
+def encode_both(model: Session, clean: Text, corrupt: Text, direction: str) -> tuple[list[int], list[int]]:
+    """Token ids of the source and of the prompt that is patched.
+
+    Raises:
+        TextError: a prompt that the model cannot read, or a direction that does not exist.
+    """
+    if direction not in ("denoise", "noise"):
+        raise TextError(
+            f"{direction!r} is not a direction; choose 'denoise' (clean into corrupt) or 'noise' (corrupt into clean)."
+        )
+    ids = model.encode(clean), model.encode(corrupt)
+    return ids if direction == "denoise" else (ids[1], ids[0])

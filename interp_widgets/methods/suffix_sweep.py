@@ -1,18 +1,18 @@
 """Many patched runs as one batch that grows: nothing below a patch and nothing before it is computed again.
 
-A patch at layer l and position p changes no layer below l and no position before p. So a cell is the corrupt stream after layer
-l from position p on, with one vector replaced, and it is continued from there: on the cached keys and values of the corrupt
-prompt, next to the same patch at other positions (packed into one row), and in the batch of all layers (a row joins after its
-layer). The arithmetic that is left is the floor of any exact sweep: for a cell, the layers above l on the positions from p on.
+A patch at layer l and position p changes no layer below l and no position before p. So a cell is the prompt's stream after layer
+l from position p on, with one vector replaced, and it is continued from there: on the cached keys and values of the prompt, next
+to the same patch at other positions (packed into one row), and in the batch of all layers (a row joins after its layer). The
+arithmetic that is left is the floor of any exact sweep: for a cell, the layers above l on the positions from p on.
 
-A site inside a layer (attention output, MLP output, heads, neurons) at p changes the layer's own result at p only, so one pass
-with the site patched at every position gives the vectors of all its cells at once.
+A site inside a layer (attention output, MLP output, heads, neurons, queries) at p changes the layer's own result at p only, so
+one pass with the site patched at every position gives the vectors of all its cells at once. Keys and values are read by later
+positions too; they go through `patched_runs`.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,86 +20,105 @@ import torch
 from ..errors import InterpError
 from ..session import cache
 from ..session.session import Session
-from ..session.sites import Site
-from .patching_run import PatchingRun, Prediction, Reading, predict
+from .patched_runs import Measure
+from .prediction import Prediction
 from .progress import Progress, silent
+from .reading import Reading, Row, Values
 
+LOCAL = ("q", "head_out", "attn_out", "resid_mid", "mlp_act", "mlp_out")
+"""Kinds of site inside a layer that change the layer's result at their own position only."""
 LOGIT_ROWS = 64
 """Cells whose logits are held at once."""
+TOKENS_AT_ONCE = 4096
+"""Rows x tokens of a pass over whole prompts."""
+
+Span = Sequence[int]
+"""Positions that are patched together: one column of a grid."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One site to patch: after `layer` the stream is `stream[p]` at a patched position p. [tokens, width]"""
+    """One row of a grid as a change of the stream: after `layer` it is `stream[p]` at a patched position p. [tokens, width]"""
 
     row: int
-    """The site's row of the run's grid."""
     layer: int
     stream: torch.Tensor
 
 
-def read_both(model: Session, clean: list[int], corrupt: list[int], sites: Sequence[Site]) -> Reading:
-    """The activations of both prompts and what they predict, in two forward passes."""
-    names = [str(site) for site in sites]
-    streams = ["resid_pre.0", *(f"resid_post.{layer}" for layer in range(model.num_layers))]
-    keeps = "past_key_values" in inspect.signature(model.torch_module.forward).parameters
-    past = cache.empty()
-    inputs = {"use_cache": True, "past_key_values": past} if keeps else {}
-    seen = model.run([clean], dict.fromkeys([*names, "logits"]), logits_to_keep=1)
-    seen_corrupt = model.run([corrupt], dict.fromkeys([*names, *streams, "logits"]), logits_to_keep=1, inputs=inputs)
-    kept = cache.keys_values(past)
-    return Reading(
-        {name: value[0] for name, value in seen.items()},
-        {name: value[0] for name, value in seen_corrupt.items()},
-        kept if len(kept) == model.num_layers else [],
-    )
+def is_local(row: Row) -> bool:
+    """Whether patching these sites at a position is a change of one layer's result at that position."""
+    if len(row) == 1 and row[0].kind in ("resid_pre", "resid_post"):
+        return True
+    return len({site.layer for site in row}) == 1 and all(site.kind in LOCAL for site in row)
 
 
-def changes(model: Session, run: PatchingRun, reading: Reading, rows: Sequence[int], own: bool = False) -> list[Change]:
-    """The patched streams of some sites, lowest layer first. `own`: patched with the corrupt run's own values, so not changed."""
-    to, from_ = list(run.source), list(run.source.values())
-    values = {}
-    for row in rows:
-        values[row] = reading.corrupt[str(run.sites[row])].clone()
-        if not own:
-            values[row][to] = reading.clean[str(run.sites[row])][from_]
-    out = {row: Change(row, layer, values[row]) for row in rows if (layer := _stream_layer(run.sites[row])) is not None}
-    inside: dict[int, list[int]] = {}
-    for row in rows:
-        if row not in out:
-            inside.setdefault(int(run.sites[row].layer or 0), []).append(row)
+def changes(model: Session, reading: Reading, rows: Mapping[int, Values]) -> list[Change]:
+    """Rows of a grid, which must be local, as changes of the stream, lowest layer first."""
+    out: list[Change] = []
+    inside: dict[int, list[tuple[int, Values]]] = {}
+    for row, values in rows.items():
+        site, value = next(iter(values.items()))
+        if site.kind in ("resid_pre", "resid_post"):
+            out.append(Change(row, int(site.layer or 0) - (site.kind == "resid_pre"), value))
+        else:
+            inside.setdefault(int(site.layer or 0), []).append((row, values))
+    step = max(1, TOKENS_AT_ONCE // len(reading.ids))
+    for begin in range(0, max(map(len, inside.values()), default=0), step):
+        some = {layer: here[begin : begin + step] for layer, here in inside.items() if len(here) > begin}
+        out += _changed(model, reading, some)
+    return sorted(out, key=lambda change: change.layer)
 
+
+def _changed(model: Session, reading: Reading, inside: Mapping[int, list[tuple[int, Values]]]) -> list[Change]:
+    """One pass over the prompt: at each layer, each row of the batch has its sites patched at every position."""
+    out: list[Change] = []
     edit: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
     for layer, here in inside.items():
-        edit |= {str(run.sites[row]): _put(at, values[row]) for at, row in enumerate(here)}
+        for site in dict.fromkeys(site for _, values in here for site in values):
+            edit[str(site)] = _put([(at, values[site]) for at, (_, values) in enumerate(here) if site in values])
 
-        def take(x: torch.Tensor, layer: int = layer, here: list[int] = here) -> torch.Tensor:
-            out.update({row: Change(row, layer, x[at].clone()) for at, row in enumerate(here)})
-            return reading.stream(layer).expand_as(x).clone()
+        def take(x: torch.Tensor, layer: int = layer, here: list[tuple[int, Values]] = here) -> torch.Tensor:
+            out.extend(Change(row, layer, x[at].clone()) for at, (row, _) in enumerate(here))
+            return reading.streams[layer + 1].expand_as(x).clone()
 
         edit[f"resid_post.{layer}"] = take
-    if inside:
-        model.run([run.corrupt["token_id"].to_list()] * max(map(len, inside.values())), edit=edit)
-    return sorted(out.values(), key=lambda change: change.layer)
+    rows = max(map(len, inside.values()))
+    lowest = min(inside)
+    start = (lowest, reading.streams[lowest].expand(rows, -1, -1).clone())
+    model.run([reading.ids] * rows, edit=edit, start=start)
+    return out
+
+
+def _put(values: Sequence[tuple[int, torch.Tensor]]) -> Callable[[torch.Tensor], torch.Tensor]:
+    def put(x: torch.Tensor) -> torch.Tensor:
+        x = x.clone()
+        for at, value in values:
+            x[at] = value.to(x)
+        return x
+
+    return put
 
 
 def patch(
     model: Session,
-    run: PatchingRun,
     reading: Reading,
     wanted: Sequence[Change],
-    positions: Sequence[int],
+    columns: Sequence[Span],
+    measure: Measure,
     progress: Progress = silent,
 ) -> Prediction:
-    """What each change (lowest layer first) predicts when patched at each position: rows change by change."""
-    ids, length = run.corrupt["token_id"].to_list(), len(run.corrupt)
-    at = cache.packed(positions, length)
-    ends = torch.tensor([length - p for p in positions]).cumsum(0)
+    """What each change (lowest layer first) predicts when patched at each column: runs change by change."""
+    ids, length = reading.ids, len(reading.ids)
+    starts = [min(span) for span in columns]
+    at = cache.packed(starts, length)
+    ends = torch.tensor([length - p for p in starts]).cumsum(0)
     first, last = [0, *ends[:-1].tolist()], (ends - 1).tolist()
+    to = [begin + p - start for begin, start, span in zip(first, starts, columns, strict=True) for p in span]
+    from_ = [p for span in columns for p in span]
     joining: dict[int, list[torch.Tensor]] = {}
     for change in wanted:
-        stream = reading.stream(change.layer)[at].clone()
-        stream[first] = change.stream[list(positions)]
+        stream = reading.streams[change.layer + 1][at].clone()
+        stream[to] = change.stream[from_].to(stream)
         joining.setdefault(change.layer, []).append(stream)
     batch = {layer: torch.stack(streams) for layer, streams in joining.items()}
     lowest = min(batch)
@@ -114,12 +133,9 @@ def patch(
 
     def then(values: dict[str, torch.Tensor]) -> Prediction:
         ended = values["final_norm"][:, last].flatten(0, 1)
-        if len(ended) != len(wanted) * len(positions):
-            raise InterpError(f"The sweep returned {len(ended)} cells instead of {len(wanted) * len(positions)}.")
-        k = run.top_ids.shape[-1]
-        return Prediction.cat(
-            [predict(model.head(part).float(), run.answer, run.foil, k) for part in ended.split(LOGIT_ROWS)]
-        )
+        if len(ended) != len(wanted) * len(columns):
+            raise InterpError(f"The sweep returned {len(ended)} cells instead of {len(wanted) * len(columns)}.")
+        return Prediction.cat([measure(part) for part in ended.split(LOGIT_ROWS)])
 
     return model.run(
         [[ids[i] for i in at]],
@@ -127,37 +143,27 @@ def patch(
         edit={f"resid_post.{layer}": grow(layer) for layer in batch if layer > lowest},
         then=then,
         start=(lowest + 1, batch[lowest]),
-        inputs=cache.continuation(reading.kept, positions, length, met, model.window),
+        inputs=cache.continuation(reading.kept, starts, length, met, model.window),
     )
 
 
-def most_rows(model: Session, positions: Sequence[int], length: int, memory: int) -> int:
-    """How many changes at these positions fit into so many bytes: attention scores, streams and MLP of one layer."""
-    tokens = len(cache.packed(positions, length))
-    scores = 3 * model.num_heads * tokens * (max(positions) + tokens)
+def most_rows(model: Session, starts: Sequence[int], length: int, memory: int) -> int:
+    """How many runs from these positions on fit into so many bytes: attention scores, streams and MLP of one layer."""
+    tokens = len(cache.packed(starts, length))
+    scores = 3 * model.num_heads * tokens * (max(starts) + tokens)
     return max(1, memory // (4 * (scores + 16 * tokens * model.width)))
 
 
-def packs(positions: Sequence[int], length: int, budget: int) -> list[list[int]]:
-    """Positions in groups whose suffixes have at most `budget` tokens together, the last positions first: they cost least."""
+def packs(columns: Mapping[int, Span], length: int, budget: int) -> list[list[int]]:
+    """Columns in groups whose suffixes have at most `budget` tokens together, the last positions first: they cost least."""
     out: list[list[int]] = []
-    for position in sorted(positions, reverse=True):
-        if out and len(cache.packed([*out[-1], position], length)) <= budget:
-            out[-1].append(position)
+    size = 0
+    for column in sorted(columns, key=lambda c: min(columns[c]), reverse=True):
+        suffix = length - min(columns[column])
+        if out and size + suffix <= budget:
+            out[-1].append(column)
+            size += suffix
         else:
-            out.append([position])
+            out.append([column])
+            size = suffix
     return out
-
-
-def _stream_layer(site: Site) -> int | None:
-    """The layer after which a site of the stream stands; None for a site inside a layer."""
-    return {"resid_post": site.layer, "resid_pre": (site.layer or 0) - 1}.get(site.kind)
-
-
-def _put(at: int, value: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    def put(x: torch.Tensor) -> torch.Tensor:
-        x = x.clone()
-        x[at] = value
-        return x
-
-    return put

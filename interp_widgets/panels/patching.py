@@ -9,10 +9,12 @@ import torch
 import traitlets as t
 
 from ..errors import AlignmentError, Cancelled, SiteError, TextError
-from ..methods.activation_patching import PATCHABLE, prepare, sweep
+from ..methods.activation_patching import PATCHABLE, prepare
 from ..methods.alignment import Pairs, explain, pair
 from ..methods.attribution_patching import estimate
-from ..methods.patching_run import PatchingRun, patching_frame, predictions
+from ..methods.patching_run import PatchingRun, patching_frame
+from ..methods.predictions import predictions
+from ..methods.sweep import sweep
 from ..session import scripts
 from ..session.session import Session
 from ..widgets import wire
@@ -137,8 +139,8 @@ class Patching(Panel, PatchingWidget):
         run = self._finished_run()
         return scripts.patching(
             self.session,
-            run.clean["token_id"].to_list(),
-            run.corrupt["token_id"].to_list(),
+            run.source["token_id"].to_list(),
+            run.prompt["token_id"].to_list(),
             run.answer,
             run.foil,
             list(self.sites),
@@ -168,7 +170,7 @@ class Patching(Panel, PatchingWidget):
         except Cancelled:
             raise
         except Exception:
-            if former is not None and (not run.identity or former.same_question(run)):
+            if former is not None and (not run.identity or former.same_grid(run)):
                 run = former  # a failure must not cost the result that was there
                 self._publish(progress, lambda: self._show(run))
             raise
@@ -176,11 +178,11 @@ class Patching(Panel, PatchingWidget):
             self._publish(progress, lambda: self._show_grids(run))
 
     def _show(self, run: PatchingRun) -> None:
-        if self._run is None or not self._run.corrupt.equals(run.corrupt):
+        if self._run is None or not self._X:
             self.cell, self.positions = [], []
         self._run = run
-        self.clean_tokens, self.clean_ids = run.clean["token"].to_list(), run.clean["token_id"].to_list()
-        self.corrupt_tokens, self.corrupt_ids = run.corrupt["token"].to_list(), run.corrupt["token_id"].to_list()
+        self.clean_tokens, self.clean_ids = run.source["token"].to_list(), run.source["token_id"].to_list()
+        self.corrupt_tokens, self.corrupt_ids = run.prompt["token"].to_list(), run.prompt["token_id"].to_list()
         self.alignment = [list(p) for p in run.pairs]
         self.alignment_note = explain(self.clean_tokens, self.corrupt_tokens, run.pairs)
         self.layers, self.unaffected = list(range(self.session.num_layers)), run.unaffected
@@ -221,12 +223,15 @@ class Patching(Panel, PatchingWidget):
             name: max(run.tolerance, *(float(grid.abs().nan_to_num(0).max()) for grid in all_))
             for name, all_ in shown.items()
         }
-        ids = sorted(set(run.top_ids.flatten().tolist()) - {-1})
+        ids = sorted(set(run.cells.top_ids.flatten().tolist()) - {-1})
         index = torch.full((self.session.vocabulary_size + 1,), -1)  # the last entry is for "not computed"
         index[torch.tensor(ids, dtype=torch.long)] = torch.arange(len(ids))
         self.vocabulary, self.vocabulary_ids = [self.session.text_of(i) for i in ids], ids
-        self.top_k = run.top_ids.shape[-1]
-        self.top_index, self.top_probability = wire.int32(index[run.top_ids]), wire.float32(run.top_probabilities)
+        self.top_k = run.cells.top_ids.shape[-1]
+        self.top_index, self.top_probability = (
+            wire.int32(index[run.cells.top_ids]),
+            wire.float32(run.cells.top_probabilities),
+        )
         worst = run.largest_identity
         self.identity = (
             {"cells": len(run.identity), "largest": worst, "tolerance": run.tolerance, "passed": worst <= run.tolerance}
@@ -256,7 +261,7 @@ class Patching(Panel, PatchingWidget):
 
     def _on_align(self, clean: int, corrupt: int) -> None:
         run = self._shown()
-        if not (0 <= clean < len(run.clean) and 0 <= corrupt < len(run.corrupt)):
+        if not (0 <= clean < len(run.source) and 0 <= corrupt < len(run.prompt)):
             raise AlignmentError(f"There is no pair of positions {clean} and {corrupt} in these prompts.")
         self._realign(pair(run.pairs, clean, corrupt))
 
@@ -290,4 +295,4 @@ def _notes(run: PatchingRun, model: Session) -> list[str]:
             f"The first {len(run.unaffected)} tokens are the same in both prompts. A causal model has equal activations there, "
             "so those columns are 0 and were not computed."
         )
-    return notes + unknown_words(model, run.corrupt)
+    return notes + unknown_words(model, run.prompt)

@@ -8,7 +8,7 @@ attention before adding it (Gemma 2 and 3), `attn_out` is the normalised one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import UnknownArchitecture
 
@@ -40,6 +40,11 @@ class Architecture:
     mlp: str
     neurons_in: str
     """Module below a layer whose input is the MLP's neurons after the nonlinearity: the down projection."""
+    qkv: str | tuple[str, str, str] | None = None
+    """Modules below a layer that make queries, keys and values: three, or the one that makes all; None: they are no sites."""
+    fused: Literal["by kind", "by head"] | None = None
+    """How the output of the one module is laid out: all queries, then all keys, then all values; or one key-value head after
+    the other, each with its queries, its key and its value. None where there are three modules."""
     mid: Tap | None = None
     """Residual stream between attention and MLP; None where the two run side by side."""
     attn_out: Tap | None = None
@@ -49,8 +54,16 @@ class Architecture:
     taps: dict[str, Tap] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.fused not in (("by kind", "by head") if isinstance(self.qkv, str) else (None,)):
+            raise UnknownArchitecture(
+                f"qkv={self.qkv!r} and fused={self.fused!r} do not go together. Name three modules in qkv and leave fused out, "
+                "or name the one module that makes queries, keys and values and say how they stand in its output: "
+                "fused='by kind' (all queries, all keys, all values) or 'by head'."
+            )
+        projections = self.qkv if isinstance(self.qkv, tuple) else (self.qkv,) * 3
         taps = {
             "resid_pre": Tap("", "input"),
+            **{kind: Tap(path) if path else None for kind, path in zip("qkv", projections, strict=True)},
             "head_out": Tap(self.heads_in, "input"),
             "pattern": Tap(self.attn, "output", 1),
             "attn_out": self.attn_out or Tap(self.attn, "output", 0),
@@ -71,6 +84,7 @@ _LLAMA = Architecture(
     heads_in="self_attn.o_proj",
     mlp="mlp",
     neurons_in="mlp.down_proj",
+    qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     mid=Tap("post_attention_layernorm", "input"),
 )
 
@@ -90,10 +104,20 @@ _GPT2 = Architecture(
     heads_in="attn.c_proj",
     mlp="mlp",
     neurons_in="mlp.c_proj",
+    qkv="attn.c_attn",
+    fused="by kind",
     mid=Tap("ln_2", "input"),
 )
 
-_GPTJ = replace(_GPT2, heads_in="attn.out_proj", neurons_in="mlp.fc_out", mid=None, tuple_layer=True)
+_GPTJ = replace(
+    _GPT2,
+    heads_in="attn.out_proj",
+    neurons_in="mlp.fc_out",
+    qkv=("attn.q_proj", "attn.k_proj", "attn.v_proj"),
+    fused=None,
+    mid=None,
+    tuple_layer=True,
+)
 
 _NEOX = Architecture(
     layers="gpt_neox.layers",
@@ -104,6 +128,8 @@ _NEOX = Architecture(
     heads_in="attention.dense",
     mlp="mlp",
     neurons_in="mlp.dense_4h_to_h",
+    qkv="attention.query_key_value",
+    fused="by head",
 )
 
 _OPT = Architecture(
@@ -115,6 +141,7 @@ _OPT = Architecture(
     heads_in="self_attn.out_proj",
     mlp="fc2",
     neurons_in="fc2",
+    qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     mid=Tap("final_layer_norm", "input"),
 )
 
@@ -129,6 +156,8 @@ _MPT = Architecture(
     heads_in="attn.out_proj",
     mlp="ffn.down_proj",  # `ffn` itself returns the residual stream already added
     neurons_in="ffn.down_proj",
+    qkv="attn.Wqkv",
+    fused="by kind",
     mid=Tap("norm_2", "input"),
     tuple_layer=True,
 )
@@ -142,6 +171,8 @@ _FALCON = Architecture(
     heads_in="self_attention.dense",
     mlp="mlp",
     neurons_in="mlp.dense_4h_to_h",
+    qkv="self_attention.query_key_value",
+    fused="by head",
     mlp_out=Tap("mlp", copied=True),  # Falcon adds the attention's output into it in place
     tuple_layer=True,
 )
@@ -182,6 +213,8 @@ def of(module: Any) -> Architecture:
     if kind == "gpt_neox":
         row = replace(row, head="embed_out") if hasattr(module, "embed_out") else row  # its name in older transformers
         return row if config.use_parallel_residual else replace(row, mid=Tap("post_attention_layernorm", "input"))
+    if kind == "falcon" and config.multi_query and not config.new_decoder_architecture:
+        row = replace(row, fused="by kind")
     if kind == "falcon" and not (config.new_decoder_architecture or config.parallel_attn):
         return replace(row, mid=Tap("post_attention_layernorm", "input"), mlp_out=None)
     if kind == "opt" and not config.do_layer_norm_before:

@@ -43,8 +43,10 @@ def continuation(
     dtype, device = kept[0][0].dtype, kept[0][0].device
     at = torch.tensor(packed(positions, length), device=device)
     first, count = max(positions), len(at)
-    start = torch.tensor([p for p in positions for _ in range(p, length)], device=device)
-    same = start[:, None] == start  # suffixes begin at different positions, so that the start names the suffix
+    lengths = torch.tensor([length - p for p in positions], device=device)
+    start = torch.tensor(positions, device=device).repeat_interleave(lengths)
+    suffix = torch.arange(len(positions), device=device).repeat_interleave(lengths)
+    same = suffix[:, None] == suffix
     before = torch.arange(first, device=device)
     sees = torch.cat([before < start[:, None], same & (at[:, None] >= at)], 1)
     if window is not None:

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import SiteError
 from .architectures import Architecture, Tap
+from .layout import Layout
 from .sites import Site
 
 
@@ -19,24 +20,34 @@ class Place:
 
     envoy: Any
     tap: Tap
-    batch: int
-    heads: int = 0
-    """Number of heads to unfold the last axis into; 0: leave it."""
-    head: int | None = None
+    tokens: int
+    """Number of tokens in a row of the batch. The number of rows may change on the way, see `cache`."""
+    columns: torch.Tensor | None = None
+    """Which entries of the last axis to give, in which shape, see `Layout.columns`; None: all, as they are."""
 
     def get(self) -> torch.Tensor:
         """The activation, [batch, tokens, ...] (a pattern: [batch, heads, tokens, tokens])."""
         value = self._unfold(self._raw())
+        if self.columns is not None:
+            return value[..., self.columns]
         return value.clone() if self.tap.copied else value
 
     def set(self, value: torch.Tensor) -> None:
         """Replace the activation by one of the same shape as `get` gives; a layer's output may have more rows, see `cache`."""
         old = self._raw()
-        if self.head is not None:
-            whole = old.unflatten(-1, (self.heads, -1)).clone()
-            whole[..., self.head, :] = value
+        whole = self._unfold(old)
+        shape = whole.shape[1:] if self.columns is None else (*whole.shape[1:-1], *self.columns.shape)
+        if value.shape[1:] != shape:  # torch would stretch it or fold it to what fits
+            raise SiteError(
+                f"An edit gave a tensor of shape {list(value.shape)} in the place of one of shape {[len(whole), *shape]}. "
+                "Return the shape that the edit was called with."
+            )
+        value = value.to(old.dtype)
+        if self.columns is not None:
+            whole = whole.clone()
+            whole[..., self.columns] = value
             value = whole
-        value = value.reshape(-1, *old.shape[1:]).to(old.dtype)
+        value = value.reshape(-1, *old.shape[1:])
         if self.tap.shared:
             old.copy_(value)
             return
@@ -62,23 +73,21 @@ class Place:
 
     def _unfold(self, value: torch.Tensor) -> torch.Tensor:
         if value.dim() == 2:  # OPT runs its MLP on all tokens of the batch in one row
-            value = value.unflatten(0, (self.batch, -1))
-        if self.heads:
-            value = value.unflatten(-1, (self.heads, -1))
-        return value if self.head is None else value[..., self.head, :]
+            value = value.unflatten(0, (-1, self.tokens))
+        return value
 
 
-def place(model: Any, arch: Architecture, site: Site, heads: int, batch: int) -> Place:
+def place(model: Any, arch: Architecture, layout: Layout, site: Site, tokens: int) -> Place:
     """The place of a site that is known to exist in this architecture."""
     if site.kind == "logits":
-        return Place(model, Tap("", "output", "logits"), batch)
+        return Place(model, Tap("", "output", "logits"), tokens)
     if site.kind == "embed":
-        return Place(envoy(model, arch.embed), Tap(""), batch)
+        return Place(envoy(model, arch.embed), Tap(""), tokens)
     if site.kind == "final_norm":
-        return Place(envoy(model, arch.final_norm), Tap(""), batch)
+        return Place(envoy(model, arch.final_norm), Tap(""), tokens)
     tap = arch.taps[site.kind]
     path = f"{arch.layers}.{site.layer}" + (f".{tap.module}" if tap.module else "")
-    return Place(envoy(model, path), tap, batch, heads if site.kind == "head_out" else 0, site.head)
+    return Place(envoy(model, path), tap, tokens, layout.columns(site))
 
 
 def envoy(model: Any, path: str) -> Any:

@@ -15,6 +15,7 @@ from .. import frames
 from ..errors import SiteError, TextError
 from . import trace
 from .architectures import Architecture
+from .layout import Layout
 from .places import envoy, place
 from .sites import LAYER_KINDS, Site, parse
 from .tokens import TokenTexts
@@ -55,6 +56,7 @@ class Session:
         config = self.torch_module.config.get_text_config()
         self.num_layers: int = config.num_hidden_layers
         self.num_heads: int = config.num_attention_heads
+        self.layout = Layout(module, architecture, self.num_heads)
         self.width: int = config.hidden_size
         self.vocabulary_size: int = config.vocab_size
         self.max_positions: int | None = getattr(config, "max_position_embeddings", None) or getattr(
@@ -79,6 +81,15 @@ class Session:
     @property
     def dtype(self) -> str:
         return str(next(self.torch_module.parameters()).dtype).removeprefix("torch.")
+
+    @property
+    def num_kv_heads(self) -> int:
+        """Heads with a key and a value of their own: fewer than `num_heads` where several heads share one."""
+        return self.layout.kv_heads
+
+    @property
+    def head_width(self) -> int:
+        return self.layout.head_width
 
     # text and tokens
 
@@ -138,22 +149,33 @@ class Session:
         """The site that a name means in this model, in any accepted spelling.
 
         Raises:
-            SiteError: not a site, a layer or head that does not exist, or one that this architecture does not have.
+            SiteError: not a site, a layer, head or neuron that does not exist, or one that this architecture does not have.
         """
         site = parse(name, self.architecture)
         if site.layer is not None and not 0 <= site.layer < self.num_layers:
             raise SiteError(f"{site} does not exist: {self.name} has layers 0 to {self.num_layers - 1}.")
-        if site.head is not None and not 0 <= site.head < self.num_heads:
-            raise SiteError(f"{site} does not exist: {self.name} has heads 0 to {self.num_heads - 1}.")
         if site.layer is not None and site.kind not in self.architecture.taps:
             raise SiteError(
                 f"{self.name} has no {site.kind}: attention and MLP read the same stream side by side. "
                 "Use resid_pre or resid_post."
+                if site.kind == "resid_mid"
+                else f"{self.name} has no {site.kind}: its architecture does not say which modules make queries, keys and "
+                "values. Name them: iw.Architecture(qkv=...)."
             )
+        if site.unit is not None:
+            count, what = self.layout.units(site.kind)
+            if not 0 <= site.unit < count:
+                raise SiteError(
+                    f"{site} does not exist: {self.name} has {count} {what if count > 1 else what[:-1]} a layer, "
+                    "counted from 0."
+                )
         return site
 
     def sites(self) -> list[str]:
-        """All sites of this model in the order of the forward pass; `head_out.L` takes a head as `head_out.L.H`."""
+        """All sites of this model in the order of the forward pass.
+
+        `q.L`, `k.L`, `v.L` and `head_out.L` also take a head, as in `head_out.L.H`, and `mlp_act.L` a neuron.
+        """
         kinds = [k for k in LAYER_KINDS if k in self.architecture.taps]
         inner = [str(Site(k, layer)) for layer in range(self.num_layers) for k in kinds]
         return ["embed", *inner, "final_norm", "logits"]
@@ -163,7 +185,9 @@ class Session:
     def read(self, text: Text, sites: Iterable[str | Site]) -> dict[str, torch.Tensor]:
         """Activations of one text: a tensor [tokens, ...] per site, keyed by the names as given, on the model's device.
 
-        `head_out.L` is [tokens, heads, head width], `head_out.L.H` one head of it, before the output projection;
+        `q.L`, `k.L`, `v.L` are [tokens, heads, head width] as the projections make them: before rotary embedding and norms of
+        heads, and with `num_kv_heads` heads for k and v; `head_out.L` is the same before the output projection. With a head
+        at the end, `q.L.H`, they are [tokens, head width]. `mlp_act.L` is [tokens, neurons], `mlp_act.L.N` [tokens];
         `pattern.L` is [heads, tokens, tokens]; `logits` are after any soft cap; the rest are [tokens, width].
         """
         names = list(sites)
@@ -187,7 +211,8 @@ class Session:
         Args:
             ids: token ids, [batch][tokens].
             read: sites to read, each a tensor [batch, tokens, ...].
-            edit: per site a function from its activation to a new one of the same shape, called as the pass goes by.
+            edit: per site a function from its activation to a new one of the same shape, called as the pass goes by. A layer's
+                output may be given more rows: the batch then goes on with these.
             then: reduces the dict of what was read, inside the trace; what it returns comes back. Default: the dict.
                 It may call `unembed`.
             start: `(layer, stream)`: do not run the layers below, let `layer` read `stream` [batch, tokens, width].
@@ -210,7 +235,7 @@ class Session:
             if site.layer is not None and site.layer < layer:
                 raise SiteError(f"{site} is not computed in a run that starts at layer {layer}.")
         steps = [
-            trace.Step(str(site), place(self._model, self.architecture, site, self.num_heads, len(ids)), function)
+            trace.Step(str(site), place(self._model, self.architecture, self.layout, site, len(ids[0])), function)
             for site, function in wanted
         ]
         skip_value = (stream, None) if self.architecture.tuple_layer else stream
@@ -266,6 +291,15 @@ class Session:
         logits = torch.einsum("...pd,pmd->...pm", normed, head.weight[token_ids])
         if getattr(head, "bias", None) is not None:
             logits = logits + head.bias[token_ids]
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def logits_of(self, normed: torch.Tensor, token_ids: Sequence[int]) -> torch.Tensor:
+        """Logits [..., m] of m tokens from kept normalised streams [..., width]. Outside a run; on the CPU, float32."""
+        head = self.torch_module.get_submodule(self.architecture.head)
+        with torch.no_grad():
+            weight = head.weight[list(token_ids)].float().cpu()
+            bias = getattr(head, "bias", None)
+            logits = normed.float().cpu() @ weight.T + (0 if bias is None else bias[list(token_ids)].float().cpu())
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
     def _envoy(self, path: str) -> Any:

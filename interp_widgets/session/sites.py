@@ -1,7 +1,8 @@
 """Names of activations.
 
-A site is written `kind`, `kind.layer` or `kind.layer.head`, as in `resid_post.15` or `head_out.9.6`. The names that other
-libraries use are accepted wherever a site is: TransformerLens hook names, nnterp accessors, Hugging Face module paths.
+A site is written `kind`, `kind.layer` or `kind.layer.unit`, as in `resid_post.15`, `head_out.9.6` (a head) or `mlp_act.3.100` (a
+neuron). The names that other libraries use are accepted wherever a site is: TransformerLens hook names, nnterp accessors,
+Hugging Face module paths.
 """
 
 from __future__ import annotations
@@ -15,8 +16,23 @@ from ..errors import SiteError
 if TYPE_CHECKING:
     from .architectures import Architecture
 
-LAYER_KINDS = ("resid_pre", "head_out", "pattern", "attn_out", "resid_mid", "mlp_act", "mlp_out", "resid_post")
+LAYER_KINDS = (
+    "resid_pre",
+    "q",
+    "k",
+    "v",
+    "head_out",
+    "pattern",
+    "attn_out",
+    "resid_mid",
+    "mlp_act",
+    "mlp_out",
+    "resid_post",
+)
 """Kinds of site that each layer has, in the order in which a forward pass makes them."""
+
+UNIT_KINDS = ("q", "k", "v", "head_out", "mlp_act")
+"""Those that are made of units: heads, or the neurons of an MLP."""
 
 KINDS = ("embed", *LAYER_KINDS, "final_norm", "logits")
 
@@ -27,6 +43,9 @@ _TRANSFORMER_LENS = {
     "hook_attn_out": "attn_out",
     "hook_mlp_out": "mlp_out",
     "mlp.hook_post": "mlp_act",
+    "attn.hook_q": "q",
+    "attn.hook_k": "k",
+    "attn.hook_v": "v",
     "attn.hook_z": "head_out",
     "attn.hook_pattern": "pattern",
 }
@@ -49,14 +68,14 @@ _WHOLE = {
 
 @dataclass(frozen=True, order=True)
 class Site:
-    """An activation: `kind`, and for most kinds a `layer`, for `head_out` perhaps a `head`."""
+    """An activation: `kind`, for most kinds a `layer`, and perhaps a `unit`: a head of q, k, v, head_out, a neuron of mlp_act."""
 
     kind: str
     layer: int | None = None
-    head: int | None = None
+    unit: int | None = None
 
     def __str__(self) -> str:
-        return ".".join(str(part) for part in (self.kind, self.layer, self.head) if part is not None)
+        return ".".join(str(part) for part in (self.kind, self.layer, self.unit) if part is not None)
 
     @property
     def order(self) -> tuple[int, int]:
@@ -93,7 +112,7 @@ def _own(name: str) -> Site | None:
         return None
     if kind not in LAYER_KINDS:
         return Site(kind) if not numbers else None
-    if len(numbers) == 2 and kind == "head_out":
+    if len(numbers) == 2 and kind in UNIT_KINDS:
         return Site(kind, int(numbers[0]), int(numbers[1]))
     return Site(kind, int(numbers[0])) if len(numbers) == 1 else None
 
@@ -119,6 +138,8 @@ def _module_path(name: str, arch: Architecture) -> Site | None:
     layer, inner = int(m[1]), m[2] or ""
     for kind in LAYER_KINDS:
         tap = arch.taps.get(kind)
-        if kind != "pattern" and tap is not None and (inner, end) == (tap.module, tap.end):
+        if kind == "pattern" or (arch.fused and kind in ("q", "k", "v")):  # only a part of what the module returns
+            continue
+        if tap is not None and (inner, end) == (tap.module, tap.end):
             return Site(kind, layer)
     return None

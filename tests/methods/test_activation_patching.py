@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import polars as pl
 import pytest
 import torch
@@ -113,7 +115,7 @@ def test_pairs_by_hand_are_used(toy) -> None:
     frame = methods.activation_patching(
         toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["resid_post.0"], alignment=[(2, 11)]
     )
-    assert frame.select("position", "clean_position").rows() == [(11, 2)]
+    assert frame.select("position", "source_position").rows() == [(11, 2)]
     expected = by_hooks(
         toy,
         toy.encode(IOI),
@@ -173,9 +175,11 @@ def test_default_answer_and_foil_are_the_predictions(toy) -> None:
 
 
 def activation_patching_module():
-    import importlib
-
     return importlib.import_module("interp_widgets.methods.activation_patching")
+
+
+def frame_of(run) -> pl.DataFrame:
+    return importlib.import_module("interp_widgets.methods.patching_run").patching_frame(run)
 
 
 def test_partial_results_and_stopping_keep_what_is_done(toy) -> None:
@@ -188,13 +192,13 @@ def test_partial_results_and_stopping_keep_what_is_done(toy) -> None:
 
     with pytest.raises(Cancelled):
         module.sweep(toy, run, first="attn_out", budget=1, progress=stop_at_three)
-    done = module.patching_frame(run).filter(pl.col("method") == "exact")
+    done = frame_of(run).filter(pl.col("method") == "exact")
     assert done["site"].unique().sort().to_list() == [f"attn_out.{layer}" for layer in range(4)]
     assert done["position"].unique().sort().to_list() == [12, 13, 14], (
         "one column after the other, the cheap ones first"
     )
     module.sweep(toy, run)
-    assert module.patching_frame(run)["site"].n_unique() == 8
+    assert frame_of(run)["site"].n_unique() == 8
 
 
 def test_cancelling_is_heard_between_layers(toy) -> None:
@@ -207,7 +211,7 @@ def test_cancelling_is_heard_between_layers(toy) -> None:
 
     with pytest.raises(Cancelled):
         module.sweep(toy, run, progress=stop)
-    assert len(module.patching_frame(run).filter(pl.col("method") == "exact")) == 0
+    assert len(frame_of(run).filter(pl.col("method") == "exact")) == 0
 
 
 def test_the_identity_check_can_fail(toy, monkeypatch) -> None:
@@ -216,15 +220,15 @@ def test_the_identity_check_can_fail(toy, monkeypatch) -> None:
     module.sweep(toy, run)
     assert len(run.identity) == 9
     assert run.largest_identity <= 1e-4
-    read_both = module.suffix_sweep.read_both
+    read_prompt = module.read_prompt
 
     def damaged(*arguments):
-        reading = read_both(*arguments)
-        for site in set(reading.corrupt) - {"logits"}:
-            reading.corrupt[site] = reading.corrupt[site] * 1.5
+        reading = read_prompt(*arguments)
+        for value in reading.own.values():
+            value *= 1.5
         return reading
 
-    monkeypatch.setattr(module.suffix_sweep, "read_both", damaged)
+    monkeypatch.setattr(module, "read_prompt", damaged)
     broken = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", ["attn_out"])
     module.sweep(toy, broken)
     assert broken.largest_identity > broken.tolerance
@@ -233,8 +237,7 @@ def test_the_identity_check_can_fail(toy, monkeypatch) -> None:
 @pytest.fixture
 def no_cache(monkeypatch) -> None:
     """A model that keeps no keys and values."""
-    module = activation_patching_module()
-    monkeypatch.setattr(module.suffix_sweep.cache, "keys_values", lambda past: [])
+    monkeypatch.setattr(importlib.import_module("interp_widgets.session.cache"), "keys_values", lambda past: [])
 
 
 def test_row_by_row_gives_the_same(toy, ioi, no_cache) -> None:
@@ -243,9 +246,10 @@ def test_row_by_row_gives_the_same(toy, ioi, no_cache) -> None:
     assert (frame["metric"] - ioi.sort("site", "position")["metric"]).abs().max() < 1e-4
 
 
-def test_rows_are_split_when_they_are_too_many(toy, ioi, no_cache, monkeypatch) -> None:
-    monkeypatch.setattr(activation_patching_module().row_sweep, "TOKENS_AT_ONCE", 40)
-    frame = methods.activation_patching(toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES)
+def test_rows_are_split_when_they_are_too_many(toy, ioi, no_cache) -> None:
+    frame = methods.activation_patching(
+        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=SITES, memory=1
+    )
     frame = frame.sort("site", "position")
     assert (frame["metric"] - ioi.sort("site", "position")["metric"]).abs().max() < 1e-4
 
@@ -255,7 +259,7 @@ def test_how_the_work_is_cut_changes_nothing(toy, ioi, budget: int, memory: int)
     module = activation_patching_module()
     run = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", SITES)
     module.sweep(toy, run, budget=budget, memory=memory)
-    frame = module.patching_frame(run).sort("site", "position")
+    frame = frame_of(run).sort("site", "position")
     assert (frame["metric"] - ioi.sort("site", "position")["metric"]).abs().max() < 1e-4
 
 
@@ -273,7 +277,7 @@ def test_every_cell_of_every_family_and_site_equals_a_run_of_its_own(family: str
     run = activation_patching_module().prepare(model, clean, corrupt, 11, 12, kinds)
     activation_patching_module().sweep(model, run, budget=12)
     assert run.largest_identity < 1e-4
-    for row, site in enumerate(run.sites):
+    for row, site in enumerate([row[0] for row in run.rows]):
         value = model.read(clean, [site])[str(site)]
         for position in range(len(corrupt)):
 
@@ -283,13 +287,15 @@ def test_every_cell_of_every_family_and_site_equals_a_run_of_its_own(family: str
                 return x
 
             logits = model.run([corrupt], ["logits"], edit={str(site): put})["logits"][0, -1].double()
-            assert float(run.logit_difference[row, position]) == pytest.approx(float(logits[11] - logits[12]), abs=1e-4)
+            assert float(run.cells.logit_difference[row, position]) == pytest.approx(
+                float(logits[11] - logits[12]), abs=1e-4
+            )
 
 
 @pytest.mark.parametrize("family", CONTINUED)
 def test_families_that_are_swept_the_fast_way(family: str, monkeypatch) -> None:
-    module = activation_patching_module()
-    monkeypatch.setattr(module.row_sweep, "patch", lambda *_: pytest.fail("swept row by row"))
+    patched_runs = importlib.import_module("interp_widgets.methods.patched_runs")
+    monkeypatch.setattr(patched_runs, "run", only_the_whole_check(patched_runs.run))
     model = tiny_session(family)
     kinds = ["resid_post", "attn_out", "mlp_out"]
     methods.activation_patching(
@@ -297,8 +303,18 @@ def test_families_that_are_swept_the_fast_way(family: str, monkeypatch) -> None:
     )
 
 
+def only_the_whole_check(run):
+    """Runs of their own are for the check that patches a whole stream."""
+
+    def inner(model, reading, patches, measure, continued=True, progress=None):
+        assert len(patches) == 1, "swept row by row"
+        return run(model, reading, patches, measure, continued)
+
+    return inner
+
+
 def test_no_more_is_run_than_a_patch_can_reach(toy) -> None:
-    """Layers and tokens of every pass: the floor of an exact sweep, a check of 9 cells, and both prompts once."""
+    """Layers and tokens of every pass: the floor of an exact sweep, a check of 9 cells and of a whole stream, both prompts once."""
     work: list[int] = []
     handles = [
         layer.mlp.register_forward_hook(lambda m, args, out: work.append(args[0].shape[0] * args[0].shape[1]))
@@ -311,8 +327,9 @@ def test_no_more_is_run_than_a_patch_can_reach(toy) -> None:
     suffixes = [length - p for p in range(10, 15)]  # the prompts are the same up to position 9
     floor = sum(layers - 1 - layer for layer in range(layers)) * sum(suffixes)
     check = sum(layers - 1 - layer for layer in (0, 2, 3)) * (suffixes[0] + suffixes[2] + suffixes[4])
+    whole = (layers - 1 - 2) * length  # layer 2 is the middle
     readings = 2 * layers * length
-    assert sum(work) == floor + check + readings
+    assert sum(work) == floor + check + whole + readings
 
 
 def test_single_heads_and_neurons_can_be_patched(toy) -> None:
@@ -364,7 +381,7 @@ def test_bad_requests_get_a_sentence(toy) -> None:
         patch(sites=["pattern"])
     with pytest.raises(SiteError, match="layers 0 to 3"):
         patch(sites=["resid_post.7"])
-    with pytest.raises(AlignmentError, match="has no partner"):
+    with pytest.raises(AlignmentError, match="no partner"):
         patch(alignment=[(0, 0)], positions=[3])
 
 

@@ -8,7 +8,9 @@ import torch
 
 from interp_widgets import frames, methods
 from interp_widgets.errors import AlignmentError, Cancelled, TextError
+from interp_widgets.session.load import load
 
+from ..session import tiny
 from .conftest import IOI, IOI_CORRUPT, tiny_session
 
 CLEAN, CORRUPT = [3, 14, 15, 9, 26, 7], [5, 35, 8, 9, 79, 7]
@@ -22,9 +24,10 @@ def on_toy(toy, **more) -> pl.DataFrame:
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_it_is_exact_where_the_model_is_linear(family: str) -> None:
     """Without the final norm the logits are linear in everything that the last layer adds."""
-    model = tiny_session(family)
-    norm = model.torch_module.get_submodule(model.architecture.final_norm)
-    norm.forward = lambda x: 1.0 * x
+    module = tiny.model(family)
+    norm = tiny_session(family).architecture.final_norm
+    module.set_submodule(norm, torch.nn.Identity())
+    model = load(module, tokenizer=tiny.tokenizer())
     last = model.num_layers - 1
     sites = [f"resid_post.{last}", f"mlp_out.{last}"]
     asked = {"clean": CLEAN, "corrupt": CORRUPT, "answer": 11, "foil": 12, "sites": sites}
@@ -121,7 +124,7 @@ def test_bad_requests_get_a_sentence_and_it_can_be_stopped(toy) -> None:
         on_toy(toy, steps=-1)
     with pytest.raises(TextError, match="not a metric"):
         on_toy(toy, metric="loss")
-    with pytest.raises(AlignmentError, match="no partner"):
+    with pytest.raises(AlignmentError, match="is no position"):
         on_toy(toy, positions=[99])
 
     def stop(done: int, total: int, message: str = "", partial: object = None) -> None:

@@ -1,15 +1,11 @@
 """Every site of every family is the tensor that plain PyTorch hooks see, and a change there is a change there.
 
-The table under test knows one module path per site. Here each site is found again by another way where there is one: the stream
-is what the norms read, a contribution is what the last projection (or the norm after it) gives, the pattern is what
-transformers itself returns with `output_attentions`.
+How the hooks find a site without the table under test: `families.py`. More on heads and neurons: `test_heads.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -17,87 +13,11 @@ import torch
 import interp_widgets as iw
 from interp_widgets.errors import SiteError, UnknownArchitecture
 from interp_widgets.session.architectures import TABLE, Architecture, Tap
-from interp_widgets.session.session import Session
 from tests.session import tiny
+from tests.session.families import IDS, LAST, Family, change, hooked, make, places, plainly
 from tests.session.tiny import HEADS, LAYERS
 
 torch.set_num_threads(1)
-
-IDS = torch.randint(3, tiny.VOCABULARY, (3, 7), generator=torch.Generator().manual_seed(1)).tolist()
-LAST = LAYERS - 1
-
-
-class Known(NamedTuple):
-    """Where a family keeps things, written down a second time. Paths are below a layer, except the first three."""
-
-    layers: str
-    embed: str
-    norm: str
-    reads: str
-    """The norm whose input is the stream that the layer reads."""
-    projection: str
-    """Reads the heads' outputs."""
-    attention: str
-    """Gives what attention adds to the stream."""
-    down: str
-    """Reads the neurons."""
-    mlp: str
-    """Gives what the MLP adds to the stream."""
-    between: str = ""
-    """The norm whose input is the stream between attention and MLP."""
-
-
-LLAMA = Known("model.layers", "model.embed_tokens", "model.norm", "input_layernorm", "self_attn.o_proj", "self_attn.o_proj",
-              "mlp.down_proj", "mlp.down_proj", "post_attention_layernorm")  # fmt: skip
-GEMMA = LLAMA._replace(
-    attention="post_attention_layernorm", mlp="post_feedforward_layernorm", between="pre_feedforward_layernorm"
-)
-NEOX = Known("gpt_neox.layers", "gpt_neox.embed_in", "gpt_neox.final_layer_norm", "input_layernorm", "attention.dense",
-             "attention.dense", "mlp.dense_4h_to_h", "mlp.dense_4h_to_h")  # fmt: skip
-GPT2 = Known("transformer.h", "transformer.wte", "transformer.ln_f", "ln_1", "attn.c_proj", "attn.c_proj", "mlp.c_proj",
-             "mlp.c_proj", "ln_2")  # fmt: skip
-FALCON = Known("transformer.h", "transformer.word_embeddings", "transformer.ln_f", "input_layernorm", "self_attention.dense",
-               "self_attention.dense", "mlp.dense_4h_to_h", "mlp.dense_4h_to_h")  # fmt: skip
-
-KNOWN = {
-    "gpt2": GPT2,
-    "gpt_neox": NEOX,
-    "gpt_neox-sequential": NEOX._replace(between="post_attention_layernorm"),
-    "llama": LLAMA,
-    "llama-grouped": LLAMA,
-    "mistral": LLAMA,
-    "qwen2": LLAMA,
-    "qwen3": LLAMA,
-    "gemma2": GEMMA,
-    "gemma3_text": GEMMA,
-    "opt": Known("model.decoder.layers", "model.decoder.embed_tokens", "model.decoder.final_layer_norm",
-                 "self_attn_layer_norm", "self_attn.out_proj", "self_attn.out_proj", "fc2", "fc2", "final_layer_norm"),
-    "phi": LLAMA._replace(norm="model.final_layernorm", projection="self_attn.dense", attention="self_attn.dense",
-                          down="mlp.fc2", mlp="mlp.fc2", between=""),
-    "gptj": GPT2._replace(projection="attn.out_proj", attention="attn.out_proj", down="mlp.fc_out", mlp="mlp.fc_out",
-                          between=""),
-    "mpt": Known("transformer.blocks", "transformer.wte", "transformer.norm_f", "norm_1", "attn.out_proj", "attn.out_proj",
-                 "ffn.down_proj", "ffn.down_proj", "norm_2"),
-    "falcon": FALCON,
-    "falcon-new": FALCON._replace(reads="ln_attn"),
-    "falcon-new-one-norm": FALCON,
-    "falcon-sequential": FALCON._replace(between="post_attention_layernorm"),
-}  # fmt: skip
-
-
-class Family(NamedTuple):
-    """A session, and an equal module that nnsight has never touched."""
-
-    variant: str
-    session: Session
-    plain: torch.nn.Module
-
-    @property
-    def known(self) -> Known:
-        return KNOWN[self.variant]
-
-    def heads(self, value: torch.Tensor) -> torch.Tensor:
-        return value.unflatten(-1, (HEADS, -1))
 
 
 @pytest.fixture(scope="module", params=tiny.VARIANTS)
@@ -113,80 +33,6 @@ def sequential(request: pytest.FixtureRequest) -> Family:
 @pytest.fixture(scope="module", params=tiny.PARALLEL)
 def parallel(request: pytest.FixtureRequest) -> Family:
     return make(request.param)
-
-
-def make(variant: str) -> Family:
-    session = iw.load(tiny.model(variant), tokenizer=tiny.tokenizer(), name=variant)
-    return Family(variant, session, tiny.model(variant))
-
-
-# plain PyTorch
-
-
-@contextmanager
-def hooked(
-    module: torch.nn.Module, path: str, end: str, do: Callable[[torch.Tensor], torch.Tensor | None]
-) -> Iterator[None]:
-    """While open, `do` sees the first input or output of a module; a tensor that it returns takes its place."""
-
-    def before(_: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if not arguments:  # transformers passes some streams by name
-            new = do(named["hidden_states"])
-            return None if new is None else (arguments, named | {"hidden_states": new})
-        new = do(arguments[0])
-        return None if new is None else ((new, *arguments[1:]), named)
-
-    def after(_: torch.nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
-        new = do(output[0] if isinstance(output, tuple) else output)
-        return (new, *output[1:]) if isinstance(output, tuple) and new is not None else new
-
-    target = module.get_submodule(path)
-    handle = (
-        target.register_forward_pre_hook(before, with_kwargs=True)
-        if end == "input"
-        else target.register_forward_hook(after)
-    )
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def places(family: Family) -> dict[str, tuple[str, str]]:
-    """Site -> (module, end), for all but the pattern and the logits."""
-    known = family.known
-    found = {"embed": (known.embed, "output"), "final_norm": ("lm_head", "input")}
-    for layer in range(LAYERS):
-        at = f"{known.layers}.{layer}"
-        after = f"{known.layers}.{layer + 1}.{known.reads}" if layer < LAST else known.norm
-        found[f"resid_pre.{layer}"] = (f"{at}.{known.reads}", "input")
-        found[f"head_out.{layer}"] = (f"{at}.{known.projection}", "input")
-        found[f"attn_out.{layer}"] = (f"{at}.{known.attention}", "output")
-        if known.between:
-            found[f"resid_mid.{layer}"] = (f"{at}.{known.between}", "input")
-        found[f"mlp_act.{layer}"] = (f"{at}.{known.down}", "input")
-        found[f"mlp_out.{layer}"] = (f"{at}.{known.mlp}", "output")
-        found[f"resid_post.{layer}"] = (after, "input")
-    return found
-
-
-@torch.no_grad()
-def plainly(family: Family, ids: list[list[int]]) -> dict[str, torch.Tensor]:
-    """All sites, by hooks alone, as [batch, tokens, ...]."""
-    seen: dict[str, torch.Tensor] = {}
-    for site, (path, end) in places(family).items():
-        with hooked(family.plain, path, end, lambda value, site=site: seen.update({site: value.clone()})):
-            output = family.plain(torch.tensor(ids), use_cache=False, output_attentions=True)
-    seen = {site: value.unflatten(0, (len(ids), -1)) if value.dim() == 2 else value for site, value in seen.items()}
-    for layer in range(LAYERS):
-        seen[f"head_out.{layer}"] = family.heads(seen[f"head_out.{layer}"])
-        seen[f"pattern.{layer}"] = output.attentions[layer]
-    return seen | {"logits": output.logits}
-
-
-def change(value: torch.Tensor) -> torch.Tensor:
-    """A change that no norm undoes."""
-    return value * 0.5 + torch.linspace(-1, 1, value.shape[-1])
 
 
 # reading
@@ -464,6 +310,7 @@ def test_an_architecture_by_hand_works():
         heads_in="self_attn.o_proj",
         mlp="mlp",
         neurons_in="mlp.down_proj",
+        qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
         mid=Tap("post_attention_layernorm", "input"),
     )
     session = iw.load(module, tokenizer=tiny.tokenizer(), architecture=row)
@@ -471,6 +318,39 @@ def test_an_architecture_by_hand_works():
     expected = known.read(IDS[0], known.sites())
     assert session.sites() == known.sites()
     assert all(torch.equal(value, expected[site]) for site, value in session.read(IDS[0], session.sites()).items())
+
+
+def test_an_architecture_without_projections_has_no_queries():
+    row = Architecture(
+        layers="model.layers",
+        embed="model.embed_tokens",
+        final_norm="model.norm",
+        head="lm_head",
+        attn="self_attn",
+        heads_in="self_attn.o_proj",
+        mlp="mlp",
+        neurons_in="mlp.down_proj",
+    )
+    session = iw.load(tiny.model("llama"), tokenizer=tiny.tokenizer(), name="tiny", architecture=row)
+    assert not any(site.startswith(("q.", "k.", "v.")) for site in session.sites())
+    with pytest.raises(
+        SiteError, match=r"tiny has no q: its architecture does not say .*iw\.Architecture\(qkv=\.\.\.\)"
+    ):
+        session.site("q.0.1")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"qkv": "attn.c_attn"},
+        {"qkv": "attn.c_attn", "fused": "by layer"},
+        {"qkv": ("q", "k", "v"), "fused": "by head"},
+        {"fused": "by kind"},
+    ],
+)
+def test_an_architecture_says_how_a_fused_projection_is_laid_out(wrong):
+    with pytest.raises(UnknownArchitecture, match=r"do not go together\. Name three modules"):
+        Architecture("layers", "embed", "norm", "head", "out", "attn", "mlp", "down", **wrong)
 
 
 def test_opt_that_normalises_afterwards_is_refused():

@@ -22,7 +22,7 @@ OWN = [
     "final_norm",
     "logits",
     "head_out.9.6",
-    "head_out.0.0",
+    *(f"{kind}.{n}.{n}" for kind in ("q", "k", "v", "head_out", "mlp_act") for n in (0, 15)),
     *(f"{kind}.{n}" for kind in LAYER_KINDS for n in (0, 15)),
 ]
 
@@ -48,6 +48,9 @@ def test_a_site_passes_through():
         ("blocks.3.hook_attn_out", "attn_out.3"),
         ("blocks.3.hook_mlp_out", "mlp_out.3"),
         ("blocks.3.mlp.hook_post", "mlp_act.3"),
+        ("blocks.3.attn.hook_q", "q.3"),
+        ("blocks.3.attn.hook_k", "k.3"),
+        ("blocks.3.attn.hook_v", "v.3"),
         ("blocks.3.attn.hook_z", "head_out.3"),
         ("blocks.3.attn.hook_pattern", "pattern.3"),
         ("ln_final.hook_normalized", "final_norm"),
@@ -73,6 +76,10 @@ def test_names_of_other_libraries_are_understood(name, site):
         ("llama", "model.layers.3.output", "resid_post.3"),
         ("llama", "model.layers.3.input", "resid_pre.3"),
         ("llama", "model.layers.3.self_attn", "attn_out.3"),
+        ("llama", "model.layers.3.self_attn.q_proj", "q.3"),
+        ("qwen3", "model.layers.3.self_attn.k_proj.output", "k.3"),
+        ("opt", "model.decoder.layers.3.self_attn.v_proj", "v.3"),
+        ("gptj", "transformer.h.3.attn.k_proj", "k.3"),
         ("llama", "model.layers.3.self_attn.o_proj.input", "head_out.3"),
         ("llama", "model.layers.3.post_attention_layernorm.input", "resid_mid.3"),
         ("llama", "model.layers.3.mlp", "mlp_out.3"),
@@ -97,7 +104,9 @@ def test_module_paths_are_understood(family, name, site):
 @pytest.mark.parametrize(
     ("family", "name"),
     [
-        ("llama", "model.layers.3.self_attn.q_proj"),
+        ("llama", "model.layers.3.self_attn.q_proj.input"),
+        ("gpt2", "transformer.h.3.attn.c_attn"),  # queries, keys and values in one
+        ("falcon", "transformer.h.3.self_attention.query_key_value.output"),
         ("llama", "model.layers.3.mlp.down_proj.inputs"),
         ("llama", "model.layers"),
         ("llama", "transformer.h.3"),
@@ -111,6 +120,7 @@ def test_module_paths_that_are_no_site_are_refused(family, name):
 
 
 NONSENSE = ["", " ", "resid", "resid_post", "resid_post.", "resid_post.x", "resid_post.-1", "resid_post.1.2", "head_out.1.2.3",
+            "q", "q.x", "mlp_act.1.", "pattern.1.2",
             "embed.0", "logits.3", "blocks.x.hook_resid_post", "blocks.1.hook_nothing", "layers_output[]", "layers_output[-1]",
             "unknown[3]", "model.layers.3", "resid_post.1 ", "Resid_post.1", "resid_post.²", "head_out..1"]  # fmt: skip
 
@@ -134,11 +144,33 @@ def test_a_layer_that_does_not_exist(llama, name):
 
 
 def test_a_head_that_does_not_exist(llama):
-    with pytest.raises(SiteError, match=r"head_out\.1\.4 does not exist: tiny has heads 0 to 3"):
-        llama.site("head_out.1.4")
+    for kind in ("q", "head_out"):
+        with pytest.raises(
+            SiteError, match=rf"{kind}\.1\.4 does not exist: tiny has 4 heads a layer, counted from 0\."
+        ):
+            llama.site(f"{kind}.1.4")
 
 
-@pytest.mark.parametrize("site", [Site("resid_post", -1), Site("head_out", 0, -1)])
+@pytest.mark.parametrize(("variant", "count"), [("llama-grouped", "2 key-value heads"), ("falcon", "1 key-value head")])
+@pytest.mark.parametrize("kind", ["k", "v"])
+def test_a_key_value_head_that_does_not_exist(variant, count, kind):
+    session = iw.load(tiny.model(variant), tokenizer=tiny.tokenizer(), name="tiny")
+    session.site("q.1.3")
+    with pytest.raises(SiteError, match=rf"{kind}\.1\.3 does not exist: tiny has {count} a layer, counted from 0\."):
+        session.site(f"{kind}.1.3")
+
+
+def test_a_neuron_that_does_not_exist(llama):
+    assert llama.site("mlp_act.1.47") == Site("mlp_act", 1, 47)
+    with pytest.raises(
+        SiteError, match=r"mlp_act\.1\.48 does not exist: tiny has 48 neurons a layer, counted from 0\."
+    ):
+        llama.site("mlp_act.1.48")
+
+
+@pytest.mark.parametrize(
+    "site", [Site("resid_post", -1), Site("head_out", 0, -1), Site("k", 0, -1), Site("mlp_act", 0, -1)]
+)
 def test_numbers_below_zero_do_not_exist(llama, site):
     with pytest.raises(SiteError, match="does not exist"):
         llama.site(site)

@@ -1,0 +1,148 @@
+"""One patch, anywhere: any site and position of one run into any site and position of the other, and what is then said.
+
+Beside the cells of a grid, which put an activation where it came from, this moves it (to another position or layer), can hold
+positions as they were ("frozen"), and lets every run go on for some tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from .. import frames
+from ..errors import AlignmentError, SiteError, TextError
+from ..session.session import Session, Text
+from ..session.sites import Site
+from .activation_patching import PATCHABLE, prepare
+from .continuation import said
+from .patched_runs import Patch, Put
+from .patching_run import PatchingRun, columns_of, patching_frame
+from .prediction import check_metric
+from .reading import Reading, read_source
+from .sweep import in_batches
+
+Place = tuple[str, int]
+"""A site and a position, such as ("resid_post.10", 3)."""
+
+
+def single_patch(
+    model: Session,
+    *,
+    clean: Text,
+    corrupt: Text,
+    source: Place,
+    target: Place | None = None,
+    frozen: Sequence[int] = (),
+    answer: str | int | None = None,
+    foil: str | int | None = None,
+    metric: str = "logit_difference",
+    direction: str = "denoise",
+) -> pl.DataFrame:
+    """The exact effect of one patch: one row of `frames.PATCHING`, site and position being the target's.
+
+    Args:
+        model, clean, corrupt, answer, foil, metric, direction: as in `activation_patching`.
+        source: (site, position) in the clean prompt (to noise: in the corrupt one), whose activation is put in.
+        target: (site, position) in the other prompt, where it goes; default as the source.
+        frozen: positions of the patched prompt whose stream is held as it was after every layer from the target on, so that the
+            effect cannot pass there.
+
+    Raises:
+        SiteError: sites that do not exist or hold activations of different size. TextError, AlignmentError: as in
+            `activation_patching`; also positions that do not exist.
+    """
+    check_metric(metric)
+    run, patch = prepare_single(model, clean, corrupt, source, target, frozen, answer, foil, direction)
+    assert run.reading is not None
+    run.fill([0], [0], in_batches(model, run, run.reading, [patch], continued=bool(run.reading.kept)))
+    return patching_frame(run, metric)
+
+
+def continuations(
+    model: Session,
+    *,
+    clean: Text,
+    corrupt: Text,
+    source: Place,
+    target: Place | None = None,
+    frozen: Sequence[int] = (),
+    direction: str = "denoise",
+    tokens: int = 10,
+) -> pl.DataFrame:
+    """What the clean, the corrupt and the patched run say next, likeliest token by token (see `frames.CONTINUATIONS`).
+
+    Args:
+        model, clean, corrupt, source, target, frozen, direction: as in `single_patch`.
+        tokens: how many, default 10.
+
+    Raises:
+        as `single_patch`; TextError also for fewer than one token.
+    """
+    if tokens < 1:
+        raise TextError(f"A continuation has at least one token, not {tokens}.")
+    run, patch = prepare_single(model, clean, corrupt, source, target, frozen, None, None, direction, top_two=True)
+    texts = {"denoise": ("clean", "corrupt"), "noise": ("corrupt", "clean")}[direction]
+    prompts = {texts[0]: run.source, texts[1]: run.prompt}
+    out: list[tuple[object, ...]] = []
+    for name in ("clean", "corrupt", "patched"):
+        ids = (run.prompt if name == "patched" else prompts[name])["token_id"].to_list()
+        found = said(model, ids, patch if name == "patched" else [], tokens)
+        out += [(name, step, i, model.text_of(i), p) for step, (i, p) in enumerate(found)]
+    columns = dict(zip(frames.CONTINUATIONS, zip(*out, strict=True), strict=True))
+    return frames.build(frames.CONTINUATIONS, columns)
+
+
+def prepare_single(
+    model: Session,
+    clean: Text,
+    corrupt: Text,
+    source: Place,
+    target: Place | None,
+    frozen: Sequence[int],
+    answer: str | int | None,
+    foil: str | int | None,
+    direction: str = "denoise",
+    top_two: bool = False,
+) -> tuple[PatchingRun, Patch]:
+    """A grid of one cell, and the patch that fills it."""
+    target = target or source
+    from_, to = (model.site(place[0]) for place in (source, target))
+    for site in (from_, to):
+        if site.kind not in PATCHABLE:
+            raise SiteError(f"{site} cannot be patched at a position; use one of {', '.join(PATCHABLE)}.")
+    if top_two:  # nothing is measured, so any two tokens will do
+        answer, foil = 0, 1
+    run = prepare(model, clean, corrupt, answer, foil, [str(to)], [], direction=direction)
+    length, other = len(run.prompt), len(run.source)
+    [at] = columns_of([target[1]], length)
+    begin = source[1] + other if source[1] < 0 else source[1]
+    if not 0 <= begin < other:
+        raise AlignmentError(
+            f"{source[1]} is no position of the prompt it comes from: that has positions 0 to {other - 1}."
+        )
+    held = sorted({p for span in columns_of(list(frozen), length) for p in span})
+    values, _ = read_source(model, run.source["token_id"].to_list(), [from_])
+    reading = run.reading
+    assert reading is not None
+    value = values[from_][begin]
+    if value.shape != reading.own[to][0].shape:
+        raise SiteError(
+            f"{from_} holds {tuple(value.shape)} numbers a position and {to} {tuple(reading.own[to][0].shape)}: "
+            "an activation fits only a site of the same size."
+        )
+    put = reading.own[to].clone()
+    put[at[0]] = value
+    run = replace(run, pairs=[(begin, at[0])], columns=[at], unaffected=[]).regrid(run.rows, run.read)
+    run.reading = replace(reading, put=[{to: put}])
+    patch = [Put(to, at, value[None]), *_held(reading, to, at[0], held, model.num_layers)]
+    return run, patch
+
+
+def _held(reading: Reading, target: Site, at: int, positions: Sequence[int], layers: int) -> Patch:
+    """Streams put back to what they were, after every layer that the patch could have changed them in."""
+    first = int(target.layer or 0) + (target.kind == "resid_post")
+    kept = [p for p in positions if p >= at]  # nothing before the patch changes
+    streams = [(layer, reading.streams[layer + 1][kept]) for layer in range(first, layers)] if kept else []
+    return [Put(Site("resid_post", layer), kept, stream) for layer, stream in streams]

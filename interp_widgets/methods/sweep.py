@@ -1,0 +1,183 @@
+"""Filling a grid of patched runs: in which order, in what pieces, which way, and the checks on the way.
+
+Three ways give the same numbers. Grids of local sites go packed (`suffix_sweep`); keys, values and groups over layers go run by
+run (`patched_runs`), both continued from the middle of the prompt; a model that cannot be continued runs all positions again.
+Before a kind of site is swept, patches that must change nothing go the same way: where they change something, the next way is
+taken, and the last one is told to the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import Cancelled
+from ..session.session import Session
+from . import patched_runs, suffix_sweep
+from .patched_runs import Patch, patch_of
+from .patching_run import PatchingRun
+from .prediction import Prediction
+from .progress import Progress, silent
+from .reading import Reading, Values
+
+BUDGET = 64
+"""Tokens of the suffixes that share a row; more cost attention that is thrown away, fewer leave the products thin."""
+MEMORY = 2**29
+"""Bytes that a batch may take beside the model and what was read."""
+
+PACKED, CONTINUED, WHOLE = "packed", "continued", "whole"
+
+
+def sweep(
+    model: Session,
+    run: PatchingRun,
+    *,
+    first: str | None = None,
+    budget: int = BUDGET,
+    memory: int = MEMORY,
+    progress: Progress = silent,
+) -> None:
+    """Fill the grid: all cells that are not filled, the kind `first` before the others, the last positions first."""
+    run.fill_causal()
+    groups = sorted(_groups(run).items(), key=lambda group: group[0][0] != first)
+    missing = {name: _missing(run, rows) for name, rows in groups}
+    work = [
+        (name, rows, pack)
+        for name, rows in groups
+        for pack in suffix_sweep.packs({c: run.columns[c] for c in missing[name]}, len(run.prompt), budget)
+    ]
+    progress(0, len(work), "", run)
+    if not work:
+        run.reading = None
+        return
+    reading = run.reading or run.read()
+    run.reading = None  # however this ends, a result that is kept does not keep both prompts' activations
+    _check_whole(model, run, reading)
+    ready: dict[object, _Way] = {}
+    for done, (name, rows, columns) in enumerate(work):
+        report = _within(progress, done, len(work), name[0], run)
+        report(0, 0, f"positions {run.columns[columns[-1]][0]} to {run.columns[columns[0]][-1]}")
+        if name not in ready:
+            ready[name] = _Way(model, run, reading, rows, missing[name], memory)
+        ready[name].fill(columns, report)
+    progress(len(work), len(work), "", run)
+
+
+def _groups(run: PatchingRun) -> dict[tuple[str, bool], list[int]]:
+    """Rows that go the same way, by kind of site."""
+    out: dict[tuple[str, bool], list[int]] = {}
+    for row, sites in enumerate(run.rows):
+        kinds = {site.kind for site in sites}
+        name = kinds.pop() if len(kinds) == 1 else "groups"
+        out.setdefault((name, suffix_sweep.is_local(sites)), []).append(row)
+    return out
+
+
+def _missing(run: PatchingRun, rows: Sequence[int]) -> list[int]:
+    """Columns where one of the rows has no value yet."""
+    left = ~run.done[list(rows)].all(0)
+    return [c for c in run.patchable if left[c]]
+
+
+def _within(progress: Progress, piece: int, pieces: int, kind: str, run: PatchingRun) -> Progress:
+    """The progress inside one piece of the work: its own count is told in words."""
+
+    def inner(done: int, total: int, message: str = "", partial: object = None) -> None:
+        progress(piece, pieces, f"{kind}, {message}", run)
+
+    return inner
+
+
+class _Way:
+    """How some rows are run: the fastest way on which patches that must change nothing have changed nothing.
+
+    The check patches the lowest, a middle and the highest row at the first, a middle and the last column: a wrong mask, window or
+    cache shows there. A model that cannot be continued at all raises there.
+    """
+
+    def __init__(
+        self, model: Session, run: PatchingRun, reading: Reading, rows: list[int], columns: list[int], memory: int
+    ) -> None:
+        self.model, self.run, self.reading, self.rows, self.memory = model, run, reading, rows, memory
+        self.measure = run.measure(model)
+        few = [rows[i] for i in sorted({0, len(rows) // 2, len(rows) - 1})]
+        at = [columns[i] for i in sorted({0, len(columns) // 2, len(columns) - 1})]
+        own = {row: reading.unchanged(row) for row in few}
+        local = suffix_sweep.is_local(run.rows[rows[0]])
+        for self.way in (PACKED if local else CONTINUED, WHOLE):
+            seen = list(run.identity)
+            if self._passes(own, at) or self.way == WHOLE:
+                break
+            run.identity[:] = seen  # the next way will be checked by itself
+        put = {row: reading.put[row] for row in rows}
+        self.changes = suffix_sweep.changes(model, reading, put) if self.way == PACKED else []
+
+    def _passes(self, own: dict[int, Values], at: list[int]) -> bool:
+        if self.way == WHOLE:
+            return self.run.check(self._runs(own, at, silent))
+        if not self.reading.kept:
+            return False
+        try:
+            if self.way == CONTINUED:
+                return self.run.check(self._runs(own, at, silent))
+            changes = suffix_sweep.changes(self.model, self.reading, own)
+            spans = [self.run.columns[c] for c in at]
+            return self.run.check(suffix_sweep.patch(self.model, self.reading, changes, spans, self.measure))
+        except (Cancelled, MemoryError):
+            raise
+        except Exception:  # whatever a model says that takes no cache, mask or positions: it is run whole
+            return False
+
+    def fill(self, columns: list[int], progress: Progress) -> None:
+        """Run all rows at some columns."""
+        if self.way != PACKED:
+            for column in columns:
+                found = self._runs({row: self.reading.put[row] for row in self.rows}, [column], progress)
+                self.run.fill(self.rows, [column], found)
+            return
+        spans = [self.run.columns[c] for c in columns]
+        starts = [min(span) for span in spans]
+        step = suffix_sweep.most_rows(self.model, starts, len(self.run.prompt), self.memory)
+        for begin in range(0, len(self.changes), step):
+            part = self.changes[begin : begin + step]
+            found = suffix_sweep.patch(self.model, self.reading, part, spans, self.measure, progress)
+            self.run.fill([change.row for change in part], columns, found)
+
+    def _runs(self, rows: dict[int, Values], columns: list[int], progress: Progress) -> Prediction:
+        """Each row at each column, row by row, as runs of their own."""
+        patches = [patch_of(values, self.run.columns[c]) for values in rows.values() for c in columns]
+        return in_batches(self.model, self.run, self.reading, patches, self.memory, self.way != WHOLE, progress)
+
+
+def in_batches(
+    model: Session,
+    run: PatchingRun,
+    reading: Reading,
+    patches: Sequence[Patch],
+    memory: int = MEMORY,
+    continued: bool = True,
+    progress: Progress = silent,
+) -> Prediction:
+    """Patched runs in as many batches as the memory asks for."""
+    first = min(p for patch in patches for put in patch for p in put.positions) if continued else 0
+    step = suffix_sweep.most_rows(model, [first], len(run.prompt), memory)
+    measure = run.measure(model)
+    parts = [patches[begin : begin + step] for begin in range(0, len(patches), step)]
+    return Prediction.cat([patched_runs.run(model, reading, part, measure, continued, progress) for part in parts])
+
+
+def _check_whole(model: Session, run: PatchingRun, reading: Reading) -> None:
+    """Patch a whole stream in the middle of the model: with every token paired, that is the source's run."""
+    whole = [row for row, sites in enumerate(run.rows) if len(sites) == 1 and sites[0].kind == "resid_post"]
+    everything = [j for _, j in run.pairs if j not in run.unaffected]
+    if (
+        run.method != "exact"
+        or not whole
+        or not everything
+        or not (len(run.pairs) == len(run.prompt) == len(run.source))
+    ):
+        return
+    row = whole[len(whole) // 2]
+    [change] = suffix_sweep.changes(model, reading, {row: reading.put[row]})
+    patch = patch_of(dict.fromkeys(run.rows[row], change.stream), everything)
+    found = patched_runs.run(model, reading, [patch], run.measure(model), continued=False)
+    run.whole = float(found.logit_difference[0])
