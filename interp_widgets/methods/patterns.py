@@ -6,14 +6,11 @@ cut into pieces, each goes on from the stream that the former ended with, so eve
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
-from ..errors import SiteError
-from ..session import cache
 from ..session.session import Session
 from .progress import Progress, silent
 
@@ -46,8 +43,6 @@ def each_layer(
     Raises:
         SiteError: a model whose attention, or whose values, cannot be read.
     """
-    if values and "past_key_values" not in inspect.signature(model.torch_module.forward).parameters:
-        raise _no_values(model)
     wanted = sorted(set(layers))
     size = max(1, memory // (4 * model.num_heads * len(ids) ** 2))
     found: dict[int, Any] = {}
@@ -71,35 +66,21 @@ def _piece(
     start: tuple[int, torch.Tensor] | None,
 ) -> tuple[list[Any], torch.Tensor]:
     """The reduced layers, and the stream after the last of them."""
-    past = cache.empty()
     end = f"resid_post.{layers[-1]}"
+    read = [f"{kind}.{i}" for i in layers for kind in (("v", "pattern") if values else ("pattern",))]
 
     def then(seen: dict[str, torch.Tensor]) -> tuple[list[Any], torch.Tensor]:
-        return [
-            reduce(LayerPattern(i, seen[f"pattern.{i}"][0], _value_norms(model, past, i) if values else None))
-            for i in layers
-        ], seen[end]
+        norms = {i: _value_norms(model, i, seen[f"v.{i}"][0]) for i in layers} if values else {}
+        return [reduce(LayerPattern(i, seen[f"pattern.{i}"][0], norms.get(i))) for i in layers], seen[end]
 
-    inputs = {"use_cache": True, "past_key_values": past} if values else {}
-    return model.run([list(ids)], [*(f"pattern.{i}" for i in layers), end], then=then, start=start, inputs=inputs)
+    return model.run([list(ids)], [*read, end], then=then, start=start)
 
 
-def _value_norms(model: Session, past: Any, layer: int) -> torch.Tensor:
-    """|v W_O| for each head and key, [heads, tokens], from the values that the run has put into its cache."""
-    kept = cache.keys_values(past)
-    if len(kept) <= layer or kept[layer][1] is None:
-        raise _no_values(model)
-    values = kept[layer][1][0]  # [heads or groups of heads, tokens, head width]
+def _value_norms(model: Session, layer: int, values: torch.Tensor) -> torch.Tensor:
+    """|v W_O| for each head and key, [heads, tokens], of the values [tokens, key-value heads, head width]."""
     arch = model.architecture
     projection: Any = model.torch_module.get_submodule(f"{arch.layers}.{layer}.{arch.heads_in}")
     weight = projection.weight.T if isinstance(projection, torch.nn.Linear) else projection.weight  # Conv1D: [in, out]
-    group = model.num_heads // len(values)
     slices = weight.unflatten(0, (model.num_heads, -1))  # [heads, head width, width]
-    return torch.stack([(values[h // group] @ slices[h]).float().norm(dim=-1) for h in range(model.num_heads)])
-
-
-def _no_values(model: Session) -> SiteError:
-    return SiteError(
-        f"{model.name} keeps no values that can be read, so its attention cannot be weighted by them. "
-        "The plain weights can still be shown."
-    )
+    shared = model.num_heads // model.num_kv_heads
+    return torch.stack([(values[:, h // shared] @ slices[h]).float().norm(dim=-1) for h in range(model.num_heads)])

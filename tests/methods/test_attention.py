@@ -12,7 +12,7 @@ from interp_widgets import frames
 from interp_widgets.errors import SiteError, TextError
 from interp_widgets.methods import attention, attention_run
 from interp_widgets.methods.patterns import each_layer
-from tests.methods.conftest import IOI, tiny_session
+from tests.methods.conftest import IOI, tiny_session, without_values
 from tests.session import tiny
 
 TEXT = "w3 w4 w5 w6 w3 w4 w5"
@@ -99,11 +99,12 @@ def test_value_weights_of_grouped_heads_by_hand() -> None:
         assert pattern(frame, 0, head, 7, "value_weight") == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_model_that_keeps_no_values_says_so_and_still_shows_its_weights() -> None:
-    model = iw.load("modadd-59")
-    with pytest.raises(SiteError, match="keeps no values that can be read"):
-        attention(model, "12 30 =", value_weighted=True)
-    assert attention(model, "12 30 =")["value_weight"].null_count() == 24
+def test_a_model_whose_values_are_not_known_says_so_and_still_shows_its_weights() -> None:
+    model = without_values()
+    with pytest.raises(SiteError, match="which modules make queries, keys and values"):
+        attention(model, TEXT, value_weighted=True)
+    frame = attention(model, TEXT)
+    assert frame["value_weight"].null_count() == frame.height
 
 
 def test_a_model_whose_attention_cannot_be_read_says_how_to_load_it() -> None:

@@ -12,7 +12,7 @@ import transformers
 
 import interp_widgets as iw
 from interp_widgets.widgets.attention import SORTS
-from tests.methods.conftest import IOI
+from tests.methods.conftest import IOI, without_values
 from tests.session import tiny
 
 from .conftest import TEXT, click
@@ -202,12 +202,12 @@ def test_a_model_whose_attention_cannot_be_read_gets_a_sentence_and_lives_on() -
     assert (panel.error, panel.status["state"]) == ("", "done")
 
 
-def test_a_model_that_keeps_no_values_shows_its_plain_weights() -> None:
-    panel = iw.Attention(iw.load("modadd-59"), "12 30 =")
+def test_a_model_whose_values_are_not_known_shows_its_plain_weights() -> None:
+    panel = iw.Attention(without_values(), "w3 w4 w5")
     panel.run()
     panel.set_state({"value_weighted": True})
     assert panel._job.wait(10)
-    assert "keeps no values" in panel.error
+    assert "which modules make queries, keys and values" in panel.error
     assert not panel.value_weighted
     assert panel.frame.height == 6
 

@@ -121,17 +121,10 @@ def patching(
     )
 
 
-_CACHE = """
-
-from transformers import DynamicCache
-
-past = DynamicCache()  # its values are what the heads add up"""
-
-_VALUES = """
-projection = module.get_submodule("{projection}").weight{transposed}.unflatten(0, ({heads}, -1))  # [heads, head width, width]
-values = past.layers[layer].values[0]  # [heads or groups of heads, tokens, head width]
+_LENGTH = """
+projection = module.get_submodule("{path}").weight{transposed}.unflatten(0, ({heads}, -1))[head]  # [head width, width]
 with torch.no_grad():
-    length = (values[head // ({heads} // len(values))] @ projection[head]).float().norm(dim=-1)
+    length = (value @ projection).float().norm(dim=-1)
 """
 
 
@@ -139,13 +132,16 @@ def attention(
     session: Session, ids: list[int], layer: int, head: int, queries: range, keys: range, value_weighted: bool
 ) -> str:
     """The attention of one head (see `methods.attention`)."""
-    arch = session.architecture
-    path = f"{arch.layers}.{layer}.{arch.heads_in}"
-    values = _VALUES.format(
-        projection=path,
-        transposed=".T" if isinstance(session.torch_module.get_submodule(path), torch.nn.Linear) else "",
-        heads=session.num_heads,
-    )
+    value = length = ""
+    if value_weighted:
+        site = session.site(f"v.{layer}.{head // (session.num_heads // session.num_kv_heads)}")
+        columns = session.layout.columns(site)
+        assert columns is not None  # a head is a part of its projection
+        read = _access(session, "v", f"layers[{layer}]")
+        value = f"\n        value = nnsight.save({read}[0, :, {int(columns[0])}:{int(columns[-1]) + 1}])"
+        path = f"{session.architecture.layers}.{layer}.{session.architecture.heads_in}"
+        linear = isinstance(session.torch_module.get_submodule(path), torch.nn.Linear)
+        length = _LENGTH.format(path=path, transposed=".T" if linear else "", heads=session.num_heads)
     return _loading(session, "Attention of one head") + _fill(
         "attention.txt",
         ids=ids,
@@ -154,11 +150,10 @@ def attention(
         head=head,
         queries=f"{queries.start}, {queries.stop}",
         keys=f"{keys.start}, {keys.stop}",
-        cache=_CACHE if value_weighted else "",
-        arguments="use_cache=True, past_key_values=past" if value_weighted else "use_cache=False",
+        value=value,
         read=_access(session, "pattern", f"layers[{layer}]"),
-        values=values if value_weighted else "",
-        value="float(weight[q, k] * length[k])" if value_weighted else "None",
+        length=length,
+        value_weight="float(weight[q, k] * length[k])" if value_weighted else "None",
     )
 
 
