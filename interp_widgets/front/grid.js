@@ -32,10 +32,11 @@ const CHUNK = 16;
  * @param {(row: number, column: number) => void} options.onSelect
  * @param {(cell: [number, number] | null) => void} [options.onHover]  pointed at or focused; null when left
  * @param {(row: number, column: number) => string} [options.tell]  all there is to say of a cell: its tooltip, and what copying it gives
+ * @param {(from: [number, number], to: [number, number]) => void} [options.onDrag]  a cell dragged onto another one
  * @param {boolean} [options.fromEnd]  show the last rows first where not all fit
  * @param {boolean} [options.dense]    rows of numbers, in little space
  */
-export function createGrid({ label, corner, signal, onSelect, onHover = () => {}, tell, fromEnd = false, dense = false }) {
+export function createGrid({ label, corner, signal, onSelect, onHover = () => {}, onDrag, tell, fromEnd = false, dense = false }) {
   const grid = h("div", { class: "iw-grid", role: "grid", "aria-label": label });
   const element = h("div", { class: dense ? "iw-scroll iw-dense" : "iw-scroll" }, grid);
   /** @type {HTMLElement[][]} */
@@ -140,6 +141,11 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     if (at && selected && !element.contains(document.activeElement)) rove(at);
   }
 
+  /** Shade what a change of a cell can reach: these rows, from that column on. @param {((row: number) => boolean) | null} rows @param {number} column */
+  function shade(rows, column) {
+    cells.forEach((row, r) => row.forEach((cell, c) => cell.toggleAttribute("data-reached", !!rows && c >= column && rows(r))));
+  }
+
   /** Scroll the box, and never the page around it, to the selected cell. */
   function reveal() {
     if (!selected?.isConnected) return;
@@ -172,6 +178,16 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     rove(at)?.focus({ preventScroll: true });
     onSelect(...at);
   }, { signal });
+  if (onDrag) {
+    /** @type {[number, number] | undefined} */
+    let from;
+    element.addEventListener("pointerdown", (event) => { from = placeOf.get(/** @type {Element} */ (hit(event, "[role=gridcell]"))); }, { signal });
+    element.addEventListener("pointerup", (event) => {
+      const to = placeOf.get(/** @type {Element} */ (hit(event, "[role=gridcell]")));
+      if (from && to && String(from) !== String(to)) onDrag(from, to);
+      from = undefined;
+    }, { signal });
+  }
   element.addEventListener("keydown", (event) => {
     if (!hit(event, "[role=gridcell]")) return;
     const [r, c] = active;
@@ -200,5 +216,5 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
   }
   for (const type of ["mouseleave", "focusout"]) element.addEventListener(type, () => point(null), { signal });
 
-  return { element, draw, mark };
+  return { element, draw, mark, shade };
 }

@@ -5,25 +5,14 @@ import { createChoice, createLegend, createTabs } from "./controls.js";
 import { follow, h, save, setAttributes, uniqueId } from "./dom.js";
 import { createGrid } from "./grid.js";
 import { createPanel, isRunning } from "./head.js";
-import { number, percent, quoted, signed, visible } from "./numbers.js";
-import { METRICS, readPatching } from "./patching_data.js";
+import { quoted, visible } from "./numbers.js";
+import { createCellView, formatOf } from "./patching_cell.js";
+import { METRICS, readPatching, SITE_NAMES, STATES } from "./patching_data.js";
+import { createHistory } from "./patching_history.js";
 import { createPromptPair } from "./patching_prompts.js";
 
-const DATA = ["corrupt_tokens", "alignment", "unaffected", "sites", "layers", "logit_difference", "estimate", "probability", "recovery",
-  "vocabulary", "vocabulary_ids", "top_k", "top_index", "top_probability"];
-
-/** @type {Record<string, string>} */
-const SITE_NAMES = { resid_pre: "Residual stream (before)", resid_mid: "Residual stream (middle)", resid_post: "Residual stream",
-  attn_out: "Attention output", mlp_out: "MLP output" };
-
-/** @type {Record<string, [text: string, why: string]>} */
-const STATES = {
-  pending: ["", "not computed yet"],
-  estimated: ["≈", "estimated by attribution patching, not computed yet: the right region, not the right size"],
-  unaligned: ["", "not paired with a clean token, so not patched"],
-  unaffected: ["0", "same in both prompts up to here: 0 by causality, not computed"],
-  undefined: ["–", "not defined: clean and corrupt do not differ in logit difference"],
-};
+const DATA = ["clean_tokens", "corrupt_tokens", "direction", "alignment", "unaffected", "sites", "layers", "logit_difference", "estimate", "probability",
+  "recovery", "vocabulary", "vocabulary_ids", "top_k", "top_index", "top_probability"];
 
 /** @param {import("@anywidget/types").RenderProps<import("./patching_data.js").PatchingState>} props */
 function render({ model, el, signal }) {
@@ -33,25 +22,29 @@ function render({ model, el, signal }) {
   let data = readPatching(model);
   /** @type {[number, number] | null} */
   let pointed = null;
+  /** The cell whose activation waits to be put elsewhere. @type {(string | number)[] | null} */
+  let moving = null;
 
   const empty = h("p", { class: "iw-empty" });
+  const history = createHistory(model, signal);
   const prompts = createPromptPair(model, signal);
-  const baselines = h("table", { class: "iw-table" });
-  const identity = h("p", { class: "iw-identity" });
+  const checks = h("ul", { class: "iw-checks", "aria-label": "Checks" });
   const panelId = uniqueId();
   const tabs = createTabs("Kind of site", signal, (site) => save(model, { site }));
+  const direction = createChoice({ legend: "Patch", options: [["denoise", "clean into corrupt"], ["noise", "corrupt into clean"]], signal,
+    onChoose: (value) => { model.send({ type: "turn", direction: value }); direction.draw(model.get("direction")); } });
   const metric = createChoice({ legend: "Effect on", options: METRICS, signal, onChoose: (value) => save(model, { metric: value }) });
   const legend = createLegend();
   const grid = createGrid({ label: "Effect of patching each layer and position", corner: "layer", signal, onSelect: selectCell, onHover: point,
-    tell: describe });
+    onDrag: drag, tell: describe });
   const readout = h("p", { class: "iw-readout" });
-  const values = h("div", { class: "iw-cell-values" });
-  const detail = h("div", { class: "iw-detail" });
+  const view = createCellView(model, signal, {
+    onMove: () => { moving = [...model.get("cell")]; drawReadout(); },
+    onPutBack: () => save(model, { origin: [] }) });
   const sitePanel = h("div", { id: panelId, role: "tabpanel" }, grid.element);
-  const main = h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, legend.element), sitePanel, readout, identity);
-  const side = h("div", { class: "iw-parts" }, h("div", { class: "iw-part" }, h("h3", {}, "Without patching"), baselines, values), detail);
-  const results = h("div", { class: "iw-results" }, prompts.element,
-    h("div", { class: "iw-columns" }, main, h("div", { class: "iw-side" }, side)));
+  const main = h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, direction.element, legend.element), sitePanel, readout, checks);
+  const results = h("div", { class: "iw-results" }, history.element, prompts.element,
+    h("div", { class: "iw-columns" }, main, h("div", { class: "iw-side" }, view.element)));
   body.append(empty, results);
 
   const site = () => model.get("site") || model.get("sites")[0] || "";
@@ -65,29 +58,16 @@ function render({ model, el, signal }) {
     empty.toggleAttribute("data-loading", running);
   }
 
-  function drawBaselines() {
-    const { clean, corrupt } = model.get("baselines");
-    /** @param {string} name @param {string} a @param {string} b */
-    const row = (name, a, b) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, a), h("td", {}, b));
-    baselines.replaceChildren(
-      h("thead", {}, h("tr", {}, h("td"), h("th", { scope: "col" }, "clean"), h("th", { scope: "col" }, "corrupt"))),
-      h("tbody", {}, row("logit difference", signed(clean?.logit_difference), signed(corrupt?.logit_difference)),
-        row("P(answer)", percent(clean?.probability), percent(corrupt?.probability))));
-  }
-
-  function drawIdentity() {
-    const { cells, largest, tolerance, passed } = model.get("identity");
-    identity.hidden = cells === undefined;
-    setAttributes(identity, { role: passed ? null : "alert", "data-passed": passed });
-    identity.textContent = passed
-      ? `✓ identity check: largest change ${number(largest, 2)} over ${cells} cells (tolerance ${number(tolerance, 2)})`
-      : `Patching a run with its own activations changed the result by ${number(largest, 2)} (tolerance ${number(tolerance, 2)}): do not trust this grid.`;
+  function drawChecks() {
+    checks.replaceChildren(...model.get("checks").map(({ passed, text }) =>
+      h("li", { "data-passed": passed, role: passed ? null : "alert" }, `${passed ? "✓" : "✗"} ${text}`)));
+    checks.hidden = !checks.children.length;
   }
 
   function drawGrid() {
-    const [tokens, by, shown] = [model.get("corrupt_tokens"), model.get("metric"), site()];
+    const [tokens, by, shown] = [data.tokens, model.get("metric"), site()];
     const most = model.get("scales")[by];
-    const format = by === "probability" ? signedPercent : signed;
+    const format = formatOf(by);
     main.style.setProperty("--iw-main-columns", String(data.columns.length));
     grid.draw({
       rows: data.layers.map((layer) => ({ text: String(layer) })),
@@ -108,9 +88,11 @@ function render({ model, el, signal }) {
       },
     });
     tabs.draw(model.get("sites").map((each) => [each, SITE_NAMES[each] ?? each]), shown, panelId);
-    sitePanel.setAttribute("aria-label", SITE_NAMES[shown] ?? shown);
+    setAttributes(sitePanel, { "aria-label": SITE_NAMES[shown] ?? shown });
     metric.draw(by);
-    const what = by === "recovery" ? "1 is the clean run, 0 the corrupt one" : "patched minus corrupt";
+    direction.draw(model.get("direction"));
+    direction.element.toggleAttribute("disabled", !model.get("live"));
+    const what = by === "recovery" ? `1 is the ${data.source} run, 0 the ${data.patched} one` : `patched minus ${data.patched}`;
     const note = by === "logit_difference" && data.estimated ? `${what} · ≈ estimated` : what;
     legend.draw(gradient(DIVERGING), format(most === undefined ? NaN : -most), format(most), note);
   }
@@ -118,8 +100,10 @@ function render({ model, el, signal }) {
   function drawMarks() {
     const at = selected();
     grid.mark(at && [at[0], data.columnOf(at[1])], new Set(model.get("positions").map(data.columnOf)));
+    const special = model.get("origin").length || model.get("frozen").length;
+    grid.shade(at && special ? (row) => data.reaches(site(), at[0], row) : null, at ? data.columnOf(at[1]) : 0);
     drawReadout();
-    drawDetail(at);
+    view.draw(data, site(), at);
   }
 
   /** Grid row and position of the selected cell, if this grid shows it. @returns {[number, number] | null} */
@@ -131,8 +115,10 @@ function render({ model, el, signal }) {
 
   function drawReadout() {
     const at = selected();
-    readout.textContent = pointed ? describe(...pointed) : at ? describe(at[0], data.columnOf(at[1]))
-      : "Point at a cell to read its effect; press it to compare predictions. Arrow keys move, Enter selects, Ctrl+C copies.";
+    readout.toggleAttribute("data-asks", !!moving);
+    readout.textContent = moving ? `Press the cell that the activation of layer ${moving[1]}, position ${moving[2]} goes into, or Escape.`
+      : pointed ? describe(...pointed) : at ? describe(at[0], data.columnOf(at[1]))
+        : "Point at a cell to read its effect; press it to compare predictions. Arrow keys move, Enter selects, Ctrl+C copies.";
   }
 
   /** @param {number} row @param {number} column */
@@ -142,32 +128,13 @@ function render({ model, el, signal }) {
     const [by, shown] = [model.get("metric"), site()];
     const state = data.state(by, shown, row, position);
     const partner = data.partner.get(position);
-    const format = by === "probability" ? signedPercent : signed;
+    const format = formatOf(by);
     return [
-      `${SITE_NAMES[shown] ?? shown}, layer ${data.layers[row]}, position ${position} ${quoted(model.get("corrupt_tokens")[position] ?? "")}`,
-      partner === undefined ? "" : `clean position ${partner} ${quoted(model.get("clean_tokens")[partner] ?? "")}`,
+      `${SITE_NAMES[shown] ?? shown}, layer ${data.layers[row]}, position ${position} ${quoted(data.tokens[position] ?? "")}`,
+      partner === undefined ? "" : `${data.source} position ${partner} ${quoted(data.others[partner] ?? "")}`,
       state === "estimated" ? `logit difference ≈${format(data.estimate(shown, row, position))}` : "",
       state ? STATES[state][1] : `${METRICS.find(([key]) => key === by)?.[1]} ${format(data.value(by, shown, row, position))}`,
     ].filter(Boolean).join(" · ");
-  }
-
-  /** The selected cell: every metric, and what is predicted with and without the patch. @param {[number, number] | null} at */
-  function drawDetail(at) {
-    const { clean, corrupt } = model.get("baselines");
-    const shown = site();
-    const patched = at ? data.predictions(shown, ...at) : [];
-    const numbers = at && METRICS.map(([by, label]) => {
-      const state = data.state(by, shown, ...at);
-      const value = data.value(by, shown, ...at);
-      if (state === "estimated") return [label, `≈${signed(data.estimate(shown, ...at))}`];
-      return [label, state ? STATES[state][0] || STATES[state][1] : by === "probability" ? signedPercent(value) : signed(value)];
-    });
-    values.replaceChildren(...(at && numbers ? [h("h3", {}, `Effect of patching layer ${data.layers[at[0]]}, position ${at[1]}`),
-      h("dl", { class: "iw-values" }, ...numbers.flatMap(([label, text]) => [h("dt", {}, label), h("dd", {}, text)]))] : []));
-    detail.replaceChildren(
-      h("h3", {}, "Likeliest next tokens"),
-      h("div", { class: "iw-predictions" }, predictions("clean", clean?.top ?? []),
-        ...(at ? [predictions("patched", patched)] : []), predictions("corrupt", corrupt?.top ?? [])));
   }
 
   /** @param {[number, number] | null} at */
@@ -176,36 +143,55 @@ function render({ model, el, signal }) {
     drawReadout();
   }
 
+  /** The cell at a grid row and column, unless several positions share the column. @param {number} row @param {number} column @returns {(string | number)[] | null} */
+  function cellAt(row, column) {
+    const [position, last] = data.columns[column];
+    return position < last ? null : [site(), data.layers[row], position];
+  }
+
   /** @param {number} row @param {number} column */
   function selectCell(row, column) {
-    const [position, last] = data.columns[column];
-    if (position < last) { // nothing to compare there: the positions are selected, and no cell
-      save(model, { cell: [], positions: Array.from({ length: last - position + 1 }, (_, i) => position + i) });
-      return;
+    const cell = cellAt(row, column);
+    if (cell && moving) {
+      put(moving, cell);
+    } else if (cell) {
+      save(model, String(model.get("cell")) === String(cell) ? { cell: [], origin: [] } : { cell, origin: [], positions: [cell[2]] });
+    } else if (!moving) { // nothing to compare there: the positions are selected, and no cell
+      const [position, last] = data.columns[column];
+      save(model, { cell: [], origin: [], positions: Array.from({ length: last - position + 1 }, (_, i) => position + i) });
     }
-    const cell = [site(), data.layers[row], position];
-    save(model, String(model.get("cell")) === String(cell) ? { cell: [] } : { cell, positions: [position] });
   }
+
+  /** Put the activation of one cell into another one. @param {(string | number)[]} origin @param {(string | number)[]} cell */
+  function put(origin, cell) {
+    moving = null;
+    save(model, { cell, origin: String(origin) === String(cell) ? [] : origin, positions: [cell[2]] });
+    drawReadout();
+  }
+
+  /** @param {[number, number]} from @param {[number, number]} to */
+  function drag(from, to) {
+    const [origin, cell] = [cellAt(...from), cellAt(...to)];
+    if (origin && cell && model.get("live")) put(origin, cell);
+  }
+
+  body.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !moving) return;
+    moving = null;
+    drawReadout();
+  }, { signal });
 
   follow(model, signal, [
     [() => { data = readPatching(model); }, DATA],
     [drawEmpty, ["corrupt_tokens", "status"]],
-    [prompts.draw, ["clean_tokens", "corrupt_tokens", "clean_ids", "corrupt_ids", "alignment", "alignment_note", "live"]],
-    [prompts.drawSelected, ["positions"]],
-    [drawBaselines, ["baselines"]],
-    [drawIdentity, ["identity"]],
-    [drawGrid, [...DATA, "site", "metric", "scales"]],
-    [drawMarks, [...DATA, "site", "metric", "cell", "positions", "baselines"]],
+    [history.draw, ["history", "history_at", "live"]],
+    [prompts.draw, ["clean_tokens", "corrupt_tokens", "clean_ids", "corrupt_ids", "alignment", "alignment_note", "direction", "live"]],
+    [prompts.drawSelected, ["positions", "frozen"]],
+    [view.drawBaselines, ["baselines"]],
+    [drawChecks, ["checks"]],
+    [drawGrid, [...DATA, "site", "metric", "scales", "live"]],
+    [drawMarks, [...DATA, "site", "metric", "cell", "origin", "frozen", "patch", "positions", "baselines", "live"]],
   ]);
-}
-
-/** @param {number | undefined} value */
-const signedPercent = (value) => (value === undefined || Number.isNaN(value) ? "–" : `${value > 0 ? "+" : value < 0 ? "−" : ""}${percent(Math.abs(value))}`);
-
-/** @param {string} name @param {import("./patching_data.js").Prediction[]} top */
-function predictions(name, top) {
-  return h("div", {}, h("h4", {}, name), h("ol", { "aria-label": `Likeliest next tokens, ${name}` }, ...top.map(({ token, token_id: id, probability }) =>
-    h("li", { title: `${quoted(token)}, id ${id}` }, h("span", { class: "iw-entry-token" }, visible(token)), h("span", { class: "iw-number" }, percent(probability))))));
 }
 
 export default { render };

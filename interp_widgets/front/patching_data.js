@@ -7,6 +7,13 @@ import { floats, ints } from "./numbers.js";
  * @typedef {{ logit_difference: number, probability: number, top: Prediction[] }} Baseline
  * @typedef {"logit_difference" | "probability" | "recovery"} Metric
  *
+ * @typedef {object} Patch           one run: of the selected cell, perhaps moved, perhaps past frozen positions
+ * @prop {{ cell: (string | number)[], origin: (string | number)[], frozen: number[] }} [place]
+ * @prop {boolean} [pending]
+ * @prop {Record<Metric, number | null>} [effect]
+ * @prop {Prediction[]} [top]
+ * @prop {Record<string, Prediction[]>} [said]
+ *
  * @typedef {object} PatchingState
  * @prop {string} clean
  * @prop {string} corrupt
@@ -34,7 +41,13 @@ import { floats, ints } from "./numbers.js";
  * @prop {DataView} top_probability  float32 [S, L, P, K]
  * @prop {{ clean?: Baseline, corrupt?: Baseline }} baselines
  * @prop {number[]} unaffected
- * @prop {{ cells?: number, largest?: number, tolerance?: number, passed?: boolean }} identity
+ * @prop {{ name: string, passed: boolean, text: string }[]} checks
+ * @prop {"denoise" | "noise"} direction
+ * @prop {string[]} history
+ * @prop {number} history_at
+ * @prop {number[]} frozen           positions
+ * @prop {(string | number)[]} origin  as cell; empty: the selected cell itself
+ * @prop {Patch} patch
  * @prop {(string | number)[]} cell  [site, layer, position] or empty
  * @prop {number[]} positions
  * @prop {boolean} live
@@ -45,17 +58,32 @@ import { floats, ints } from "./numbers.js";
 /** @type {[Metric, string][]} */
 export const METRICS = [["logit_difference", "logit difference"], ["probability", "P(answer)"], ["recovery", "recovery"]];
 
+/** @type {Record<string, string>} */
+export const SITE_NAMES = { resid_pre: "Residual stream (before)", resid_mid: "Residual stream (middle)", resid_post: "Residual stream",
+  attn_out: "Attention output", mlp_out: "MLP output", mlp_act: "MLP neurons", head_out: "Attention heads" };
+
+/** Why a cell shows no computed value. @type {Record<string, [text: string, why: string]>} */
+export const STATES = {
+  pending: ["", "not computed yet"],
+  estimated: ["≈", "estimated by attribution patching, not computed yet: the right region, not the right size"],
+  unaligned: ["", "not paired with a token of the other prompt, so not patched"],
+  unaffected: ["0", "same in both prompts up to here: 0 by causality, not computed"],
+  undefined: ["–", "not defined: clean and corrupt do not differ in logit difference"],
+};
+
 /** @param {PatchingModel} model */
 export function readPatching(model) {
   const layers = model.get("layers");
-  const width = model.get("corrupt_tokens").length;
+  const noise = model.get("direction") === "noise";
+  const [tokens, others] = noise ? [model.get("clean_tokens"), model.get("corrupt_tokens")] : [model.get("corrupt_tokens"), model.get("clean_tokens")];
+  const width = tokens.length;
   const sites = model.get("sites");
   const topK = model.get("top_k");
   const values = Object.fromEntries(METRICS.map(([metric]) => [metric, floats(model.get(metric))]));
   const estimates = floats(model.get("estimate"));
   const [topIndex, topProbability] = [ints(model.get("top_index")), floats(model.get("top_probability"))];
   const [texts, ids] = [model.get("vocabulary"), model.get("vocabulary_ids")];
-  const partner = new Map(model.get("alignment").map(([clean, corrupt]) => [corrupt, clean]));
+  const partner = new Map(model.get("alignment").map(([clean, corrupt]) => (noise ? [clean, corrupt] : [corrupt, clean])));
   const unaffected = new Set(model.get("unaffected"));
 
   const columns = gridColumns(width, unaffected);
@@ -86,8 +114,11 @@ export function readPatching(model) {
       .map((at) => ({ token: texts[topIndex[at]] ?? "", token_id: ids[topIndex[at]] ?? -1, probability: topProbability[at] }));
   }
 
+  /** Whether a patch of a kind of site at a row changes the same kind at another row, above it. @param {string} site @param {number} from @param {number} row */
+  const reaches = (site, from, row) => row > from || (row === from && site === "resid_pre");
+
   return {
-    layers, width, partner, unaffected, value, estimate, estimated: estimates.length > 0, state, predictions, columns,
+    reaches, layers, width, tokens, others, patched: noise ? "clean" : "corrupt", source: noise ? "corrupt" : "clean", partner, unaffected, value, estimate, estimated: estimates.length > 0, state, predictions, columns,
     /** The grid's column that shows a position; -1 if none does. @param {number} position */
     columnOf: (position) => columns.findIndex(([first, last]) => position >= first && position <= last),
   };

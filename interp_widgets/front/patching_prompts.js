@@ -32,17 +32,25 @@ function columnsOf(pairs, cleanCount, corruptCount) {
 export function createPromptPair(model, signal) {
   const lists = {
     clean: h("div", { class: "iw-pair-list", role: "listbox", "aria-label": "Clean tokens" }),
-    corrupt: h("div", { class: "iw-pair-list", role: "listbox", "aria-label": "Corrupt tokens", "aria-multiselectable": "true" }),
+    corrupt: h("div", { class: "iw-pair-list", role: "listbox", "aria-label": "Corrupt tokens" }),
   };
   const table = h("div", { class: "iw-pair" }, h("span", { class: "iw-pair-name" }, "clean"), lists.clean,
     h("span", { class: "iw-pair-name" }, "corrupt"), lists.corrupt);
   const hint = h("span", { class: "iw-quiet", role: "status" });
-  const unpair = button("Unpair", signal, () => model.send({ type: "unalign", corrupt: model.get("positions")[0] }), { class: "iw-button iw-small" });
+  const unpair = button("Unpair", signal, () => model.send({ type: "unalign", corrupt: pairOf(model.get("positions")[0])?.[1] }), { class: "iw-button iw-small" });
+  const freeze = button("Freeze", signal, toggleFrozen, { class: "iw-button iw-small",
+    title: "Hold the selected positions as they were when one cell is patched, so that its effect cannot pass there" });
   const reset = button("Reset pairs", signal, () => model.send({ type: "reset_alignment" }), { class: "iw-button iw-small" });
   const note = h("p", { class: "iw-note" });
-  const element = h("div", {}, h("div", { class: "iw-pair-scroll" }, table), note, h("div", { class: "iw-tools" }, hint, unpair, reset));
+  const element = h("div", {}, h("div", { class: "iw-pair-scroll" }, table), note, h("div", { class: "iw-tools" }, hint, freeze, unpair, reset));
   /** @type {number | null} */
-  let armed = null; // the clean token that waits for its partner
+  let armed = null; // the token of the other prompt that waits for its partner
+  /** The prompt that is patched: its tokens can be selected. @returns {Side} */
+  const patched = () => (model.get("direction") === "noise" ? "clean" : "corrupt");
+  /** @returns {Side} */
+  const source = () => (patched() === "clean" ? "corrupt" : "clean");
+  /** The pair [clean, corrupt] of a position of the patched prompt. @param {number} position */
+  const pairOf = (position) => model.get("alignment").find((pair) => pair[patched() === "clean" ? 0 : 1] === position);
   /** Positions of both lists that Tab reaches. */
   const active = { clean: 0, corrupt: 0 };
 
@@ -51,7 +59,7 @@ export function createPromptPair(model, signal) {
     const ids = { clean: model.get("clean_ids"), corrupt: model.get("corrupt_ids") };
     const columns = columnsOf(model.get("alignment"), tokens.clean.length, tokens.corrupt.length);
     const focused = focusedToken();
-    if (armed !== null && (armed >= tokens.clean.length || !model.get("live"))) armed = null;
+    if (armed !== null && (armed >= tokens[source()].length || !model.get("live"))) armed = null;
     for (const side of SIDES) {
       active[side] = Math.min(active[side], Math.max(0, tokens[side].length - 1));
       lists[side].replaceChildren(...columns.map((column, at) => {
@@ -79,25 +87,36 @@ export function createPromptPair(model, signal) {
   }
 
   function drawSelected() {
-    const [positions, live] = [model.get("positions"), model.get("live")];
-    const on = { clean: new Set(armed === null ? [] : [armed]), corrupt: new Set(positions) };
+    const [positions, live, held] = [model.get("positions"), model.get("live"), new Set(model.get("frozen"))];
+    const on = { [source()]: new Set(armed === null ? [] : [armed]), [patched()]: new Set(positions) };
     for (const option of options()) {
       const { side, position } = tokenAt(option);
-      setAttributes(option, { "aria-selected": String(on[side].has(position)) });
+      const isHeld = side === patched() && held.has(position);
+      setAttributes(option, { "aria-selected": String(on[side].has(position)), "data-frozen": isHeld, "aria-description": isHeld ? "frozen" : null });
     }
-    const paired = positions.length === 1 && model.get("alignment").some(([, corrupt]) => corrupt === positions[0]);
-    needsKernel(unpair, live, paired);
+    lists.clean.setAttribute("aria-multiselectable", String(patched() === "clean"));
+    lists.corrupt.setAttribute("aria-multiselectable", String(patched() === "corrupt"));
+    needsKernel(unpair, live, positions.length === 1 && !!pairOf(positions[0]));
     needsKernel(reset, live, model.get("corrupt_tokens").length > 0);
-    hint.textContent = armed !== null ? `Now press the corrupt token that clean token ${armed} ${quoted(model.get("clean_tokens")[armed])} goes with, or Escape.`
-      : live ? "To pair by hand, press a clean token, then a corrupt one." : "";
+    needsKernel(freeze, live, positions.length > 0);
+    freeze.textContent = positions.length && positions.every((position) => held.has(position)) ? "Unfreeze" : "Freeze";
+    hint.textContent = armed !== null ? `Now press the ${patched()} token that ${source()} token ${armed} ${quoted(model.get(`${source()}_tokens`)[armed])} goes with, or Escape.`
+      : live ? `To pair by hand, press a ${source()} token, then a ${patched()} one.` : "";
+  }
+
+  function toggleFrozen() {
+    const [held, chosen] = [new Set(model.get("frozen")), model.get("positions")];
+    const off = chosen.every((position) => held.has(position));
+    for (const position of chosen) off ? held.delete(position) : held.add(position);
+    save(model, { frozen: [...held].sort((a, b) => a - b) });
   }
 
   /** @param {Side} side @param {number} position */
   function press(side, position) {
-    if (side === "clean") {
+    if (side === source()) {
       armed = armed === position || !model.get("live") ? null : position;
     } else if (armed !== null) {
-      model.send({ type: "align", clean: armed, corrupt: position });
+      model.send({ type: "align", [source()]: armed, [patched()]: position });
       armed = null;
     } else {
       const selected = model.get("positions");

@@ -59,8 +59,8 @@ class PatchingRun:
     """Change of the logit difference by each identity patch so far."""
     patched: int = 0
     """Patched runs that the model has returned for cells of this grid."""
-    whole: float | None = None
-    """Logit difference with the stream of a middle layer patched at every position: as the source's, if all tokens are paired."""
+    whole: Prediction | None = None
+    """The stream of a middle layer patched at every position: the source's own prediction, if all tokens are paired. [1, ...]"""
     estimate: torch.Tensor | None = None
     """[R, C]: a first-order estimate of the effect on the logit difference, until the cell is computed."""
 
@@ -122,11 +122,17 @@ class PatchingRun:
         return replace(self, rows=rows, cells=cells, read=read, reading=None, identity=[], patched=0, estimate=None)
 
     def asked(self, model: Session, answer: int, foil: int) -> PatchingRun:
-        """The same runs measured by another answer and foil. Nothing is run; estimates are dropped."""
+        """The same runs measured by another answer and foil. Nothing is run; estimates are dropped.
+
+        Raises:
+            TextError: answer and foil are one token.
+        """
+        check_tokens(model, answer, foil)
         out = copy(self)
         for name in ("source_prediction", "prompt_prediction", "cells"):
-            setattr(out, name, getattr(self, name).asked(model, answer, foil))
-        out.answer, out.foil, out.estimate, out.identity, out.whole = answer, foil, None, list(self.identity), None
+            setattr(out, name, getattr(self, name).clone().asked(model, answer, foil))
+        out.whole = None if self.whole is None else self.whole.asked(model, answer, foil)
+        out.answer, out.foil, out.estimate, out.identity = answer, foil, None, list(self.identity)
         return out
 
     @property
@@ -226,10 +232,7 @@ def new_run(
     Raises:
         TextError: answer and foil are one token.
     """
-    if answer == foil:
-        raise TextError(
-            f"Answer and foil are both {model.text_of(answer)!r}; the logit difference needs two different tokens."
-        )
+    check_tokens(model, answer, foil)
     ids, ended = source
     precise = next(model.torch_module.parameters()).dtype == torch.float32
     shape = (len(rows), len(columns))
@@ -251,6 +254,14 @@ def new_run(
         direction=direction,
         method=method,
     )
+
+
+def check_tokens(model: Session, answer: int, foil: int) -> None:
+    """Raises TextError for an answer that is the foil."""
+    if answer == foil:
+        raise TextError(
+            f"Answer and foil are both {model.text_of(answer)!r}; the logit difference needs two different tokens."
+        )
 
 
 def label_of(row: Row) -> str:

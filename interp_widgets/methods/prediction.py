@@ -61,6 +61,9 @@ class Prediction:
     def __len__(self) -> int:
         return len(self.total)
 
+    def clone(self) -> Prediction:
+        return Prediction(*(field.clone() for field in vars(self).values()))
+
     def asked(self, model: Session, answer: int, foil: int) -> Prediction:
         """The same runs, measured by another answer and foil: two rows of the unembedding, and no run."""
         logits = model.logits_of(self.normed, [answer, foil]).double()

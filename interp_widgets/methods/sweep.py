@@ -179,5 +179,4 @@ def _check_whole(model: Session, run: PatchingRun, reading: Reading) -> None:
     row = whole[len(whole) // 2]
     [change] = suffix_sweep.changes(model, reading, {row: reading.put[row]})
     patch = patch_of(dict.fromkeys(run.rows[row], change.stream), everything)
-    found = patched_runs.run(model, reading, [patch], run.measure(model), continued=False)
-    run.whole = float(found.logit_difference[0])
+    run.whole = patched_runs.run(model, reading, [patch], run.measure(model), continued=False)

@@ -33,6 +33,7 @@ class Panel(Widget):
         self.session = model
         self._lock = threading.RLock()
         self._job: Job | None = None
+        self._beside: Job | None = None
         self._started_with: tuple[Any, ...] | None = None
         self._finished: dict[str, Any] = {}
         self._frame: pl.DataFrame | None = None
@@ -134,6 +135,19 @@ class Panel(Widget):
             interrupt.watch(self)
         return self._job.start()
 
+    def _aside(self, work: Callable[[Job], None]) -> Job:
+        """Do something small beside the main work, which goes on; a newer request replaces it. Only what goes wrong is told."""
+        with self._lock:
+            if self._beside is not None:
+                self._beside.cancel()
+            self._beside = Job(work, self._report_aside)
+        return self._beside.start()
+
+    def _report_aside(self, job: Job, status: dict[str, Any], error: str) -> None:
+        with self._lock:
+            if job is self._beside and error:
+                self.error = error
+
     def _report(self, job: Job, status: dict[str, Any], error: str) -> None:
         with self._lock:
             if job is not self._job:
@@ -152,7 +166,7 @@ class Panel(Widget):
     def _publish(self, job: Job, show: Callable[[], None]) -> None:
         """Show a result, unless a newer request has replaced the job meanwhile."""
         with self._lock:
-            if job is self._job:
+            if job in (self._job, self._beside):
                 with self.hold_sync():
                     show()
 

@@ -5,32 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import torch
 import traitlets as t
 
 from ..errors import AlignmentError, Cancelled, SiteError, TextError
-from ..methods.activation_patching import PATCHABLE, prepare
-from ..methods.alignment import Pairs, explain, pair
+from ..methods.activation_patching import prepare
+from ..methods.alignment import Pairs, pair
 from ..methods.attribution_patching import estimate
-from ..methods.patching_run import PatchingRun, patching_frame
+from ..methods.patching_run import UNDEFINED, PatchingRun, patching_frame
 from ..methods.predictions import predictions
 from ..methods.sweep import sweep
 from ..session import scripts
 from ..session.session import Session
-from ..widgets import wire
 from ..widgets.patching import PatchingWidget
 from .jobs import Job
-from .lens import unknown_words
 from .panel import Panel, positions_of
+from .patching_cell import describe_cell, describe_place
+from .patching_history import Entry, History, Question
+from .patching_traits import grid_traits, prompt_traits
 
 if TYPE_CHECKING:
     import altair as alt
 
 KINDS = ("resid_post", "attn_out", "mlp_out")
+GRIDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_act", "head_out")
+"""Kinds of site that a grid of layers x positions can show."""
 
 
 class Patching(Panel, PatchingWidget):
-    """Exact activation patching of a clean run into a corrupt one, filled in as it is computed.
+    """Exact activation patching between a clean and a corrupt run, filled in as it is computed.
 
     >>> patching = iw.Patching(model, clean="When Mary and John went to the store, John gave a drink to",
     ...                        corrupt="When Mary and John went to the store, Mary gave a drink to", answer=" Mary", foil=" John")
@@ -49,29 +51,43 @@ class Patching(Panel, PatchingWidget):
         *,
         sites: tuple[str, ...] = KINDS,
         metric: str = "logit_difference",
+        direction: str = "denoise",
     ) -> None:
         """Start in the background; returns at once.
 
         Args:
             model: a session from `iw.load`.
-            clean, corrupt: the two prompts; activations of the clean run are put into the corrupt run.
+            clean, corrupt: the two prompts.
             answer, foil: one token each (text or id); empty for what the clean and the corrupt run predict.
-            sites: kinds of site, one grid each: resid_post, attn_out, mlp_out, resid_pre, resid_mid.
+            sites: kinds of site, one grid each: resid_post, attn_out, mlp_out, resid_pre, resid_mid, mlp_act, head_out.
             metric: "logit_difference", "probability" or "recovery"; what the grid shows first.
+            direction: "denoise" (default) puts clean activations into the corrupt run, "noise" corrupt ones into the clean run.
 
         Raises:
             SiteError: something that is no kind of site.
         """
-        if unknown := [kind for kind in sites if kind not in PATCHABLE]:
+        if unknown := [kind for kind in sites if kind not in GRIDS]:
             raise SiteError(
-                f"{unknown[0]!r} is not a kind of site; the panel draws one grid a kind, out of {', '.join(PATCHABLE)}. "
-                "For single sites call iw.methods.activation_patching."
+                f"{unknown[0]!r} is not a kind of site that the panel draws; it draws one grid a kind, out of {', '.join(GRIDS)}. "
+                "For other sites call iw.methods.activation_patching."
             )
         self._run: PatchingRun | None = None
+        self._history = History()
         self._by_hand: tuple[str, str, Pairs] | None = None
-        self._tokens = {"answer": answer, "foil": foil}
+        self._tokens: dict[str, str | int] = {"answer": answer, "foil": foil}
+        self._direction = direction
+        self._said: dict[str, Any] = {}
         shown = {role: model.text_of(x) if isinstance(x, int) else x for role, x in self._tokens.items()}
-        super().__init__(model, clean=clean, corrupt=corrupt, sites=list(sites), site=sites[0], metric=metric, **shown)
+        super().__init__(
+            model,
+            clean=clean,
+            corrupt=corrupt,
+            sites=list(sites),
+            site=sites[0],
+            metric=metric,
+            direction=direction,
+            **shown,
+        )
         if clean and corrupt:
             self._start()
 
@@ -93,20 +109,21 @@ class Patching(Panel, PatchingWidget):
     def select(
         self, position: int | tuple[int, int] | None = None, site: str | None = None, layer: int | None = None
     ) -> None:
-        """Select corrupt positions, or with `layer` (and `site`, default the one shown) a cell; no argument clears both.
+        """Select positions of the patched prompt, or with `layer` (and `site`, default the one shown) a cell; no argument
+        clears both.
 
         Raises:
             TextError, SiteError: a position, layer or kind of site that is not in the grid.
         """
-        self._finished_run()
-        chosen = positions_of(position, len(self.corrupt_tokens))
+        run = self._finished_run()
+        chosen = positions_of(position, len(run.prompt))
         site = site or self.site
         if site not in self.sites or (layer is not None and layer not in self.layers):
             raise SiteError(
                 f"{site}.{layer} is not in the grid; it has {', '.join(self.sites)} at layers 0 to {self.layers[-1]}."
             )
         with self.hold_sync():
-            self.site, self.positions = site, chosen
+            self.site, self.positions, self.origin = site, chosen, []
             self.cell = [site, layer, chosen[0]] if layer is not None and chosen else []
 
     @property
@@ -130,114 +147,113 @@ class Patching(Panel, PatchingWidget):
             **super().provenance,
             "answer_id": run.answer,
             "foil_id": run.foil,
+            "direction": run.direction,
             "alignment": [list(p) for p in run.pairs],
-            "identity_check": self.identity,
+            "checks": self.checks,
         }
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
-        run = self._finished_run()
-        return scripts.patching(
-            self.session,
-            run.source["token_id"].to_list(),
-            run.prompt["token_id"].to_list(),
-            run.answer,
-            run.foil,
-            list(self.sites),
-            run.pairs,
-            run.unaffected,
-            self._base_metric(),
-        )
+        metric = self._base_metric()
+        return scripts.patching(self.session, self._finished_run(), list(self.sites), metric, UNDEFINED[metric])
 
-    # work
+    # the grid
+
+    def _question(self) -> Question:
+        by_hand = self._by_hand[2] if self._by_hand and self._by_hand[:2] == (self.clean, self.corrupt) else None
+        return Question(self.clean, self.corrupt, dict(self._tokens), self._direction, by_hand)
 
     def _inputs(self) -> tuple[Any, ...]:
-        return self.clean, self.corrupt, self._tokens["answer"], self._tokens["foil"], self._by_hand
+        question = self._question()
+        return (*question.grid, question.tokens["answer"], question.tokens["foil"])
 
     def _compute(self, progress: Job) -> None:
-        former = self._run
-        pairs = self._by_hand[2] if self._by_hand and self._by_hand[:2] == (self.clean, self.corrupt) else None
+        question, former = self._question(), self._shown_entry()
         sites, first = list(self.sites), self.site
-        answer, foil = (self._tokens[role] or None for role in ("answer", "foil"))
         progress(0, len(sites) * self.session.num_layers, "reading both prompts")
-        run = prepare(self.session, self.clean, self.corrupt, answer, foil, sites, pairs)
-        self._publish(progress, lambda: self._show(run))
+        run = self._known(question, former)
+        if run is None:
+            given = {role: None if token == "" else token for role, token in question.tokens.items()}
+            run = prepare(
+                self.session,
+                question.clean,
+                question.corrupt,
+                given["answer"],
+                given["foil"],
+                sites,
+                question.by_hand,
+                direction=question.direction,
+            )
+        entry = Entry(_name(run, self.session), question, run)
+        self._publish(progress, lambda: self._add(entry, former))
         try:
-            progress(0, 1, "estimating")
-            run.estimate = estimate(self.session, run)
-            self._publish(progress, lambda: self._show_grids(run))
+            if not run.done[:, run.patchable].all():
+                progress(0, 1, "estimating")
+                run.estimate = estimate(self.session, run)
+                self._publish(progress, lambda: self._show_grids(run))
             sweep(self.session, run, first=first, progress=progress)
         except Cancelled:
             raise
         except Exception:
-            if former is not None and (not run.identity or former.same_grid(run)):
-                run = former  # a failure must not cost the result that was there
-                self._publish(progress, lambda: self._show(run))
+            if former is not None and (not run.patched or former.run.same_grid(run)):
+                self._publish(progress, lambda: self._give_back(run, former))  # a failure must not cost what was there
             raise
         finally:  # what is done stays, however it ended
-            self._publish(progress, lambda: self._show_grids(run))
+            self._publish(progress, self._show_now)
+
+    def _known(self, question: Question, former: Entry | None) -> PatchingRun | None:
+        """The runs that there are already, measured as now asked; None if other runs are asked for, or the same once more."""
+        if former is None or former.question.grid != question.grid:
+            return None
+        run, defaults = former.run, (former.run.clean_prediction, former.run.corrupt_prediction)
+        wanted = [
+            int(default.top_ids[0, 0])
+            if question.tokens[role] == ""
+            else self.session.single_token(question.tokens[role], role)
+            for role, default in zip(("answer", "foil"), defaults, strict=True)
+        ]
+        complete = bool(run.done[:, run.patchable].all())
+        if wanted == [run.answer, run.foil] and complete:
+            return None
+        return run.asked(self.session, *wanted)
+
+    def _shown_entry(self) -> Entry | None:
+        return self._history.entries[self._history.at] if self._history.entries else None
+
+    def _add(self, entry: Entry, former: Entry | None) -> None:
+        if former is not None and former.question == entry.question:
+            self._history.drop(former.run)  # the same question again takes its place
+            entry.name = former.name
+        self._history.add(entry)
+        self._show(entry.run)
+
+    def _give_back(self, run: PatchingRun, former: Entry) -> None:
+        self._history.drop(run)
+        if former not in self._history.entries:
+            self._history.add(former)
+        self._history.at = self._history.entries.index(former)
+        self._show(former.run)
+
+    def _show_now(self) -> None:
+        if self._run is not None:
+            self._show_grids(self._run)
 
     def _show(self, run: PatchingRun) -> None:
-        if self._run is None or not self._X:
-            self.cell, self.positions = [], []
-        self._run = run
-        self.clean_tokens, self.clean_ids = run.source["token"].to_list(), run.source["token_id"].to_list()
-        self.corrupt_tokens, self.corrupt_ids = run.prompt["token"].to_list(), run.prompt["token_id"].to_list()
-        self.alignment = [list(p) for p in run.pairs]
-        self.alignment_note = explain(self.clean_tokens, self.corrupt_tokens, run.pairs)
-        self.layers, self.unaffected = list(range(self.session.num_layers)), run.unaffected
-        self.answer, self.foil = self.session.text_of(run.answer), self.session.text_of(run.foil)
-        self.baselines = {
-            "clean": self._baseline(run.clean_prediction),
-            "corrupt": self._baseline(run.corrupt_prediction),
-        }
-        self.notes = _notes(run, self.session)
+        if self._run is None or not self._run.prompt.equals(run.prompt):
+            self.cell, self.positions, self.frozen, self.origin = [], [], [], []
+        self._run, self._said = run, {}
+        self.history, self.history_at = [entry.name for entry in self._history.entries], self._history.at
+        self.set_trait("patch", {})
+        self.set_traits(prompt_traits(run, self.session))
         self._show_grids(run)
-
-    def _baseline(self, prediction: Any) -> dict[str, Any]:
-        top = zip(prediction.top_ids[0].tolist(), prediction.top_probabilities[0].tolist(), strict=True)
-        return {
-            "logit_difference": float(prediction.logit_difference[0]),
-            "probability": float(prediction.probability[0]),
-            "top": [{"token_id": i, "token": self.session.text_of(i), "probability": p} for i, p in top],
-        }
+        self._describe()
 
     def _show_partial(self, partial: PatchingRun) -> None:
         with self.hold_sync():
             self._show_grids(partial)
 
     def _show_grids(self, run: PatchingRun) -> None:
-        grids = {
-            "logit_difference": run.effect("logit_difference"),
-            "probability": run.effect("probability"),
-            "recovery": run.recovery("logit_difference"),
-        }
-        for name, grid in grids.items():
-            setattr(self, name, wire.float32(grid))
-        left = run.estimate_left()
-        self.estimate = b"" if left is None else wire.float32(left)
-        shown = {name: [grid] for name, grid in grids.items()}
-        shown["logit_difference"] += [] if left is None else [left]
-        # Rounding must not look like an effect, so the scale ends no lower than what the identity check forgives.
-        self.scales = {
-            name: max(run.tolerance, *(float(grid.abs().nan_to_num(0).max()) for grid in all_))
-            for name, all_ in shown.items()
-        }
-        ids = sorted(set(run.cells.top_ids.flatten().tolist()) - {-1})
-        index = torch.full((self.session.vocabulary_size + 1,), -1)  # the last entry is for "not computed"
-        index[torch.tensor(ids, dtype=torch.long)] = torch.arange(len(ids))
-        self.vocabulary, self.vocabulary_ids = [self.session.text_of(i) for i in ids], ids
-        self.top_k = run.cells.top_ids.shape[-1]
-        self.top_index, self.top_probability = (
-            wire.int32(index[run.cells.top_ids]),
-            wire.float32(run.cells.top_probabilities),
-        )
-        worst = run.largest_identity
-        self.identity = (
-            {"cells": len(run.identity), "largest": worst, "tolerance": run.tolerance, "passed": worst <= run.tolerance}
-            if run.identity
-            else {}
-        )
+        self.set_traits(grid_traits(run, self.session))
 
     def _base_metric(self) -> str:
         return "logit_difference" if self.metric == "recovery" else self.metric
@@ -249,6 +265,24 @@ class Patching(Panel, PatchingWidget):
             raise TextError(self.error or "There is no result yet. Give the panel two prompts and call .run().")
         return self._run
 
+    # one cell, beside the grid
+
+    @t.observe("cell", "origin", "frozen")
+    def _describe(self, change: t.Bunch | None = None) -> None:
+        """Find out what the selected cell's run says, alone, moved or past frozen positions."""
+        run = self._run
+        if run is None or not self.cell:
+            self.patch = {}
+            return
+        place = describe_place(self.cell, self.origin, self.frozen)
+        self.patch = {"place": place, "pending": True}
+        self._aside(lambda job: describe_cell(self, run, place, job, self._said))
+
+    @t.observe("positions")
+    def _forget_other_cell(self, change: t.Bunch) -> None:
+        if self.cell and self.cell[2] not in change.new:
+            self.cell = []
+
     # requests from the browser
 
     def _on_run(self, clean: str, corrupt: str, answer: str = "", foil: str = "") -> None:
@@ -259,16 +293,22 @@ class Patching(Panel, PatchingWidget):
         }
         self._start()
 
+    def _on_turn(self, direction: str) -> None:
+        self._direction = direction
+        self._start()
+
     def _on_align(self, clean: int, corrupt: int) -> None:
-        run = self._shown()
-        if not (0 <= clean < len(run.source) and 0 <= corrupt < len(run.prompt)):
+        self._shown()
+        if not (0 <= clean < len(self.clean_tokens) and 0 <= corrupt < len(self.corrupt_tokens)):
             raise AlignmentError(f"There is no pair of positions {clean} and {corrupt} in these prompts.")
-        self._realign(pair(run.pairs, clean, corrupt))
+        self._realign(pair([(i, j) for i, j in self.alignment], clean, corrupt))
 
     def _on_unalign(self, corrupt: int) -> None:
-        self._realign([(i, j) for i, j in self._shown().pairs if j != corrupt])
+        self._shown()
+        self._realign([(i, j) for i, j in self.alignment if j != corrupt])
 
     def _on_reset_alignment(self) -> None:
+        self._shown()
         self._realign(None)
 
     def _shown(self) -> PatchingRun:
@@ -280,19 +320,35 @@ class Patching(Panel, PatchingWidget):
         self._by_hand = None if pairs is None else (self.clean, self.corrupt, pairs)
         self._start()
 
-    @t.observe("positions")
-    def _forget_other_cell(self, change: t.Bunch) -> None:
-        if self.cell and self.cell[2] not in change.new:
-            self.cell = []
+    # history
+
+    def undo(self) -> None:
+        """Show the result before this one, as it was; nothing is computed. Raises TextError if there is none."""
+        self.recall(self._history.at - 1)
+
+    def redo(self) -> None:
+        """Show the result after this one. Raises TextError if there is none."""
+        self.recall(self._history.at + 1)
+
+    def recall(self, index: int) -> None:
+        """Show the result `history[index]`, with its prompts and tokens; nothing is computed."""
+        entry = self._history.go(index)
+        self.cancel()
+        question = entry.question
+        with self._lock, self.hold_sync():
+            self.clean, self.corrupt, self._direction = question.clean, question.corrupt, question.direction
+            self._tokens = dict(question.tokens)
+            self._by_hand = None if question.by_hand is None else (question.clean, question.corrupt, question.by_hand)
+            self._show(entry.run)
+
+    def rename(self, name: str) -> None:
+        """Name the result that is shown."""
+        self._history.rename(name)
+        self.history = [entry.name for entry in self._history.entries]
+
+    _on_undo, _on_redo, _on_recall, _on_rename = undo, redo, recall, rename
 
 
-def _notes(run: PatchingRun, model: Session) -> list[str]:
-    notes = []
-    if run.same_prompt:
-        notes.append("Clean and corrupt are the same text, so every effect must be 0: this run is a check of the tool.")
-    elif run.unaffected:
-        notes.append(
-            f"The first {len(run.unaffected)} tokens are the same in both prompts. A causal model has equal activations there, "
-            "so those columns are 0 and were not computed."
-        )
-    return notes + unknown_words(model, run.prompt)
+def _name(run: PatchingRun, model: Session) -> str:
+    way = "" if run.direction == "denoise" else ", noise"
+    return f"{model.text_of(run.answer).strip() or '␣'} or {model.text_of(run.foil).strip() or '␣'}{way}"

@@ -40,3 +40,8 @@ class Widget(anywidget.AnyWidget):
             known = ", ".join(n for n in self.trait_names() if not n.startswith("_"))
             raise TypeError(f"{type(self).__name__} has no trait named {', '.join(unknown)}; it has: {known}.")
         super().__init__(**traits)
+
+    def set_traits(self, values: dict[str, Any]) -> None:
+        """Set several traits."""
+        for name, value in values.items():
+            setattr(self, name, value)

@@ -10,10 +10,12 @@ from . import front
 from .base import Widget
 
 METRICS = ("logit_difference", "probability", "recovery")
+DIRECTIONS = ("denoise", "noise")
 
 
 class PatchingWidget(Widget):
-    """Layers x positions of patching effects. `S` kinds of site, `L` layers, `P` corrupt positions, `K` tokens a cell."""
+    """Layers x positions of patching effects. `S` kinds of site, `L` layers, `P` positions of the patched prompt, `K` tokens
+    a cell."""
 
     _esm = front.module("patching.js")
 
@@ -94,14 +96,33 @@ class PatchingWidget(Widget):
     """`clean` and `corrupt`, each `{logit_difference, probability, top: [{token_id, token, probability}]}`; empty before a run."""
 
     unaffected = t.List(t.Int()).tag(sync=True)
-    """Corrupt positions before the first difference: zero by causality, not computed."""
+    """Positions of the patched prompt before the first difference: zero by causality, not computed."""
 
-    identity = t.Dict().tag(sync=True)
-    """The check that patching a run with its own activations changes nothing:
-    `{cells, largest, tolerance, passed}`; empty before a run."""
+    checks = t.List(t.Dict()).tag(sync=True)
+    """What shows that the patches did what they say: `{name, passed, text}` each; empty before a run."""
+
+    direction = t.Enum(DIRECTIONS, "denoise").tag(sync=True)
+    """denoise: the corrupt prompt is patched with clean activations; noise: the other way round. The grid's columns are the
+    tokens of the prompt that is patched."""
+
+    history = t.List(t.Unicode()).tag(sync=True)
+    """Names of the results that can be shown again, in the order in which they were asked for."""
+
+    history_at = t.Int(-1).tag(sync=True)
+    """Which of them is shown."""
+
+    frozen = t.List(t.Int()).tag(sync=True)
+    """Positions of the patched prompt that are held as they were when one cell is patched; the grid is without it."""
+
+    origin: t.List[Any] = t.List().tag(sync=True)
+    """The cell `[site, layer, position]` whose source activation goes into the selected cell; empty: its own."""
+
+    patch = t.Dict().tag(sync=True)
+    """The selected cell's run: `{place: {cell, origin, frozen}, pending, effect, top, said}`; `effect` and `top` only if it is
+    moved or positions are frozen; `said` has for clean, corrupt and patched the tokens that follow."""
 
     cell: t.List[Any] = t.List().tag(sync=True)
     """Selected cell `[site, layer, position]`, or empty."""
 
     positions = t.List(t.Int()).tag(sync=True)
-    """Selected corrupt positions, ascending. Link this between panels."""
+    """Selected positions of the patched prompt, ascending. Link this between panels."""

@@ -64,7 +64,7 @@ def test_patching_shows_cells_and_sites(patching, offline, tmp_path) -> None:
     page = offline(patching.to_html(tmp_path / "patching.html"))
     page.get_by_role("gridcell").last.click()
     page.get_by_role("tab", name="MLP output").click()
-    page.get_by_text("identity check").wait_for()
+    page.get_by_text("✓ identity").wait_for()
 
 
 def test_several_panels_share_a_page(lens, atoms, offline, tmp_path) -> None:

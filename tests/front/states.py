@@ -216,7 +216,11 @@ def patching(layers: int = 30, done: int | None = None, extra: bool = False, **t
             "corrupt": {"logit_difference": -1.9, "probability": 0.07, "top": tops[::-1]},
         },
         "unaffected": list(range(9)),
-        "identity": {"cells": 90, "largest": 2e-6, "tolerance": 1e-3, "passed": True},
+        "checks": [
+            {"name": "identity", "passed": True, "text": "identity: the largest change is 2e-06 over 9 cells"},
+            {"name": "runs", "passed": True, "text": "450 patched cells, 450 patched runs came back"},
+        ],
+        "history": [" Mary or John", "names swapped"], "history_at": 1,
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 6.1},
     }  # fmt: skip
     return PatchingWidget(**state | traits)

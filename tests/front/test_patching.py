@@ -170,19 +170,130 @@ def test_a_cell_compares_predictions(show_live):
     assert page.locator(".iw-values dd").count() == 3
 
 
-def test_identity_check_is_shown_and_alarms(show_live):
+def test_checks_are_shown_and_alarm(show_live):
     page = show_live(states.patching())
-    assert "largest change 2.0e−6 over 90 cells (tolerance 0.001)" in page.locator(".iw-identity").text_content()
-    arrive(page, identity={"cells": 90, "largest": 0.31, "tolerance": 0.001, "passed": False})
-    assert "changed the result by 0.31" in page.get_by_role("alert").text_content()
+    said = page.get_by_role("list", name="Checks").get_by_role("listitem")
+    assert said.all_text_contents()[0] == "✓ identity: the largest change is 2e-06 over 9 cells"
+    assert page.get_by_role("alert").count() == 0
+    arrive(
+        page,
+        checks=[{"name": "identity", "passed": False, "text": "changed the result by 0.31: do not trust this grid."}],
+    )
     assert "do not trust this grid" in page.get_by_role("alert").text_content()
+
+
+def test_the_direction_is_asked_for_and_the_grid_follows_the_result(show_live):
+    page = show_live(states.patching())
+    page.get_by_label("corrupt into clean").click(force=True)
+    assert page.evaluate("model.sent") == [{"type": "turn", "direction": "noise"}]
+    assert page.get_by_label("clean into corrupt").is_checked(), "until the result is there"
+    clean = page.evaluate("model.get('clean_tokens')")
+    arrive(page, direction="noise", unaffected=[])
+    heads = page.get_by_role("grid").get_by_role("columnheader").all_text_contents()
+    assert heads[1:] == [token.replace(" ", "·") for token in clean]
+    assert "patched minus clean" in page.locator(".iw-legend").text_content()
+    cell(page, 4, 9 + 8).hover()  # every column is shown
+    assert "corrupt position 9" in page.locator(".iw-readout").text_content()
+    token(page, "corrupt", 3).click()
+    token(page, "clean", 4).click()
+    assert page.evaluate("model.sent")[1] == {"type": "align", "clean": 4, "corrupt": 3}
+
+
+def test_history_goes_back_and_on_and_renames(show_live):
+    page = show_live(states.patching())
+    group = page.get_by_role("group", name="History")
+    assert group.get_by_role("button", name="Redo").is_disabled()
+    group.get_by_role("button", name="Undo").click()
+    group.get_by_role("combobox").select_option(label="1:  Mary or John")
+    group.get_by_role("button", name="Rename").click()
+    assert group.get_by_role("textbox").input_value() == "names swapped"
+    group.get_by_role("textbox").fill("the other way")
+    group.get_by_role("textbox").press("Enter")
+    group.get_by_role("button", name="Rename").click()
+    group.get_by_role("textbox").press("Escape")
+    assert page.evaluate("model.sent") == [
+        {"type": "undo"},
+        {"type": "recall", "index": 0},
+        {"type": "rename", "name": "the other way"},
+    ]
+    arrive(page, history=[], history_at=-1)
+    assert not group.is_visible()
+
+
+def test_a_cell_is_put_elsewhere_by_pressing_and_by_dragging(show_live):
+    page = show_live(states.patching())
+    cell(page, 4, 9).click()
+    page.get_by_role("button", name="Put it elsewhere").click()
+    assert "goes into, or Escape" in page.locator(".iw-readout").text_content()
+    cell(page, 7, 12).click()
+    settle(page)
+    assert get(page, "origin") == ["resid_post", 4, 9]
+    assert get(page, "cell") == ["resid_post", 7, 12]
+    assert page.locator("[data-reached]").count() == (30 - 8) * 2, "the layers above, from the position on"
+    assert "from Residual stream, layer 4, position 9" in page.locator(".iw-cell-values").text_content()
+    page.get_by_role("button", name="Put it back").click()
+    settle(page)
+    assert get(page, "origin") == []
+    assert page.locator("[data-reached]").count() == 0
+    cell(page, 2, 10).drag_to(cell(page, 6, 11))
+    settle(page)
+    assert (get(page, "origin"), get(page, "cell")) == (["resid_post", 2, 10], ["resid_post", 6, 11])
+    page.get_by_role("button", name="Put it elsewhere").click()
+    page.keyboard.press("Escape")
+    assert "goes into" not in page.locator(".iw-readout").text_content()
+    cell(page, 3, 9).click()
+    settle(page)
+    assert get(page, "origin") == [], "a press selects a cell as it is"
+
+
+def test_positions_are_frozen_and_said(show_live):
+    page = show_live(states.patching())
+    freeze = page.get_by_role("button", name="Freeze", exact=True)
+    assert freeze.is_disabled()
+    token(page, "corrupt", 11).click()
+    freeze.click()
+    settle(page)
+    assert get(page, "frozen") == [11]
+    assert token(page, "corrupt", 11).get_attribute("data-frozen") is not None
+    cell(page, 4, 9).click()
+    settle(page)
+    assert "held as they were: 11" in page.locator(".iw-cell-values").text_content()
+    assert "…" in page.locator(".iw-values").text_content(), "not the grid's value, which is without it"
+    place = {"cell": ["resid_post", 4, 9], "origin": ["resid_post", 4, 9], "frozen": [11]}
+    effect = {"logit_difference": 1.25, "probability": 0.1, "recovery": None}
+    arrive(page, patch={"place": place, "effect": effect, "top": [], "said": {}})
+    assert page.locator(".iw-values dd").all_text_contents() == ["+1.25", "+10%", "–"]
+    token(page, "corrupt", 11).click()
+    page.get_by_role("button", name="Unfreeze").click()
+    settle(page)
+    assert get(page, "frozen") == []
+
+
+def test_how_each_run_goes_on(show_live):
+    page = show_live(states.patching())
+    assert not page.get_by_text("How it goes on").is_visible()
+    cell(page, 4, 9).click()
+    settle(page)
+    said = page.locator(".iw-said dd")
+    assert said.all_text_contents() == ["…", "…", "…"]
+    place = {"cell": ["resid_post", 4, 9], "origin": ["resid_post", 4, 9], "frozen": []}
+
+    def tokens(*texts):
+        return [{"token_id": i, "token": text, "probability": 0.5} for i, text in enumerate(texts)]
+
+    runs = {"clean": tokens(" Mary", "."), "patched": tokens(*states.EVIL), "corrupt": tokens(" John", "\n")}
+    arrive(page, patch={"place": place, "said": runs})
+    assert said.all_text_contents() == [" Mary.", "".join(states.EVIL), " John\n"]
+    assert page.evaluate("window.pwned") is None
+    arrive(page, patch={"place": {**place, "frozen": [3]}, "said": runs})
+    assert said.all_text_contents() == ["…", "…", "…"], "another run's words are not shown"
 
 
 def test_inconsistent_states_do_not_break_it(show_live):
     page = show_live(states.patching())
     arrive(page, corrupt_tokens=["a", "b"], alignment=[[50, 60], [1, 1]], cell=["resid_post", 3, 99])
     arrive(page, clean_tokens=[], sites=[], site="", layers=[], logit_difference=b"")
-    arrive(page, baselines={}, identity={}, scales={}, vocabulary=[])
+    arrive(page, baselines={}, checks=[], history=[], patch={}, scales={}, vocabulary=[])
     arrive(page, **split(states.patching())[0])
     assert page.get_by_role("grid").is_visible()
 

@@ -125,7 +125,7 @@ def test_patching_click_shows_the_patched_prediction(url, page) -> None:
     run_cell(page, "print(patching.cell, patching.predictions.filter(run='resid_post.3@14')['token'][0])")
     assert cell_output(page).strip() == "['resid_post', 3, 14] mary"
     patching.get_by_role("tab", name="Attention output").click()
-    patching.get_by_text("identity check").wait_for()
+    patching.get_by_text("✓ identity").wait_for()
     run_cell(page, "print(patching.site)")
     assert cell_output(page).strip() == "attn_out"
 

@@ -49,7 +49,7 @@ def test_the_first_notebook_runs_and_sits_for_its_portraits(smollm2, lab_url, la
     attention.get_by_role("listbox", name="Queries").get_by_role("option").last.click()
 
     patching.get_by_role("gridcell").last.click()
-    patching.get_by_text("identity check").wait_for()
+    patching.get_by_text("✓ identity").wait_for()
     page.wait_for_timeout(500)
     for dark in (False, True):
         jupyterlab.set_theme(page, dark=dark)
@@ -66,7 +66,10 @@ def test_the_first_notebook_runs_and_sits_for_its_portraits(smollm2, lab_url, la
     for name, box in (("lens", lens), ("atoms", atoms), ("attention", attention), ("patching", patching)):
         box.scroll_into_view_if_needed()
         box.screenshot(path=pictures / f"{name}-narrow.png")
-    run_cell(page, "print(lens.frame.filter(layer=29, position=8, rank=1)['token'][0], patching.identity['passed'])")
+    run_cell(
+        page,
+        "print(lens.frame.filter(layer=29, position=8, rank=1)['token'][0], all(check['passed'] for check in patching.checks))",
+    )
     assert cell_output(page).strip() == "Paris True"
 
 

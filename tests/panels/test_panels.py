@@ -179,7 +179,7 @@ def test_patching_grids_hold_the_frame(patching) -> None:
             row["probability"] - patching.baselines["corrupt"]["probability"], abs=1e-6
         )
     assert patching.unaffected == list(range(10))
-    assert patching.identity["passed"]
+    assert all(check["passed"] for check in patching.checks)
     assert patching.scales["logit_difference"] == pytest.approx(np.abs(effect).max(), rel=1e-6)
 
 
@@ -192,14 +192,15 @@ def test_patched_predictions_are_in_the_table(patching) -> None:
 def test_the_same_prompt_is_a_check_that_can_turn_red(toy, monkeypatch) -> None:
     panel = iw.Patching(toy, IOI, IOI, answer="mary", foil="john", sites=("resid_post",))
     panel.run()
-    assert panel.identity["passed"]
+    assert all(check["passed"] for check in panel.checks)
     assert floats(panel.logit_difference, 60) == pytest.approx(0, abs=1e-4)
     assert any("every effect must be 0" in note for note in panel.notes)
     run = panel._run
-    run.logit_difference[1, 3] += 0.5
+    run.cells.logit_difference[1, 3] += 0.5
     panel._show_grids(run)
-    assert not panel.identity["passed"]
-    assert panel.identity["largest"] == pytest.approx(0.5, abs=1e-3)
+    [identity] = [check for check in panel.checks if check["name"] == "identity"]
+    assert not identity["passed"]
+    assert "changed the result by 0.5 " in identity["text"]
 
 
 def test_pairing_by_hand(toy) -> None:
@@ -261,7 +262,7 @@ def test_every_panel_works_on_modadd() -> None:
     patching = iw.Patching(model, "12 30 =", "12 31 =")
     patching.run()
     assert (patching.answer, patching.foil) == ("42", "43")
-    assert patching.identity["passed"]
+    assert all(check["passed"] for check in patching.checks)
 
 
 @pytest.mark.smollm2

@@ -83,18 +83,8 @@ def atoms(session: Session, ids: list[int], sae: Dictionary) -> str:
     )
 
 
-def patching(
-    session: Session,
-    clean: list[int],
-    corrupt: list[int],
-    answer: int,
-    foil: int,
-    kinds: list[str],
-    pairs: list[tuple[int, int]],
-    unaffected: list[int],
-    metric: str,
-) -> str:
-    """Activation patching, one trace per site (see `methods.activation_patching`)."""
+def patching(session: Session, run: Any, kinds: list[str], metric: str, undefined: float) -> str:
+    """Activation patching, one trace per site (see `methods.activation_patching`). `run`: a `PatchingRun`."""
     lines = []
     for kind in sorted(kinds, key=list(session.architecture.taps).index):
         access = _access(session, kind, "module")
@@ -105,16 +95,17 @@ def patching(
         lines += [f'if "{kind}" in read:', f'    seen["{kind}", layer] = {access}']
     return _loading(session, "Activation patching") + _fill(
         "patching.txt",
-        clean=clean,
-        corrupt=corrupt,
-        clean_prompt=_prompt(session, clean),
-        corrupt_prompt=_prompt(session, corrupt),
-        answer=answer,
-        foil=foil,
-        answer_text=repr(session.text_of(answer)),
-        foil_text=repr(session.text_of(foil)),
-        pairs=pairs,
-        unaffected=unaffected,
+        clean=run.source["token_id"].to_list(),
+        corrupt=run.prompt["token_id"].to_list(),
+        clean_prompt=_prompt(session, run.source["token_id"].to_list()),
+        corrupt_prompt=_prompt(session, run.prompt["token_id"].to_list()),
+        answer=run.answer,
+        foil=run.foil,
+        answer_text=repr(session.text_of(run.answer)),
+        foil_text=repr(session.text_of(run.foil)),
+        pairs=run.pairs,
+        unaffected=run.unaffected,
+        undefined=undefined,
         sites="\n".join(" " * 16 + line for line in lines),
         kinds=kinds,
         metric=metric,

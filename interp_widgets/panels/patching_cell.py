@@ -1,0 +1,65 @@
+"""What a patching panel says of one cell: its effect if it is moved or past frozen positions, and what its run says next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..methods.continuation import said
+from ..methods.patching_run import PatchingRun
+from ..methods.single_patch import prepare_single
+from ..methods.sweep import in_batches
+from .jobs import Job
+from .patching_traits import prediction_list
+
+if TYPE_CHECKING:
+    from .patching import Patching
+
+TOKENS = 8
+"""How far each run goes on."""
+
+
+def describe_place(cell: list[Any], origin: list[Any], frozen: list[int]) -> dict[str, Any]:
+    """Which patch is meant: into `cell` from `origin`, both [kind, layer, position of the patched prompt], past `frozen`."""
+    return {"cell": list(cell), "origin": list(origin) or list(cell), "frozen": sorted(frozen)}
+
+
+def describe_cell(panel: Patching, run: PatchingRun, place: dict[str, Any], job: Job, known: dict[str, Any]) -> None:
+    """Fill the trait `patch`: numbers first, then the three continuations. `known` keeps those of the unpatched runs."""
+    model = panel.session
+    job(0, 3, "patching one cell")
+    (kind, layer, position), (from_kind, from_layer, from_position) = place["cell"], place["origin"]
+    partner = run.partner
+    if position not in partner or from_position not in partner:
+        panel._publish(job, lambda: setattr(panel, "patch", {}))
+        return
+    source = f"{from_kind}.{from_layer}", partner[from_position]
+    clean, corrupt = (run.source, run.prompt) if run.direction == "denoise" else (run.prompt, run.source)
+    ids = {"clean": clean["token_id"].to_list(), "corrupt": corrupt["token_id"].to_list()}
+    one, patch = prepare_single(
+        model, ids["clean"], ids["corrupt"], source, (f"{kind}.{layer}", position), place["frozen"], run.answer, run.foil,
+        run.direction,
+    )  # fmt: skip
+    found: dict[str, Any] = {"place": place, "said": {}}
+    if place["frozen"] or place["origin"] != place["cell"]:
+        assert one.reading is not None
+        one.fill([0], [0], in_batches(model, one, one.reading, [patch], continued=bool(one.reading.kept)))
+        recovery = float(one.recovery("logit_difference")[0, 0])
+        found["effect"] = {
+            "logit_difference": float(one.effect("logit_difference")[0, 0]),
+            "probability": float(one.effect("probability")[0, 0]),
+            "recovery": None if recovery != recovery else recovery,
+        }
+        found["top"] = prediction_list(one.cells[0, 0], model)
+    panel._publish(job, lambda: setattr(panel, "patch", {**found, "pending": True}))
+    texts = {}
+    for done, name in enumerate(("patched", "clean", "corrupt")):
+        job(done, 3, f"{name} run goes on")
+        if name == "patched":
+            texts[name] = said(model, run.prompt["token_id"].to_list(), patch, TOKENS)
+        else:
+            texts[name] = known[name] = known.get(name) or said(model, ids[name], [], TOKENS)
+    found["said"] = {
+        name: [{"token_id": i, "token": model.text_of(i), "probability": p} for i, p in steps]
+        for name, steps in texts.items()
+    }
+    panel._publish(job, lambda: setattr(panel, "patch", found))
