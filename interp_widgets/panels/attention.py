@@ -71,7 +71,7 @@ class Attention(Panel, AttentionWidget):
         self._unread = False
         self._run: AttentionRun | None = None
         self._effects: Effects | None = None
-        self._exact: tuple[Any, pl.DataFrame] | None = None
+        self._exact: tuple[AttentionRun, tuple[Any, ...], pl.DataFrame] | None = None
         super().__init__(model, text=text, sort=sort, value_weighted=value_weighted)
         self.answer, self.foil = (self._name(token) for token in (answer, foil))
         if text:
@@ -91,8 +91,8 @@ class Attention(Panel, AttentionWidget):
         run = self._finished_run()
         layer, head = self.head
         queries, keys = self._range(self.query_range), self._range(self.key_range)
-        state = (id(run), layer, head, queries, keys, self.value_weighted)
-        if self._exact is None or self._exact[0] != state:
+        state = (layer, head, queries, keys, self.value_weighted)
+        if self._exact is None or self._exact[0] is not run or self._exact[1] != state:
             rows = attention(
                 self.session,
                 run.ids,
@@ -102,8 +102,8 @@ class Attention(Panel, AttentionWidget):
                 keys=keys,
                 value_weighted=self.value_weighted,
             )
-            self._exact = (state, rows)
-        return self._exact[1]
+            self._exact = (run, state, rows)
+        return self._exact[2]
 
     @property
     def selection(self) -> pl.DataFrame:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 import threading
+import types
 
 import numpy as np
 import polars as pl
@@ -183,6 +186,31 @@ def test_notes_say_what_the_sink_takes_and_what_induction_rests_on(attention, to
     alone = iw.Attention(toy, "the cat sleeps")
     alone.run()
     assert any("no head has an induction score" in note for note in alone.notes)
+
+
+@pytest.mark.parametrize(
+    "variant", ["gpt2", "gpt_neox", "llama-grouped", "qwen3", "falcon", "falcon-new", "opt", "mpt"]
+)
+def test_the_script_makes_the_frame_of_every_layout_of_values(variant, tmp_path, monkeypatch) -> None:
+    """Fused by kind, by head, or three modules; heads that share a value; both kinds of linear module."""
+    module, tokenizer = tiny.model(variant), tiny.tokenizer()
+    panel = iw.Attention(iw.load(module, tokenizer=tokenizer), "w3 w4 w5 w3 w4", value_weighted=True)
+    panel.run()
+    panel.select(layer=1, head=3)
+    given = types.ModuleType("given")
+    given.module, given.tokenizer = module, tokenizer
+    monkeypatch.setitem(sys.modules, "given", given)
+    script = panel.code()
+    assert "module, tokenizer = ..., ..." in script
+    path = tmp_path / "script.py"
+    path.write_text(
+        script.replace("module, tokenizer = ..., ...", "from given import module, tokenizer"), encoding="utf-8"
+    )
+    made, expected = runpy.run_path(str(path))["frame"], panel.frame
+    assert made.schema == expected.schema
+    assert made.drop("weight", "value_weight").equals(expected.drop("weight", "value_weight"))
+    for column in ("weight", "value_weight"):
+        assert made[column].to_numpy() == pytest.approx(expected[column].to_numpy(), rel=1e-5, abs=1e-7)
 
 
 # bad input
