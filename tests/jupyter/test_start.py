@@ -45,7 +45,6 @@ def test_the_first_notebook_runs_and_sits_for_its_portraits(smollm2, lab_url, la
     atoms.get_by_text("reconstruction error").first.wait_for()
 
     attention.get_by_label("Heads by").select_option("induction")
-    attention.get_by_role("listbox", name="Heads").get_by_role("option").first.click()
     attention.get_by_role("listbox", name="Queries").get_by_role("option").last.click()
 
     patching.get_by_role("gridcell").last.click()
