@@ -107,6 +107,15 @@ def test_effects_equal_a_hook_that_zeroes_the_head(variant, foil) -> None:
             assert row["effect"] == pytest.approx(expected, abs=1e-4)
 
 
+def test_effects_equal_those_of_ablation(toy) -> None:
+    """The other way to the same numbers: the engine of patching, heads set to zero in the whole prompt."""
+    frame = head_scores(toy, IOI, answer="mary", foil="john")
+    other = iw.methods.ablation(toy, IOI, answer="mary", foil="john", positions=[(0, 14)], value="zero")
+    for row in frame.iter_rows(named=True):
+        same = other.filter(pl.col("site") == f"head_out.{row['layer']}.{row['head']}")
+        assert same["effect"].item() == pytest.approx(row["effect"], abs=1e-4)
+
+
 def test_small_batches_measure_the_same(toy) -> None:
     layers = list(range(toy.num_layers))
     whole = measure_effects(toy, IOI, layers, "mary", "john")
