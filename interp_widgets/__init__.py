@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from . import methods as methods
     from .export.html import to_html as to_html
     from .panels.atoms import Atoms as Atoms
+    from .panels.attention import Attention as Attention
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 _CONTENTS = {
     "Architecture": ".session.architectures",
     "Atoms": ".panels.atoms",
+    "Attention": ".panels.attention",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
@@ -47,6 +49,7 @@ _CONTENTS = {
 __all__ = [
     "Architecture",
     "Atoms",
+    "Attention",
     "Lens",
     "Patching",
     "PatchingPairs",

@@ -13,6 +13,7 @@ import interp_widgets as iw
 CONTENTS = [
     "Architecture",
     "Atoms",
+    "Attention",
     "Lens",
     "Patching",
     "PatchingPairs",

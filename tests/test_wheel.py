@@ -33,7 +33,7 @@ assert dictionary.width == 384
 assert iw.load("modadd-59").num_layers == 1
 
 import interp_widgets.widgets
-for kind in (iw.Lens, iw.Atoms, iw.Patching):
+for kind in (iw.Lens, iw.Atoms, iw.Attention, iw.Patching):
     assert kind.__module__.startswith("interp_widgets.")
 """
 

@@ -51,6 +51,15 @@ function scale(light, dark) {
 /** From nothing to much. */
 export const SEQUENTIAL = scale(LIGHT_SEQUENTIAL, DARK_SEQUENTIAL);
 
+/** 256 steps of a scale as the pixels of a canvas: alpha, blue, green, red from the highest byte down. @param {string[]} stops */
+const pixels = (stops) => Uint32Array.from({ length: 256 }, (_, i) => {
+  const [r, g, b] = between(stops, i / 255).map(Math.round);
+  return (0xff << 24) | (b << 16) | (g << 8) | r;
+});
+
+/** The same from nothing to much, for light and for dark pages. */
+export const SEQUENTIAL_PIXELS = [pixels(LIGHT_SEQUENTIAL), pixels(DARK_SEQUENTIAL)];
+
 /** From negative (orange) over zero to positive (blue). */
 export const DIVERGING = scale(LIGHT_DIVERGING, DARK_DIVERGING);
 

@@ -48,6 +48,23 @@ export function createChoice({ legend, options, signal, onChoose }) {
 }
 
 /**
+ * One of many, as a list that opens.
+ * @param {object} options
+ * @param {string} options.label
+ * @param {[value: string, label: string][]} options.options
+ * @param {AbortSignal} options.signal
+ * @param {(value: string) => void} options.onChoose
+ */
+export function createSelect({ label, options, signal, onChoose }) {
+  const select = h("select", {}, ...options.map(([value, text]) => h("option", { value }, text)));
+  const element = h("label", { class: "iw-field iw-short" }, h("span", { class: "iw-label" }, label), select);
+  select.addEventListener("change", () => onChoose(select.value), { signal });
+  /** @param {string} value */
+  const draw = (value) => { select.value = value; };
+  return { element, draw };
+}
+
+/**
  * Tabs: one of several views of the same panel.
  * @param {string} label
  * @param {AbortSignal} signal

@@ -22,6 +22,9 @@ export const ints = (view) => new Int32Array(...words(view));
 export const units = (view) =>
   Float32Array.from({ length: (view?.byteLength ?? 0) >> 1 }, (_, i) => /** @type {DataView} */ (view).getUint16(2 * i, true) / 65535);
 
+/** @param {DataView | undefined} view  one byte each */
+export const bytes = (view) => (view ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength) : new Uint8Array(0));
+
 /** What stands for a number that is not there. */
 export const MISSING = "–";
 

@@ -32,6 +32,8 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
   let anchor = 0; // where a span starts
   let built = "";
   let start = 0; // of the window
+  /** @type {string[]} */
+  let painted = [];
 
   /** @param {StripContent} content */
   function draw({ tokens, ids, masked, window = [0, tokens.length], style, note }) {
@@ -44,7 +46,7 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
     options.forEach((option, position) => {
       const token = tokens[position];
       const remarks = [isMasked.has(position) && MASKED, note?.(position)].filter(Boolean).map((remark) => `, ${remark}`).join("");
-      option.style.cssText = isMasked.has(position) ? "" : style?.(position) ?? "";
+      option.style.cssText = painted[position] = isMasked.has(position) ? "" : style?.(position) ?? "";
       setAttributes(option, {
         title: `${position}: ${quoted(token)}, id ${ids[position] ?? "?"}${remarks}`,
         "aria-label": `token ${position}: ${quoted(token)}${remarks}`,
@@ -54,8 +56,22 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
     });
   }
 
+  /**
+   * Colour the tokens and mark the one that the colours are of; touches only those that change.
+   * @param {(position: number) => string} style
+   * @param {number | null} [source]
+   */
+  function paint(style, source = null) {
+    options.forEach((option, position) => {
+      const text = style(position);
+      if (painted[position] !== text) option.style.cssText = painted[position] = text;
+      setAttributes(option, { "data-source": position === source });
+    });
+  }
+
   /** @param {string[]} tokens */
   function build(tokens) {
+    painted = [];
     options = tokens.map((token, position) => h("span", { class: "iw-token", role: "option", "data-position": position }, ...pieces(token)));
     element.replaceChildren(...options.flatMap((option, i) => (tokens[i].includes("\n") ? [option, h("br")] : [option])));
     active = Math.min(active, Math.max(0, options.length - 1));
@@ -67,11 +83,22 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
     const before = selected;
     selected = positions;
     const on = new Set(positions);
-    if (positions.length && String(before) !== String(positions) && !element.contains(document.activeElement)) active = positions[0];
+    if (positions.length && String(before) !== String(positions) && !element.contains(document.activeElement)) {
+      active = positions[0];
+      requestAnimationFrame(reveal);
+    }
     options.forEach((option, i) => {
       option.setAttribute("aria-selected", String(on.has(i)));
       option.tabIndex = i === active ? 0 : -1;
     });
+  }
+
+  /** Scroll the box, and never the page around it, to the first selected token. */
+  function reveal() {
+    const option = options[selected[0]];
+    if (!option?.isConnected) return;
+    const [box, token] = [element, option].map((each) => each.getBoundingClientRect());
+    element.scrollTop += Math.max(0, token.bottom - box.bottom + 4) + Math.min(0, token.top - box.top - 4);
   }
 
   /** @param {number} position */
@@ -141,7 +168,7 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
   }
   for (const type of ["mouseleave", "focusout"]) element.addEventListener(type, () => onHover(null), { signal });
 
-  return { element, draw, select };
+  return { element, draw, paint, select };
 }
 
 /** A token's text, with its whitespace made visible but quieter than its letters. @param {string} token */

@@ -5,7 +5,9 @@ from .activation_patching import activation_patching as activation_patching
 from .atom_activations import atom_activations as atom_activations
 from .atom_activations import reconstruction as reconstruction
 from .atom_patching import atom_patching as atom_patching
+from .attention import attention as attention
 from .attribution_patching import attribution_patching as attribution_patching
+from .head_scores import head_scores as head_scores
 from .logit_lens import lens_lines as lens_lines
 from .logit_lens import logit_lens as logit_lens
 from .patching_pairs import pair_summary as pair_summary

@@ -16,8 +16,9 @@ import polars as pl
 import torch
 
 from .. import frames
-from ..errors import SiteError, TextError
+from ..errors import TextError
 from ..session.session import Session, Text
+from .choices import layers_of, positions_of
 from .masking import sinks
 from .progress import Progress, silent
 from .ranking import top_k as largest
@@ -102,8 +103,8 @@ def lens_lines(
     model: Session, text: Text, position: int, token_ids: Sequence[int], *, layers: Sequence[int] | None = None
 ) -> pl.DataFrame:
     """The way of some tokens through the layers at one position (see `frames.LENS_LINES`)."""
-    ids, wanted = model.encode(text), _layers(model, layers)
-    [position] = _positions(len(ids), [position])
+    ids, wanted = model.encode(text), layers_of(model, layers)
+    [position] = positions_of(len(ids), [position])
     chosen = torch.as_tensor([model.single_token(int(t)) for t in token_ids], device=model.device)
 
     def reduce(values: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,8 +144,8 @@ def run_lens(
     """
     if not 1 <= top_k <= model.vocabulary_size:
         raise TextError(f"top_k must lie between 1 and {model.vocabulary_size}, not {top_k}.")
-    ids, wanted = model.encode(text), _layers(model, layers)
-    at = _positions(len(ids), positions)
+    ids, wanted = model.encode(text), layers_of(model, layers)
+    at = positions_of(len(ids), positions)
     tracked = model.single_token(track) if track is not None else None
     last = model.num_layers - 1
     read = sorted({*wanted, last})
@@ -289,17 +290,3 @@ def lens_frame(model: Session, run: LensRun) -> pl.DataFrame:
 def masked_positions(model: Session, run: LensRun) -> list[int]:
     """Positions to leave out of scales: see `masking.sinks`."""
     return sinks(model, run.tokens["token_id"].to_list(), run.norms)
-
-
-def _layers(model: Session, layers: Sequence[int] | None) -> list[int]:
-    wanted = list(range(model.num_layers)) if layers is None else [int(layer) for layer in layers]
-    if not wanted or any(not 0 <= layer < model.num_layers for layer in wanted):
-        raise SiteError(f"Layers {wanted} are not all in 0..{model.num_layers - 1} of {model.name}.")
-    return wanted
-
-
-def _positions(length: int, positions: Sequence[int] | None) -> list[int]:
-    at = list(range(length)) if positions is None else [int(p) for p in positions]
-    if not at or any(not 0 <= p < length for p in at):
-        raise TextError(f"Positions {at} are not all in 0..{length - 1}: the text has {length} tokens.")
-    return at

@@ -21,6 +21,11 @@ def unit16(values: ArrayLike) -> bytes:
     return np.ascontiguousarray(np.rint(np.clip(np.asarray(values), 0, 1) * 65535), dtype="<u2").tobytes()
 
 
+def uint8(values: ArrayLike) -> bytes:
+    """One byte each, row-major, as they are: whole numbers from 0 to 255. What 255 stands for is said at the trait."""
+    return np.ascontiguousarray(values, dtype="u1").tobytes()
+
+
 def int32(values: ArrayLike) -> bytes:
     """Little-endian int32, row-major. -1 stands for "nothing here"."""
     return np.ascontiguousarray(values, dtype="<i4").tobytes()

@@ -29,7 +29,11 @@ def main() -> None:
     ):
         model, sae = iw.load(name), iw.load_sae(sae_name)
         for tokens in (14, 50, min(200, model.max_positions or 200)):
-            panels = [_lens(model, tokens, words), _atoms(model, tokens, words, sae)]
+            panels = [
+                _lens(model, tokens, words),
+                _atoms(model, tokens, words, sae),
+                _attention(model, tokens, words),
+            ]
             if name == "toy-grammar" or tokens == 14:
                 panels.append(_patching(model, tokens, words))
             for panel in filter(None, panels):
@@ -65,6 +69,12 @@ def _atoms(model, tokens, words, sae):
     import interp_widgets as iw
 
     return iw.Atoms(model, measure.text_of(model, tokens, words), sae=sae)
+
+
+def _attention(model, tokens, words):
+    import interp_widgets as iw
+
+    return iw.Attention(model, measure.text_of(model, tokens, words))
 
 
 def _patching(model, tokens, words):

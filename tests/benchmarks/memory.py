@@ -25,6 +25,7 @@ def main() -> None:
     rows = [
         clicks("Lens, toy-grammar", iw.Lens(toy, short), [{"text": short}, {"text": long}], 200),
         clicks("Atoms, toy-grammar", iw.Atoms(toy, short, sae=sae), [{"text": short}, {"text": long}], 200),
+        clicks("Attention, toy-grammar", iw.Attention(toy, short), [{"text": short}, {"text": long}], 200),
         clicks(
             "Patching, toy-grammar",
             iw.Patching(toy, short, other, "mary", "john"),

@@ -6,12 +6,14 @@ import numpy as np
 
 from interp_widgets.widgets import wire
 from interp_widgets.widgets.atoms import AtomsWidget
+from interp_widgets.widgets.attention import AttentionWidget
 from interp_widgets.widgets.lens import LensWidget
 from interp_widgets.widgets.pairs import PairsWidget
 from interp_widgets.widgets.patching import PatchingWidget
 
 EVIL = ["</script><script>window.pwned = 1</script>", "<img src=x onerror=window.pwned=2>"]
 PROMPT = ["The", " Eiffel", " Tower", " is", " in", " the", " city", " of"]
+HARMFUL = [*PROMPT, *EVIL]
 
 
 def lens(
@@ -111,6 +113,47 @@ def atoms(tokens: list[str] = TEXT, top_k: int = 24, **traits) -> AtomsWidget:
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 0.2},
     }
     return AtomsWidget(**state | traits)
+
+
+def attention(
+    tokens: list[str] = HARMFUL, layers: int = 6, heads: int = 4, head: tuple[int, int] = (2, 1), **traits
+) -> AttentionWidget:
+    """Head 0 looks at position 0, head 1 at the token before, the others at many; the score of head h at layer l is known."""
+    rng = np.random.default_rng(3)
+    count, size = len(tokens), min(24, len(tokens))
+    weights = rng.dirichlet(np.ones(count), (heads, count)) * np.tri(count)
+    weights[0, :, 0] += 5
+    weights[1:2] += 20 * np.eye(count, k=-1) + 1e-9 * np.tri(count)
+    weights /= weights.sum(-1, keepdims=True)
+    beside = [float(each[1:, 1:].max()) if count > 1 else 1.0 for each in weights]
+    values = weights * np.linspace(1, 3, count)
+    tops = values.max((1, 2))
+    rows, columns = np.tril_indices(count)
+    small = np.tril_indices(size)
+    scores = np.empty((6, layers, heads))
+    scores[:] = (np.arange(layers)[:, None] * heads + np.arange(heads)) / (layers * heads)
+    scores[1] = 1 - scores[1]
+    scores[5] = np.nan
+
+    def eight(share):
+        return wire.uint8(np.rint(255 * np.sqrt(share)))
+
+    state = {
+        "model_name": "SmolLM2-135M",
+        "text": "".join(tokens),
+        "tokens": tokens, "token_ids": list(range(100, 100 + count)),
+        "layers": list(range(layers)), "head_count": heads,
+        "scores": wire.float32(scores),
+        "thumbnail": size,
+        "thumbnails": eight(np.tile(weights[:, small[0], small[1]], (layers, 1, 1))),
+        "loaded": head[0], "patterns": eight(weights[:, rows, columns]), "peaks": wire.float32(beside),
+        "valued": -1, "values": eight(values[:, rows, columns] / tops[:, None]),
+        "value_tops": wire.float32(tops), "value_peaks": wire.float32(tops),
+        "head": list(head),
+        "notes": ["Position 0 takes 55% of the attention of the other tokens, mean over all heads."],
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 0.2},
+    }  # fmt: skip
+    return AttentionWidget(**state | traits)
 
 
 CLEAN = [

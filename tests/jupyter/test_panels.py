@@ -25,6 +25,7 @@ def url(lab_url, tmp_path_factory) -> str:
         TOY,
         "lens = iw.Lens(model, IOI)\nlens",
         "atoms = iw.Atoms(model, IOI, sae=sae)\natoms",
+        "attention = iw.Attention(model, IOI)\nattention",
         "patching = iw.Patching(model, IOI, CORRUPT, 'mary', 'john')\npatching",
     )
     write(
@@ -90,6 +91,33 @@ def test_atoms_click_recolours_the_text(url, page) -> None:
     assert cell_output(page).strip() == "True True"
 
 
+def test_attention_click_brings_another_layer_and_measures_the_effect(url, page) -> None:
+    open_and_run(page, url, "all")
+    attention = panel(page, "Attention")
+    attention.get_by_role("option", name="L3 H1").click()
+    attention.get_by_role("heading", name="Layer 3, head 1").wait_for()
+    queries = attention.get_by_role("listbox", name="Queries")
+    queries.get_by_role("option").nth(14).click()
+    run_cell(page, "print(attention.head, attention.loaded, attention.selection['position'].unique().to_list())")
+    assert cell_output(page).strip() == "[3, 1] 3 [14]"
+    page.wait_for_function("e => !e.querySelector('[data-stale]')", arg=attention.element_handle())
+    attention.get_by_role("button", name="Value-weighted").click()
+    attention.get_by_text("weight × |v W_O|").wait_for()
+    attention.get_by_label("Answer").fill("mary")
+    attention.get_by_label("Foil").fill("john")
+    attention.get_by_role("button", name="Measure effect").click()
+    attention.get_by_text("Effect: what logit('mary') − logit('john') gains").wait_for()
+    wait_for_panels(page)
+    run_cell(page, "print(attention.sort, attention.valued, attention.heads['effect'].null_count())")
+    assert cell_output(page).strip() == "effect 3 0"
+    strongest = attention.get_by_role("listbox", name="Heads").get_by_role("option").first.text_content()
+    run_cell(
+        page,
+        "e = attention.heads; b = e[int(e['effect'].abs().arg_max())]; print(f\"L{b['layer'][0]} H{b['head'][0]}\")",
+    )
+    assert strongest.startswith(cell_output(page).strip())
+
+
 def test_patching_click_shows_the_patched_prediction(url, page) -> None:
     open_and_run(page, url, "all")
     patching = panel(page, "Patching")
@@ -106,12 +134,12 @@ def test_hover_sends_nothing_to_the_kernel(url, page) -> None:
     sent: list[str] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))))
     open_and_run(page, url, "all")
-    for name in ("Lens", "Atoms", "Patching"):
+    for name in ("Lens", "Atoms", "Attention", "Patching"):
         panel(page, name).scroll_into_view_if_needed()
         time.sleep(0.3)
         sent.clear()
         for role in ("gridcell", "option"):
-            for place in panel(page, name).get_by_role(role).all()[:12]:
+            for place in panel(page, name).locator(f"[role={role}]").all()[:12]:
                 place.hover()
         time.sleep(0.3)
         assert [frame for frame in sent if "comm" in frame] == []
@@ -236,7 +264,7 @@ def test_narrow_and_dark_have_no_sideways_scroll(url, lab_page) -> None:
     open_and_run(page, url, "all")
     for dark in (False, True):
         jupyterlab.set_theme(page, dark=dark)
-        for name in ("Lens", "Atoms", "Patching"):
+        for name in ("Lens", "Atoms", "Attention", "Patching"):
             box = panel(page, name)
             assert box.evaluate("e => e.scrollWidth <= e.clientWidth + 1"), name
             assert box.evaluate("e => e.offsetWidth <= e.closest('.jp-OutputArea-output').clientWidth + 1"), name

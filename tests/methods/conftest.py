@@ -22,6 +22,17 @@ def toy_sae():
     return iw.load_sae("toy-grammar/resid_post.2")
 
 
+def without_values() -> iw.Session:
+    """A model whose architecture was given by hand, without its queries, keys and values."""
+    from dataclasses import replace
+
+    from interp_widgets.session.architectures import TABLE
+    from tests.session import tiny
+
+    row = replace(TABLE["llama"], qkv=None)
+    return iw.load(tiny.model("llama"), tokenizer=tiny.tokenizer(), architecture=row)
+
+
 def tiny_session(variant: str) -> iw.Session:
     """A session on a tiny random model of an architecture."""
     from tests.session import tiny

@@ -1,4 +1,4 @@
-"""The three panels on the bundled model, finished."""
+"""The panels on the bundled model, finished."""
 
 from __future__ import annotations
 
@@ -29,23 +29,31 @@ def atoms(toy, toy_sae) -> iw.Atoms:
 
 
 @pytest.fixture
+def attention(toy) -> iw.Attention:
+    panel = iw.Attention(toy, IOI)
+    panel.run()
+    return panel
+
+
+@pytest.fixture
 def patching(toy) -> iw.Patching:
     panel = iw.Patching(toy, IOI, IOI_CORRUPT, answer="mary", foil="john")
     panel.run()
     return panel
 
 
-@pytest.fixture(params=["lens", "atoms", "patching"])
+@pytest.fixture(params=["lens", "atoms", "attention", "patching"])
 def panel(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["lens", "atoms", "patching"])
+@pytest.fixture(params=["lens", "atoms", "attention", "patching"])
 def make(request, toy, toy_sae) -> Callable:
     """A function from a text to a panel that reads it, still working or not."""
     return {
         "lens": lambda text: iw.Lens(toy, text),
         "atoms": lambda text: iw.Atoms(toy, text, sae=toy_sae),
+        "attention": lambda text: iw.Attention(toy, text),
         "patching": lambda text: iw.Patching(toy, text, text, answer="mary", foil="john"),
     }[request.param]
 

@@ -27,7 +27,7 @@ made = runpy.run_path(sys.argv[1])["frame"]
 expected = pl.read_parquet(sys.argv[2])
 assert made.schema == expected.schema, (made.schema, expected.schema)
 assert made.height == expected.height, (made.height, expected.height)
-key = [c for c in ("site", "layer", "position", "rank", "atom") if c in made.columns]
+key = [c for c in ("site", "layer", "head", "position", "key_position", "rank", "atom") if c in made.columns]
 made, expected = made.sort(key), expected.sort(key)
 for name in made.columns:
     if made.schema[name] == pl.Float64:
@@ -50,20 +50,25 @@ def run_code(panel, folder: Path, *, alone: bool = True) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_frames_equal_the_methods(toy, toy_sae, lens, atoms, patching) -> None:
+def test_frames_equal_the_methods(toy, toy_sae, lens, atoms, attention, patching) -> None:
     assert lens.frame.equals(methods.logit_lens(toy, IOI, track="mary"))
     assert atoms.frame.equals(methods.atom_activations(toy, TEXT, sae=toy_sae))
     assert atoms.reconstruction.equals(methods.reconstruction(toy, TEXT, sae=toy_sae))
+    [layer, head] = attention.head
+    assert attention.frame.equals(methods.attention(toy, IOI, layers=[layer], heads=[head]))
+    assert attention.heads.equals(methods.head_scores(toy, IOI))
     expected = methods.activation_patching(
         toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["resid_post", "attn_out", "mlp_out"]
     )
     assert patching.frame.equals(expected)
 
 
-def test_the_frames_have_their_schemas(lens, atoms, patching) -> None:
+def test_the_frames_have_their_schemas(lens, atoms, attention, patching) -> None:
     frames.check(lens.frame, frames.LENS)
     frames.check(atoms.frame, frames.ATOMS)
     frames.check(atoms.reconstruction, frames.RECONSTRUCTION)
+    frames.check(attention.frame, frames.ATTENTION)
+    frames.check(attention.heads, frames.HEADS)
     frames.check(patching.frame, frames.PATCHING)
     frames.check(patching.predictions, frames.PREDICTIONS)
 
@@ -81,6 +86,11 @@ def test_code_follows_the_state(toy, tmp_path) -> None:
     patching = iw.Patching(toy, IOI, IOI_CORRUPT.replace("store", "big store"), "mary", "john", metric="probability")
     patching.run()
     run_code(patching, tmp_path)
+    attention = iw.Attention(toy, TEXT, value_weighted=True)
+    attention.run()
+    attention.select(layer=3, head=1)
+    attention.query_range, attention.key_range = [2, 8], [1, 6]
+    run_code(attention, tmp_path)
     every = iw.Patching(toy, IOI, IOI_CORRUPT, sites=("resid_mid", "resid_pre", "mlp_out"))
     every.run()
     run_code(every, tmp_path)
@@ -152,7 +162,7 @@ def test_a_page_is_written(panel, tmp_path) -> None:
     assert "https://" not in text
 
 
-def test_selection_is_a_part_of_the_frame(lens, atoms, patching) -> None:
+def test_selection_is_a_part_of_the_frame(lens, atoms, attention, patching) -> None:
     assert lens.selection.is_empty()
     lens.select(position=(2, 4))
     assert lens.positions == [2, 3, 4]
@@ -170,18 +180,31 @@ def test_selection_is_a_part_of_the_frame(lens, atoms, patching) -> None:
     assert atoms.selection["atom"].unique().to_list() == [strongest]
     assert atoms.pinned == [strongest]
 
+    assert attention.selection.is_empty()
+    attention.select(position=(3, 4), layer=2, head=1)
+    assert attention.selection["position"].to_list() == [3] * 4 + [4] * 5
+    assert attention.selection["layer"].unique().to_list() == [2]
+    attention.select(position=4, key=2)
+    assert attention.selection.select("layer", "head", "position", "key_position").rows() == [(2, 1, 4, 2)]
+    attention.select()
+    assert (attention.positions, attention.key_positions, attention.head) == ([], [], [2, 1])
+
     patching.select(position=14, site="attn_out", layer=2)
     assert patching.selection["site"].to_list() == ["attn_out.2"]
     assert patching.predictions["run"].unique(maintain_order=True).to_list() == ["clean", "corrupt", "attn_out.2@14"]
 
 
-def test_selecting_what_is_not_there_gets_a_sentence(lens, atoms, patching) -> None:
+def test_selecting_what_is_not_there_gets_a_sentence(lens, atoms, attention, patching) -> None:
     with pytest.raises(iw.errors.TextError, match="positions 0 to 14"):
         lens.select(position=15)
     with pytest.raises(iw.errors.SiteError, match="layers are 0 to 3"):
         lens.select(position=1, layer=4)
     with pytest.raises(iw.errors.DictionaryError, match="atoms 0 to 383"):
         atoms.select(atom=384)
+    with pytest.raises(iw.errors.SiteError, match="layers 0 to 3 with heads 0 to 3"):
+        attention.select(layer=3, head=4)
+    with pytest.raises(iw.errors.TextError, match="positions 0 to 14"):
+        attention.select(key=15)
     with pytest.raises(iw.errors.SiteError, match="not in the grid"):
         patching.select(position=1, site="mlp_act", layer=0)
 

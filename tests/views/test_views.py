@@ -13,11 +13,15 @@ from interp_widgets import frames
 from interp_widgets.errors import FrameError
 from interp_widgets.views import theme
 from interp_widgets.views.atoms import atoms_chart, text_chart
+from interp_widgets.views.attention import attention_chart, heads_chart
 from interp_widgets.views.lens import TITLES, lens_chart, lines_chart
 from interp_widgets.views.patching import patching_chart
 
 TOKENS = [" the", "\n", "\t", " the", "</script><img src=x onerror=alert(1)>"]
 """Two equal texts, white space, and one that would like to be a script."""
+
+
+SHOWN = ["·the", "⏎", "⇥", "·the", "</script><img·src=x·onerror=alert(1)>"]
 
 
 def lens_frame(layers: int = 3, tracked: bool = True) -> pl.DataFrame:
@@ -39,6 +43,36 @@ def lens_frame(layers: int = 3, tracked: bool = True) -> pl.DataFrame:
             "kl": [2000.0 if p == 0 else 0.1 * p for _, p, _ in rows],
             "tracked_rank": [9000 if p == 0 else 5 + p for _, p, _ in rows] if tracked else [None] * len(rows),
         },
+    )
+
+
+def attention_frame(valued: bool = False) -> pl.DataFrame:
+    """One head; key 0 takes most of every query, and query 0 has nothing else."""
+    rows = [(q, k) for q in range(len(TOKENS)) for k in range(q + 1)]
+    weight = [1.0 - 0.05 * q if k == 0 else 0.05 for q, k in rows]
+    return frames.build(
+        frames.ATTENTION,
+        {
+            "layer": [3] * len(rows),
+            "head": [1] * len(rows),
+            "position": [q for q, _ in rows],
+            "token_id": [10 + q for q, _ in rows],
+            "token": [TOKENS[q] for q, _ in rows],
+            "key_position": [k for _, k in rows],
+            "key_token_id": [10 + k for _, k in rows],
+            "key_token": [TOKENS[k] for _, k in rows],
+            "weight": weight,
+            "value_weight": [8 * w for w in weight] if valued else [None] * len(rows),
+        },
+    )
+
+
+def heads_frame() -> pl.DataFrame:
+    columns = {name: [0.1, 0.2, 0.3, 0.4] for name in ("previous_token", "first_token", "entropy")}
+    nothing = {name: [None] * 4 for name in ("induction", "duplicate_token")}
+    return frames.build(
+        frames.HEADS,
+        {"layer": [0, 0, 1, 1], "head": [0, 1, 0, 1], **columns, **nothing, "effect": [-2.0, 0.5, None, 0.0]},
     )
 
 
@@ -353,3 +387,42 @@ def test_a_token_that_looks_like_a_script_is_data_and_nothing_else(name) -> None
     outside["encoding"] = {key: value for key, value in spec["encoding"].items() if key != "x"}
     assert "<script" not in json.dumps(outside)
     assert "<img" not in json.dumps(outside)
+
+
+def test_an_attention_chart_ends_its_scale_beside_the_sink() -> None:
+    chart = attention_chart(attention_frame()).to_dict()
+    assert chart["encoding"]["color"]["scale"]["domain"] == [0, 0.05]
+    assert attention_chart(attention_frame(), leave_first=False).to_dict()["encoding"]["color"]["scale"]["domain"] == [
+        0,
+        1,
+    ]
+    assert len(values_of(chart)) == 15, "the sink is drawn, too"
+    assert chart["encoding"]["x"]["sort"] == [f"{i} {shown}" for i, shown in enumerate(SHOWN)]
+    assert chart["encoding"]["y"]["sort"] == chart["encoding"]["x"]["sort"], "two equal texts are two rows"
+    assert chart["title"] == "Attention of layer 3, head 1"
+
+
+def test_an_attention_chart_of_value_weights() -> None:
+    chart = attention_chart(attention_frame(valued=True)).to_dict()
+    assert chart["encoding"]["color"]["field"] == "value_weight"
+    assert chart["encoding"]["color"]["scale"]["domain"][1] == pytest.approx(0.4)
+
+
+def test_an_attention_chart_is_of_one_head() -> None:
+    one = attention_frame()
+    with pytest.raises(FrameError, match="holds 2"):
+        attention_chart(pl.concat([one, one.with_columns(pl.lit(2, pl.Int32).alias("head"))]))
+    with pytest.raises(FrameError, match="holds 0"):
+        attention_chart(one.clear())
+
+
+def test_a_chart_of_heads_leaves_out_what_is_not_defined() -> None:
+    chart = heads_chart(heads_frame(), "effect").to_dict()
+    assert chart["encoding"]["color"]["scale"]["domain"] == [-2, 0, 2]
+    assert len(values_of(chart)) == 3
+    assert "induction" not in [each["field"] for each in chart["encoding"]["tooltip"]]
+    assert heads_chart(heads_frame(), "entropy").to_dict()["encoding"]["color"]["scale"]["domain"] == [0, 0.4]
+    with pytest.raises(FrameError, match="No head of this frame"):
+        heads_chart(heads_frame())
+    with pytest.raises(FrameError, match="is no score of a head"):
+        heads_chart(heads_frame(), "size")

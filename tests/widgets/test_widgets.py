@@ -8,11 +8,18 @@ import pytest
 
 from interp_widgets.widgets import base, chart, front
 from interp_widgets.widgets.atoms import AtomsWidget
+from interp_widgets.widgets.attention import SORTS, AttentionWidget
 from interp_widgets.widgets.lens import COLORS, LensWidget
 from interp_widgets.widgets.patching import METRICS, PatchingWidget
 
-WIDGETS = (LensWidget, AtomsWidget, PatchingWidget)
-ENTRY = {LensWidget: "lens.js", AtomsWidget: "atoms.js", PatchingWidget: "patching.js", chart.ChartWidget: "chart.js"}
+WIDGETS = (LensWidget, AtomsWidget, AttentionWidget, PatchingWidget)
+ENTRY = {
+    LensWidget: "lens.js",
+    AtomsWidget: "atoms.js",
+    AttentionWidget: "attention.js",
+    PatchingWidget: "patching.js",
+    chart.ChartWidget: "chart.js",
+}
 SHARED = {"status", "error", "notes", "model_name", "live"}
 
 FOREIGN = {"layout", "tabbable", "tooltip", "comm", "log", "keys"}
@@ -129,6 +136,19 @@ def test_the_choices_of_the_enums() -> None:
     assert (LensWidget().color, PatchingWidget().metric) == ("probability", "logit_difference")
     assert set(LensWidget.color.values) == set(COLORS)
     assert set(PatchingWidget.metric.values) == set(METRICS)
+    assert set(AttentionWidget.sort.values) == set(SORTS)
+
+
+def test_the_scores_have_one_order_in_python_and_in_the_browser() -> None:
+    from interp_widgets import frames
+    from interp_widgets.methods.head_scores import SCORES
+    from interp_widgets.views import attention as view
+
+    text = re.search(r"const SCORES = \[(.*?)\];", front.module("attention.js"), re.S)
+    assert text
+    browser = tuple(re.findall(r'\["(\w+)"', text[1]))
+    assert browser == SORTS[1:] == (*SCORES, "effect") == view.SCORES
+    assert tuple(frames.HEADS)[2:] == browser
 
 
 @pytest.mark.parametrize("widget", WIDGETS)
@@ -161,7 +181,7 @@ def test_every_trait_has_a_sentence_about_it(widget) -> None:
             text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
             assert text, f"{cls.__name__}.{target.id} has no docstring"
             if "t.Bytes" in ast.unparse(statement.value):
-                assert re.match(r"(float32|int32|unit16) \[[A-Z](, [A-Z])*\]", text), (
+                assert re.match(r"(float32|int32|uint8|unit16) \[[A-Z](, [A-Z])*\]", text), (
                     f"{cls.__name__}.{target.id} says no shape"
                 )
 

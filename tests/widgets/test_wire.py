@@ -13,6 +13,11 @@ import torch
 from interp_widgets.widgets import wire
 
 
+def test_a_byte_is_itself() -> None:
+    assert wire.uint8([0, 1, 255]) == b"\x00\x01\xff"
+    assert wire.uint8(torch.tensor([[0, 7], [8, 255]], dtype=torch.uint8)) == bytes([0, 7, 8, 255])
+
+
 def test_a_float_is_four_bytes_with_the_smallest_first() -> None:
     assert wire.float32([1.0]) == b"\x00\x00\x80\x3f"
 

@@ -10,6 +10,8 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ..architectures import Tap
 
 if TYPE_CHECKING:
@@ -136,6 +138,42 @@ def _patched_sites(session: Session, kinds: list[str]) -> str:
         ]
         lines += [f'if "{kind}" in read:', f'    seen["{kind}", layer] = {access}']
     return "\n".join(" " * 16 + line for line in lines)
+
+
+_LENGTH = """
+projection = module.get_submodule("{path}").weight{transposed}.unflatten(0, ({heads}, -1))[head]  # [head width, width]
+with torch.no_grad():
+    length = (value @ projection).float().norm(dim=-1)
+"""
+
+
+def attention(
+    session: Session, ids: list[int], layer: int, head: int, queries: range, keys: range, value_weighted: bool
+) -> str:
+    """The attention of one head (see `methods.attention`)."""
+    value = length = ""
+    if value_weighted:
+        site = session.site(f"v.{layer}.{head // (session.num_heads // session.num_kv_heads)}")
+        columns = session.layout.columns(site)
+        assert columns is not None  # a head is a part of its projection
+        read = _access(session, "v", f"layers[{layer}]")
+        value = f"\n        value = nnsight.save({read}[0, :, {int(columns[0])}:{int(columns[-1]) + 1}])"
+        path = f"{session.architecture.layers}.{layer}.{session.architecture.heads_in}"
+        linear = isinstance(session.torch_module.get_submodule(path), torch.nn.Linear)
+        length = _LENGTH.format(path=path, transposed=".T" if linear else "", heads=session.num_heads)
+    return _loading(session, "Attention of one head") + _fill(
+        "attention.txt",
+        ids=ids,
+        prompt=_prompt(session, ids),
+        layer=layer,
+        head=head,
+        queries=f"{queries.start}, {queries.stop}",
+        keys=f"{keys.start}, {keys.stop}",
+        value=value,
+        read=_access(session, "pattern", f"layers[{layer}]"),
+        length=length,
+        value_weight="float(weight[q, k] * length[k])" if value_weighted else "None",
+    )
 
 
 def _loading(session: Session, title: str) -> str:
