@@ -46,17 +46,18 @@ def patching_pairs(
         model, sites, positions, metric, direction, memory: as in `activation_patching`.
         pairs: one pair a row, columns `clean`, `corrupt`, `answer`, `foil`; all prompts have the same number of tokens, so that a
             position means the same in each.
-        baseline: also patch each pair from the source of a random other pair (twice the work).
+        baseline: also patch each pair from the source of a random other pair, one with another source (twice the work).
         seed: of that choice.
         progress: called after each pair, with the frame so far as `partial`.
 
     Raises:
-        TextError: a column is missing, fewer than two pairs, or a bad prompt, answer or foil; says which pair.
+        TextError: a column is missing, fewer than two pairs, or a bad prompt, answer or foil; says which pair. Also a
+            baseline where all pairs have one source.
         AlignmentError: prompts of different length.
     """
     check_metric(metric)
     rows = checked_pairs(model, pairs)
-    others = _derangement(len(rows), seed)
+    others = _others([_source(row, direction) for row in rows], seed) if baseline else []
 
     def swept(row: dict[str, str]) -> pl.DataFrame:
         asked = row["clean"], row["corrupt"], row["answer"], row["foil"]
@@ -179,10 +180,15 @@ def _source(row: dict[str, str], direction: str) -> str:
     return row["clean" if direction == "denoise" else "corrupt"]
 
 
-def _derangement(n: int, seed: int) -> list[int]:
-    """A random other pair for each pair: a random order, each followed by the next."""
-    order = np.random.default_rng(seed).permutation(n)
-    out = [0] * n
-    for here, there in zip(order, np.roll(order, 1), strict=True):
-        out[here] = int(there)
+def _others(sources: Sequence[str], seed: int) -> list[int]:
+    """A random other pair for each pair: a random order, each followed by the next one that has another source."""
+    order = np.random.default_rng(seed).permutation(len(sources)).tolist()
+    out = [0] * len(sources)
+    for place, here in enumerate(order):
+        others = [there for there in order[place + 1 :] + order[:place] if sources[there] != sources[here]]
+        if not others:
+            raise TextError(
+                "All pairs have one source prompt, so there is no other to patch from. Leave out baseline=True."
+            )
+        out[here] = others[0]
     return out

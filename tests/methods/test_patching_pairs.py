@@ -8,7 +8,7 @@ import pytest
 
 from interp_widgets import frames, methods
 from interp_widgets.errors import AlignmentError, Cancelled, TextError
-from interp_widgets.methods.patching_pairs import benjamini_hochberg, bootstrap, sign_flip
+from interp_widgets.methods.patching_pairs import _others, benjamini_hochberg, bootstrap, sign_flip
 
 NAMES = ["mary", "john", "anna", "tom", "sara", "paul"]
 
@@ -68,6 +68,22 @@ def test_the_baseline_patches_from_another_pair(toy, pairs) -> None:
         assert near != [row["pair"]]
     summary = methods.pair_summary(frame)
     assert summary["mean"][0] > summary["baseline"][0] + 1
+
+
+def test_the_other_pair_has_another_source() -> None:
+    sources = ["a", "b", "a", "c", "b", "a"]
+    for seed in range(50):
+        for here, there in enumerate(_others(sources, seed)):
+            assert sources[here] != sources[there]
+    distinct = list("abcdef")
+    assert sorted(_others(distinct, 0)) == list(range(6))
+    assert _others(distinct, 0) != _others(distinct, 1)
+
+
+def test_a_baseline_needs_a_second_source(toy, pairs) -> None:
+    same = pairs[:2].with_columns(clean=pl.lit(pairs["clean"][0]))
+    with pytest.raises(TextError, match="All pairs have one source prompt"):
+        methods.patching_pairs(toy, same, baseline=True)
 
 
 def test_a_known_mechanism_stands_out(toy, pairs) -> None:
