@@ -127,6 +127,7 @@ PAIR_EFFECTS: Schema = {
     "baseline": Column(
         pl.Float64, "effect of patching from another, random pair; null if not asked for", nullable=True
     ),
+    "baseline_recovery": Column(pl.Float64, "the same over (source - prompt); null if not asked for", nullable=True),
 }
 """Patching over many pairs of prompts: one row per pair and cell."""
 
@@ -141,7 +142,9 @@ PAIR_SUMMARY: Schema = {
     "high": Column(pl.Float64, "upper end of it"),
     "p": Column(pl.Float64, "two-sided sign-flip test that the mean is zero"),
     "q": Column(pl.Float64, "p corrected for the number of cells (Benjamini and Hochberg)"),
-    "baseline": Column(pl.Float64, "mean effect of patching from a random pair; null if not asked for", nullable=True),
+    "baseline": Column(
+        pl.Float64, "mean of patching from a random pair, in the unit of mean; null if not asked for", nullable=True
+    ),
 }
 """A cell over many pairs: one row a cell."""
 

@@ -89,12 +89,14 @@ def patching_pairs(
         model, sites, positions, metric, direction, memory: as in `activation_patching`.
         pairs: one pair a row, columns `clean`, `corrupt`, `answer`, `foil`; all prompts have the same number of tokens, so that a
             position means the same in each.
-        baseline: also patch each pair from the source of a random other pair (twice the work).
+        baseline: also patch each pair from the source of a random other pair, one with another source (twice the work). Where
+            the corrupt prompt swaps words of the clean one, any other source takes the wrong word away too, so expect some effect.
         seed: of that choice.
         progress: called after each pair, with the `PairsRun` so far as `partial`.
 
     Raises:
-        TextError: a column is missing, fewer than two pairs, or a bad prompt, answer or foil; says which pair.
+        TextError: a column is missing, fewer than two pairs, or a bad prompt, answer or foil; says which pair. Also a
+            baseline where all pairs have one source.
         AlignmentError: prompts of different length. SiteError: as in `activation_patching`.
     """
     check_metric(metric)
@@ -123,7 +125,9 @@ def pair_summary(
         return frames.build(frames.PAIR_SUMMARY, {name: [] for name in frames.PAIR_SUMMARY})
     table = effects.pivot("pair", index=KEY, values=value, maintain_order=True)
     numbers = table.select(pl.exclude(KEY)).cast(pl.Float64).fill_null(float("nan")).to_numpy().T
-    baseline = effects.group_by(KEY, maintain_order=True).agg(pl.col("baseline").mean())
+    beside = {"effect": "baseline", "recovery": "baseline_recovery"}.get(value)
+    wrong = pl.col(beside).mean() if beside else pl.lit(None, pl.Float64)
+    baseline = effects.group_by(KEY, maintain_order=True).agg(wrong.alias("baseline"))
     columns = {
         **{name: table[name] for name in KEY},
         **summarise(numbers, samples, seed),
@@ -153,7 +157,7 @@ def prepare_pairs(
     def ends() -> dict[str, np.ndarray]:
         return {metric: np.full(len(checked), np.nan) for metric in METRICS}
 
-    others = derangement(len(checked), seed) if baseline else None
+    others = other_pairs([pair[_source_side(direction)] for pair in checked], seed) if baseline else None
     return PairsRun(checked, rows, columns, direction, grids(), grids(), ends(), ends(), others)
 
 
@@ -174,7 +178,7 @@ def sweep_pairs(model: Session, run: PairsRun, memory: int = MEMORY, progress: P
             continue
         one = swept(pair)
         if run.others is not None:
-            side = "clean" if run.direction == "denoise" else "corrupt"
+            side = _source_side(run.direction)
             wrong = swept({**pair, side: run.pairs[run.others[i]][side]})
             for metric in METRICS:
                 run.wrong[metric][i] = getattr(wrong.cells, metric).numpy()
@@ -204,6 +208,7 @@ def pairs_frame(run: PairsRun, metric: str = "logit_difference") -> pl.DataFrame
         "effect": run.shown(metric)[where],
         "recovery": known(run.shown(metric) / run.gap(metric)[:, None, None]),
         "baseline": known(run.shown(metric, wrong=True)),
+        "baseline_recovery": known(run.shown(metric, wrong=True) / run.gap(metric)[:, None, None]),
     }
     return frames.build(frames.PAIR_EFFECTS, columns)
 
@@ -237,10 +242,23 @@ def checked_pairs(model: Session, pairs: pl.DataFrame) -> list[dict[str, str]]:
     return rows
 
 
-def derangement(n: int, seed: int) -> list[int]:
-    """A random other pair for each pair: a random order, each followed by the next."""
-    order = np.random.default_rng(seed).permutation(n)
-    out = [0] * n
-    for here, there in zip(order, np.roll(order, 1), strict=True):
-        out[here] = int(there)
+def other_pairs(sources: Sequence[str], seed: int) -> list[int]:
+    """A random other pair for each pair: a random order, each followed by the next one that has another source.
+
+    Raises:
+        TextError: all pairs have one source.
+    """
+    order = np.random.default_rng(seed).permutation(len(sources)).tolist()
+    out = [0] * len(sources)
+    for place, here in enumerate(order):
+        others = [there for there in order[place + 1 :] + order[:place] if sources[there] != sources[here]]
+        if not others:
+            raise TextError(
+                "All pairs have one source prompt, so there is no other to patch from. Leave out baseline=True."
+            )
+        out[here] = others[0]
     return out
+
+
+def _source_side(direction: str) -> str:
+    return "clean" if direction == "denoise" else "corrupt"

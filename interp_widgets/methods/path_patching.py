@@ -7,7 +7,8 @@ For a sender and a receiver (Goldowsky-Dill et al. arXiv:2304.05969; Wang et al.
 2. The receiver is computed from that stream.
 3. The prompt is run with the receiver's activation replaced by that value, and everything after it computed.
 
-Wang et al. let the MLPs between be computed again; here they are held, so that a path is one edge.
+Wang et al. let the MLPs between be computed again; here they are held, so that a path is one edge. Where heads share keys and
+values (grouped attention), a path to `k.L.H` or `v.L.H` goes to all the heads that read it.
 """
 
 from __future__ import annotations

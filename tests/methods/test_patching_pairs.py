@@ -9,7 +9,7 @@ import pytest
 from interp_widgets import frames, methods
 from interp_widgets.errors import AlignmentError, Cancelled, TextError
 from interp_widgets.methods.pair_statistics import benjamini_hochberg, bootstrap, sign_flip, summarise
-from interp_widgets.methods.patching_pairs import pairs_frame
+from interp_widgets.methods.patching_pairs import other_pairs, pairs_frame
 
 NAMES = ["mary", "john", "anna", "tom", "sarah", "paul"]
 
@@ -36,6 +36,7 @@ def effects_of(numbers: np.ndarray, value: str = "effect") -> pl.DataFrame:
         "effect": numbers.ravel(),
         "recovery": [None if x != x else x for x in numbers.ravel()],
         "baseline": [None] * (n * cells),
+        "baseline_recovery": [None] * (n * cells),
     }
     return frames.build(frames.PAIR_EFFECTS, base)
 
@@ -69,6 +70,25 @@ def test_the_baseline_patches_from_another_pair(toy, pairs) -> None:
         assert near != [row["pair"]]
     summary = methods.pair_summary(frame)
     assert summary["mean"][0] > summary["baseline"][0] + 1
+    share = methods.pair_summary(frame, value="recovery")
+    gaps = frame["effect"] / frame["recovery"]
+    assert share["baseline"][0] == pytest.approx((frame["baseline"] / gaps).mean(), abs=1e-6), "in the unit of the mean"
+
+
+def test_the_other_pair_has_another_source() -> None:
+    sources = ["a", "b", "a", "c", "b", "a"]
+    for seed in range(50):
+        for here, there in enumerate(other_pairs(sources, seed)):
+            assert sources[here] != sources[there]
+    distinct = list("abcdef")
+    assert sorted(other_pairs(distinct, 0)) == list(range(6))
+    assert other_pairs(distinct, 0) != other_pairs(distinct, 1)
+
+
+def test_a_baseline_needs_a_second_source(toy, pairs) -> None:
+    same = pairs[:2].with_columns(clean=pl.lit(pairs["clean"][0]))
+    with pytest.raises(TextError, match="All pairs have one source prompt"):
+        methods.patching_pairs(toy, same, baseline=True)
 
 
 def test_a_known_mechanism_stands_out(toy, pairs) -> None:
