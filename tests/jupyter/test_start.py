@@ -49,6 +49,7 @@ def test_the_first_notebook_runs_and_sits_for_its_portraits(smollm2, lab_url, la
 
     patching.get_by_role("gridcell").last.click()
     patching.get_by_text("✓ identity").wait_for()
+    patching.locator(".iw-said dd").last.filter(has_not_text="…").wait_for(timeout=60_000)
     page.wait_for_timeout(500)
     for dark in (False, True):
         jupyterlab.set_theme(page, dark=dark)
