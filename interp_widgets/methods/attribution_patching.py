@@ -77,17 +77,57 @@ def estimate(model: Session, run: PatchingRun) -> torch.Tensor:
 def _first_order(model: Session, run: PatchingRun, metric: str) -> torch.Tensor:
     """[R, C]: gradients where the patch starts, times what it changes."""
     reading = _reading(run)
-    single = [row for row in run.rows if len({site.layer for site in row}) == 1]
-    gradients = _gradients(model, run, reading, metric, sites_of(single)) if single else {}
+    apart = [row for row in run.rows if _apart(row)]
+    gradients = _gradients(model, run, reading, metric, sites_of(apart)) if apart else {}
     out = []
     for row, sites in enumerate(run.rows):
         change = _changes(run, reading, row)
-        if len({site.layer for site in sites}) > 1:  # one site of the group lies on the way of another
-            found, _ = _on_the_way(model, run, reading, sites, change, metric, torch.zeros(1))
-        else:
-            found = gradients
-        out.append(_effects(run, change, found))
+        found = _effects(run, change, gradients) if _apart(sites) else _together(model, run, reading, change, metric)
+        out.append(found)
     return torch.stack(out)
+
+
+def _apart(sites: Row) -> bool:
+    """Whether no site of a row lies on the way of another one, so that their effects add up to first order."""
+    kinds = {site.kind for site in sites}
+    return len({site.layer for site in sites}) == 1 and (len(kinds) == 1 or kinds <= {"q", "k", "v"})
+
+
+def _together(
+    model: Session, run: PatchingRun, reading: Reading, change: dict[Site, torch.Tensor], metric: str
+) -> torch.Tensor:
+    """[C]: a group's effects to first order, each column a row of one pass in which its patch alone is cut loose and moved."""
+    spans = [(row, position) for row, span in enumerate(run.columns) for position in span]
+    at = tuple(zip(*spans, strict=True))
+    leaves = {site: reading.own[site][list(at[1])].clone().requires_grad_() for site in change}
+
+    def put(site: Site) -> Callable[[torch.Tensor], torch.Tensor]:
+        def edit(x: torch.Tensor) -> torch.Tensor:
+            return x.index_put((torch.tensor(at[0]), torch.tensor(at[1])), leaves[site].to(x))
+
+        return edit
+
+    def then(values: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+        total = _measure(values["logits"][:, -1], run, metric).sum()
+        return [g.detach() for g in torch.autograd.grad(total, list(leaves.values()))]
+
+    layer = min(int(site.layer or 0) for site in change)
+    stream = reading.streams[layer].expand(len(run.columns), -1, -1).clone()
+    found = model.run(
+        [reading.ids] * len(run.columns),
+        ["logits"],
+        edit={str(site): put(site) for site in change},
+        then=then,
+        start=(layer, stream),
+        logits_to_keep=1,
+        grad=True,
+    )
+    out = torch.full((len(run.columns),), torch.nan, dtype=torch.float64)
+    out[run.patchable] = 0
+    for x, gradient in zip(change.values(), found, strict=True):
+        moved = (gradient * x[list(at[1])]).double().reshape(len(spans), -1).sum(1).cpu()
+        out.index_add_(0, torch.tensor(at[0]), moved)
+    return out
 
 
 def _integrated(

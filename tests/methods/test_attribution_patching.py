@@ -69,6 +69,53 @@ def _has(model, site: str) -> bool:
     return site.split(".")[0] in model.architecture.taps
 
 
+GROUPS = ["head_out.0.1+head_out.0.2", "attn_out.0+mlp_out.1", "k.0.1+v.1.0", "mlp_act.1.5", "q.1"]
+
+
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+@pytest.mark.parametrize("family", ["llama-grouped", "gpt2", "gpt_neox", "opt"])
+def test_groups_spans_and_both_directions_are_small_patches_too(family: str, direction: str) -> None:
+    """All that is patched together moves a little together: what one site of a group does to another one is cut, as in a patch."""
+    model = tiny_session(family)
+    model.torch_module.double()
+    source, prompt = (CLEAN, CORRUPT) if direction == "denoise" else (CORRUPT, CLEAN)
+    asked = {"clean": CLEAN, "corrupt": CORRUPT, "answer": 11, "foil": 12, "sites": GROUPS, "positions": [(2, 4), -1]}
+    frame = methods.attribution_patching(model, **asked, direction=direction)
+    part = 5e-3
+    for row in frame.iter_rows(named=True):
+        span = list(range(row["position"], row["last_position"] + 1))
+        sites = row["site"].split("+")
+        base = {site: model.read(prompt, [site])[site] for site in sites}
+        step = {site: part * (model.read(source, [site])[site] - base[site]) for site in sites}
+
+        def metric(sign: float, span=span, base=base, step=step) -> float:
+            def put(site: str):
+                def edit(x: torch.Tensor) -> torch.Tensor:
+                    x = x.clone()
+                    x[:, span] = (base[site] + sign * step[site])[span]
+                    return x
+
+                return edit
+
+            logits = model.run([prompt], ["logits"], edit={site: put(site) for site in base})["logits"][0, -1].double()
+            return float(logits[11] - logits[12])
+
+        slope = (metric(1) - metric(-1)) / (2 * part)
+        assert row["effect"] == pytest.approx(slope, rel=2e-2, abs=3e-4)
+    assert frame["effect"].abs().max() > 1e-3
+
+
+def test_integrated_gradients_of_a_group_add_up() -> None:
+    model = tiny_session("llama-grouped")
+    asked = {"clean": CLEAN, "corrupt": CORRUPT, "answer": 11, "foil": 12, "sites": GROUPS}
+    frame = methods.attribution_patching(model, **asked, steps=32)
+    whole = methods.activation_patching(model, **asked, positions=[(0, -1)])
+    for row in whole.iter_rows(named=True):
+        cells = frame.filter(site=row["site"])
+        assert cells["effect"].sum() + cells["residual"][0] == pytest.approx(row["effect"], abs=1e-4)
+        assert abs(cells["residual"][0]) < 0.02 * max(1e-2, cells["effect"].abs().sum())
+
+
 def test_integrated_gradients_add_up_and_the_residual_falls_with_the_square_of_the_steps(toy) -> None:
     residual = {n: abs(on_toy(toy, sites=["resid_post.1"], steps=n)["residual"][0]) for n in (8, 16, 32, 64)}
     assert residual[64] < residual[8] / 20
