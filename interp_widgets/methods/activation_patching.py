@@ -28,7 +28,7 @@ from .alignment import align, check_pairs, shared_prefix
 from .patching_run import PatchingRun, columns_of, encode_both, new_run, patching_frame, token_of
 from .prediction import check_metric
 from .progress import Progress, silent
-from .reading import Reading, Row, Values, aligned, read_prompt, read_source, rows_of, sites_of
+from .reading import Reading, Row, Values, aligned, read_both, rows_of, sites_of
 from .sweep import MEMORY, sweep
 
 PATCHABLE = tuple(kind for kind in LAYER_KINDS if kind != "pattern")
@@ -100,14 +100,13 @@ def prepare(
     wanted = sites_of(rows)
 
     def read() -> Reading:
-        values, _ = read_source(model, source, wanted)
-        return with_source(read_prompt(model, prompt, wanted), values)
+        (values, _), reading = read_both(model, source, prompt, wanted)
+        return with_source(reading, values)
 
     def with_source(reading: Reading, values: Values) -> Reading:
         return replace(reading, put=rows_of(rows, aligned(reading.own, values, pairs)))
 
-    values, ended = read_source(model, source, wanted)
-    reading = read_prompt(model, prompt, wanted)
+    (values, ended), reading = read_both(model, source, prompt, wanted)
     outputs = (reading.output, ended) if noise else (ended, reading.output)  # clean, corrupt
     same = source == prompt
     run = new_run(

@@ -70,14 +70,13 @@ def run(
     for layer in sorted(set(batch) - {lowest}):
         site = _stream_into(layer)
         edits[site] = _join(batch[layer], edits.get(site), layer, model.num_layers, progress)
-    met = [sum(join <= layer for join in joins) for layer in range(model.num_layers)]
     found = model.run(
         [ids[first:]],
         ["final_norm"],
         edit={str(site): edit for site, edit in edits.items()},
         then=lambda values: measure(values["final_norm"][:, -1]),
         start=(lowest, batch[lowest]),
-        inputs=cache.continuation(reading.kept, [first], len(ids), met, model.window) if continued else None,
+        inputs=cache.continuation(reading.kept, [first], len(ids), model.window) if continued else None,
     )
     return found[torch.tensor(order).argsort()]
 

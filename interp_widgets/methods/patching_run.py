@@ -19,6 +19,8 @@ from .suffix_sweep import Span
 
 TOP_K = 5
 """Likeliest next tokens kept for each cell."""
+LOGIT_ROWS = 128
+"""Runs whose logits are held at once; fewer would read the unembedding too often."""
 UNDEFINED = {"logit_difference": 1e-3, "probability": 1e-6}
 """A difference between the prompts so small is rounding: nothing can be recovered of it."""
 
@@ -102,7 +104,15 @@ class PatchingRun:
     def measure(self, model: Session) -> Callable[[torch.Tensor], Prediction]:
         """From normalised streams [rows, width] to what they predict. Inside a run only."""
         k = self.cells.top_ids.shape[-1]
-        return lambda normed: predict(model.head(normed), normed, self.answer, self.foil, k)
+
+        def measured(normed: torch.Tensor) -> Prediction:
+            parts, room = [], None
+            for rows in normed.split(LOGIT_ROWS):
+                room = model.head(rows, out=room)
+                parts.append(predict(room, rows, self.answer, self.foil, k))
+            return Prediction.cat(parts)
+
+        return measured
 
     def fill(self, rows: Sequence[int], columns: Sequence[int], found: Prediction) -> None:
         """Put predictions into the grid, row by row."""

@@ -51,26 +51,48 @@ class Reading:
 
 def read_prompt(model: Session, ids: list[int], sites: Sequence[Site]) -> Reading:
     """One forward pass of the prompt that is to be patched, with nothing to put in yet."""
+    return _read_prompt(model, [ids], sites)[1]
+
+
+def read_source(model: Session, ids: list[int], sites: Sequence[Site]) -> tuple[Values, Output]:
+    """One forward pass of the prompt whose activations are put in."""
+    seen = _read(model, [ids], list(map(str, sites)), {})
+    return _source(seen, sites)
+
+
+def read_both(
+    model: Session, source: list[int], prompt: list[int], sites: Sequence[Site]
+) -> tuple[tuple[Values, Output], Reading]:
+    """`read_source` and `read_prompt`; prompts of one length share a pass, since a short one costs what its weights cost."""
+    if len(source) != len(prompt):
+        return read_source(model, source, sites), read_prompt(model, prompt, sites)
+    seen, reading = _read_prompt(model, [source, prompt], sites)
+    return _source(seen, sites), reading
+
+
+def _read_prompt(
+    model: Session, ids: list[list[int]], sites: Sequence[Site]
+) -> tuple[dict[str, torch.Tensor], Reading]:
+    """What was read of all rows, and the reading of the last one."""
     stream_names = ["resid_pre.0", *(f"resid_post.{layer}" for layer in range(model.num_layers))]
     past = cache.empty()
     keeps = "past_key_values" in inspect.signature(model.torch_module.forward).parameters
     inputs = {"use_cache": True, "past_key_values": past} if keeps else {}
     seen = _read(model, ids, [*map(str, sites), *stream_names], inputs)
-    kept = cache.keys_values(past)
-    return Reading(
-        ids,
-        [seen[name] for name in stream_names],
+    kept = [(keys[-1:], values[-1:]) for keys, values in cache.keys_values(past)]
+    reading = Reading(
+        ids[-1],
+        [seen[name][-1] for name in stream_names],
         kept if len(kept) == model.num_layers else [],
-        {site: seen[str(site)] for site in sites},
+        {site: seen[str(site)][-1] for site in sites},
         [],
-        _output(seen),
+        _output(seen, -1),
     )
+    return seen, reading
 
 
-def read_source(model: Session, ids: list[int], sites: Sequence[Site]) -> tuple[Values, Output]:
-    """One forward pass of the prompt whose activations are put in."""
-    seen = _read(model, ids, list(map(str, sites)), {})
-    return {site: seen[str(site)] for site in sites}, _output(seen)
+def _source(seen: dict[str, torch.Tensor], sites: Sequence[Site]) -> tuple[Values, Output]:
+    return {site: seen[str(site)][0] for site in sites}, _output(seen, 0)
 
 
 def aligned(own: Values, source: Values, pairs: Pairs) -> Values:
@@ -97,11 +119,9 @@ def rows_of(rows: Sequence[Row], values: Mapping[Site, torch.Tensor]) -> list[Va
     return [{site: values[site] for site in row} for row in rows]
 
 
-def _read(model: Session, ids: list[int], names: list[str], inputs: dict[str, object]) -> dict[str, torch.Tensor]:
-    wanted = dict.fromkeys([*names, "final_norm", "logits"])
-    seen = model.run([ids], wanted, logits_to_keep=1, inputs=inputs)
-    return {name: value[0] for name, value in seen.items()}
+def _read(model: Session, ids: list[list[int]], names: list[str], inputs: dict[str, object]) -> dict[str, torch.Tensor]:
+    return model.run(ids, dict.fromkeys([*names, "final_norm", "logits"]), logits_to_keep=1, inputs=inputs)
 
 
-def _output(seen: dict[str, torch.Tensor]) -> Output:
-    return Output(seen["logits"][-1].float(), seen["final_norm"][-1].clone())
+def _output(seen: dict[str, torch.Tensor], row: int) -> Output:
+    return Output(seen["logits"][row, -1].float(), seen["final_norm"][row, -1].clone())

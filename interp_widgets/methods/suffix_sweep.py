@@ -27,10 +27,8 @@ from .reading import Reading, Row, Values
 
 LOCAL = ("q", "head_out", "attn_out", "resid_mid", "mlp_act", "mlp_out")
 """Kinds of site inside a layer that change the layer's result at their own position only."""
-LOGIT_ROWS = 64
-"""Cells whose logits are held at once."""
-TOKENS_AT_ONCE = 4096
-"""Rows x tokens of a pass over whole prompts."""
+TOKENS_AT_ONCE = 1024
+"""Rows x tokens of a batch: enough for products at full speed; more only leave the processor's cache."""
 
 Span = Sequence[int]
 """Positions that are patched together: one column of a grid."""
@@ -122,7 +120,6 @@ def patch(
         joining.setdefault(change.layer, []).append(stream)
     batch = {layer: torch.stack(streams) for layer, streams in joining.items()}
     lowest = min(batch)
-    met = [sum(change.layer < layer for change in wanted) for layer in range(model.num_layers)]
 
     def grow(layer: int) -> Callable[[torch.Tensor], torch.Tensor]:
         def join(x: torch.Tensor) -> torch.Tensor:
@@ -135,7 +132,7 @@ def patch(
         ended = values["final_norm"][:, last].flatten(0, 1)
         if len(ended) != len(wanted) * len(columns):
             raise InterpError(f"The sweep returned {len(ended)} cells instead of {len(wanted) * len(columns)}.")
-        return Prediction.cat([measure(part) for part in ended.split(LOGIT_ROWS)])
+        return measure(ended)
 
     return model.run(
         [[ids[i] for i in at]],
@@ -143,15 +140,16 @@ def patch(
         edit={f"resid_post.{layer}": grow(layer) for layer in batch if layer > lowest},
         then=then,
         start=(lowest + 1, batch[lowest]),
-        inputs=cache.continuation(reading.kept, starts, length, met, model.window),
+        inputs=cache.continuation(reading.kept, starts, length, model.window),
     )
 
 
 def most_rows(model: Session, starts: Sequence[int], length: int, memory: int) -> int:
-    """How many runs from these positions on fit into so many bytes: attention scores, streams and MLP of one layer."""
+    """How many runs from these positions on share a batch of so many bytes: scores, keys, streams and MLP of one layer."""
     tokens = len(cache.packed(starts, length))
-    scores = 3 * model.num_heads * tokens * (max(starts) + tokens)
-    return max(1, memory // (4 * (scores + 16 * tokens * model.width)))
+    seen = max(starts) + tokens
+    row = 4 * (3 * model.num_heads * tokens * seen + (24 * tokens + 4 * seen) * model.width)
+    return max(1, min(memory // row, TOKENS_AT_ONCE // tokens))
 
 
 def packs(columns: Mapping[int, Span], length: int, budget: int) -> list[list[int]]:

@@ -2,8 +2,8 @@
 
 A continuation starts in the middle of a prompt and often in the middle of the model: several suffixes of one prompt stand
 side by side in one row ("packed"), each sees the kept prefix and itself, and rows join as the layers go by (the batch of a
-layer's output may grow: masks, positions and rotary tables have one row and fit any number). So no layer and no position is
-computed that a change cannot reach.
+layer's output may grow: masks, positions, rotary tables and the prefix have one row and fit any number). So no layer and no
+position is computed that a change cannot reach.
 """
 
 from __future__ import annotations
@@ -16,6 +16,21 @@ from transformers import DynamicCache
 
 KeysValues = list[tuple[torch.Tensor, torch.Tensor]]
 """Per layer the keys and values of one prompt, [1, heads, tokens, width] each."""
+
+
+class Prefix(DynamicCache):
+    """Keys and values of one prompt that every row of a run sees before its own. What a run adds is not kept."""
+
+    def keep(self, keys: torch.Tensor, values: torch.Tensor, layer: int) -> None:
+        super().update(keys, values, layer)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_args: Any, **_options: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        layer = self.layers[layer_idx]
+        rows = (len(key_states), -1, -1, -1)
+        keys = torch.cat([layer.keys.expand(rows), key_states], -2)
+        return keys, torch.cat([layer.values.expand(rows), value_states], -2)
 
 
 def empty() -> DynamicCache:
@@ -33,12 +48,10 @@ def packed(positions: Sequence[int], length: int) -> list[int]:
     return [position for first in positions for position in range(first, length)]
 
 
-def continuation(
-    kept: KeysValues, positions: Sequence[int], length: int, rows: Sequence[int], window: int | None = None
-) -> dict[str, Any]:
+def continuation(kept: KeysValues, positions: Sequence[int], length: int, window: int | None = None) -> dict[str, Any]:
     """The arguments of a run on the packed suffixes that begin at `positions`.
 
-    `rows[l]` is the batch that layer l will meet, `window` how many positions a token sees, itself included; None: all.
+    `window`: how many positions a token sees, itself included; None: all.
     """
     dtype, device = kept[0][0].dtype, kept[0][0].device
     at = torch.tensor(packed(positions, length), device=device)
@@ -57,9 +70,8 @@ def continuation(
         "position_ids": at[None],
     }
     if first:
-        past = DynamicCache()
+        past = Prefix()
         for layer, (keys, values) in enumerate(kept):
-            shape = (max(rows[layer], 1), -1, -1, -1)
-            past.update(keys[:, :, :first].expand(shape), values[:, :, :first].expand(shape), layer)
+            past.keep(keys[:, :, :first], values[:, :, :first], layer)
         arguments["past_key_values"] = past
     return arguments

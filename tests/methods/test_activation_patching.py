@@ -220,15 +220,15 @@ def test_the_identity_check_can_fail(toy, monkeypatch) -> None:
     module.sweep(toy, run)
     assert len(run.identity) == 9
     assert run.largest_identity <= 1e-4
-    read_prompt = module.read_prompt
+    read_both = module.read_both
 
     def damaged(*arguments):
-        reading = read_prompt(*arguments)
+        source, reading = read_both(*arguments)
         for value in reading.own.values():
             value *= 1.5
-        return reading
+        return source, reading
 
-    monkeypatch.setattr(module, "read_prompt", damaged)
+    monkeypatch.setattr(module, "read_both", damaged)
     broken = module.prepare(toy, IOI, IOI_CORRUPT, "mary", "john", ["attn_out"])
     module.sweep(toy, broken)
     assert broken.largest_identity > broken.tolerance
