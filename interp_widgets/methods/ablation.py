@@ -19,8 +19,9 @@ from ..errors import AlignmentError, TextError
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import expand_sites
+from .choices import columns_of, token_of
 from .masking import sinks
-from .patching_run import PatchingRun, columns_of, new_run, patching_frame, token_of
+from .patching_run import PatchingRun, new_run, patching_frame
 from .prediction import check_metric
 from .progress import Progress, silent
 from .reading import Output, Reading, Values, read_prompt, read_source, rows_of, sites_of

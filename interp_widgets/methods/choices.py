@@ -1,11 +1,13 @@
-"""Which layers, heads and positions a call means: those it names, else all; each must exist."""
+"""What a call means: which layers, heads, positions, prompts and tokens. Each must exist."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import SiteError, TextError
-from ..session.session import Session
+from ..errors import AlignmentError, SiteError, TextError
+from ..session.session import Session, Text
+from .reading import Output
+from .suffix_sweep import Span
 
 
 def layers_of(model: Session, layers: Sequence[int] | None) -> list[int]:
@@ -36,6 +38,54 @@ def positions_of(length: int, positions: Sequence[int] | None) -> list[int]:
     if not at or any(not 0 <= p < length for p in at):
         raise TextError(f"Positions {at} are not all in 0..{length - 1}: the text has {length} tokens.")
     return at
+
+
+def columns_of(positions: Sequence[int | Sequence[int]] | None, length: int) -> list[Span]:
+    """Positions to patch, alone or as spans (first, last); negative ones count from the end; None for each one.
+
+    Raises:
+        AlignmentError: a position that does not exist, or a span that ends before it begins.
+    """
+    if positions is None:
+        return [(p,) for p in range(length)]
+    out: list[Span] = []
+    for wanted in positions:
+        ends = [wanted] if isinstance(wanted, int) else list(wanted)
+        ends = [p + length if p < 0 else p for p in ends]
+        if len(ends) not in (1, 2) or not all(0 <= p < length for p in ends) or ends[0] > ends[-1]:
+            raise AlignmentError(
+                f"{wanted} is no position of the patched prompt: it has positions 0 to {length - 1}, "
+                "and a span is (first, last)."
+            )
+        out.append(tuple(range(ends[0], ends[-1] + 1)))
+    return out
+
+
+def encode_both(model: Session, clean: Text, corrupt: Text, direction: str) -> tuple[list[int], list[int]]:
+    """Token ids of the source and of the prompt that is patched.
+
+    Raises:
+        TextError: a prompt that the model cannot read, or a direction that does not exist.
+    """
+    if direction not in ("denoise", "noise"):
+        raise TextError(
+            f"{direction!r} is not a direction; choose 'denoise' (clean into corrupt) or 'noise' (corrupt into clean)."
+        )
+    ids = model.encode(clean), model.encode(corrupt)
+    return ids if direction == "denoise" else (ids[1], ids[0])
+
+
+def token_of(model: Session, token: str | int | None, role: str, output: Output) -> int:
+    """The token asked for; by default what the output predicts."""
+    return int(output.logits.argmax()) if token is None or token == "" else model.single_token(token, role)
+
+
+def check_tokens(model: Session, answer: int, foil: int) -> None:
+    """Raises TextError for an answer that is the foil."""
+    if answer == foil:
+        raise TextError(
+            f"Answer and foil are both {model.text_of(answer)!r}; the logit difference needs two different tokens."
+        )
 
 
 def _of(what: str, count: int, wanted: Sequence[int] | None, name: str) -> list[int]:

@@ -17,8 +17,9 @@ from .. import frames
 from ..errors import AlignmentError, TextError
 from ..session.session import Session
 from .activation_patching import expand_sites, prepare
+from .choices import columns_of
 from .pair_statistics import SAMPLES, summarise
-from .patching_run import UNDEFINED, PatchingRun, columns_of, label_of
+from .patching_run import UNDEFINED, PatchingRun, label_of
 from .prediction import METRICS, check_metric
 from .progress import Progress, silent
 from .reading import Row
@@ -166,10 +167,10 @@ def sweep_pairs(model: Session, run: PairsRun, memory: int = MEMORY, progress: P
     sites = [label_of(row) for row in run.rows]
     positions = [(span[0], span[-1]) for span in run.columns]
 
-    def swept(pair: dict[str, str]) -> PatchingRun:
+    def swept(pair: dict[str, str], like: PatchingRun | None = None) -> PatchingRun:
         asked = pair["clean"], pair["corrupt"], pair["answer"], pair["foil"]
         one = prepare(model, *asked, sites, positions=positions, direction=run.direction)
-        sweep(model, one, memory=memory)
+        sweep(model, one, memory=memory, like=like)
         return one
 
     for i, pair in enumerate(run.pairs):
@@ -179,7 +180,7 @@ def sweep_pairs(model: Session, run: PairsRun, memory: int = MEMORY, progress: P
         one = swept(pair)
         if run.others is not None:
             side = _source_side(run.direction)
-            wrong = swept({**pair, side: run.pairs[run.others[i]][side]})
+            wrong = swept({**pair, side: run.pairs[run.others[i]][side]}, like=one)
             for metric in METRICS:
                 run.wrong[metric][i] = getattr(wrong.cells, metric).numpy()
         for metric in METRICS:

@@ -10,9 +10,10 @@ import polars as pl
 import torch
 
 from .. import frames
-from ..errors import AlignmentError, TextError
-from ..session.session import Session, Text
+from ..errors import AlignmentError
+from ..session.session import Session
 from .alignment import Pairs
+from .choices import check_tokens
 from .prediction import Prediction, predict
 from .reading import Output, Reading, Row
 from .suffix_sweep import Span
@@ -57,6 +58,8 @@ class PatchingRun:
     direction: str = "denoise"
     method: str = "exact"
     """What a computed cell is called in the frame."""
+    ways: dict[tuple[str, bool], str] = field(default_factory=dict)
+    """How each group of rows was run, see `sweep`."""
     identity: list[float] = field(default_factory=list)
     """Change of the logit difference by each identity patch so far."""
     patched: int = 0
@@ -129,7 +132,9 @@ class PatchingRun:
         """An empty grid of other rows for the same prompts."""
         shape = (len(rows), len(self.columns))
         cells = Prediction.empty(shape, self.cells.top_ids.shape[-1], self.cells.normed.shape[-1])
-        return replace(self, rows=rows, cells=cells, read=read, reading=None, identity=[], patched=0, estimate=None)
+        return replace(
+            self, rows=rows, cells=cells, read=read, reading=None, ways={}, identity=[], patched=0, estimate=None
+        )
 
     def asked(self, model: Session, answer: int, foil: int) -> PatchingRun:
         """The same runs measured by another answer and foil. Nothing is run; estimates are dropped.
@@ -266,38 +271,9 @@ def new_run(
     )
 
 
-def check_tokens(model: Session, answer: int, foil: int) -> None:
-    """Raises TextError for an answer that is the foil."""
-    if answer == foil:
-        raise TextError(
-            f"Answer and foil are both {model.text_of(answer)!r}; the logit difference needs two different tokens."
-        )
-
-
 def label_of(row: Row) -> str:
     """Name of sites that are patched together."""
     return "+".join(map(str, row))
-
-
-def columns_of(positions: Sequence[int | Sequence[int]] | None, length: int) -> list[Span]:
-    """Positions to patch, alone or as spans (first, last); negative ones count from the end; None for each one.
-
-    Raises:
-        AlignmentError: a position that does not exist, or a span that ends before it begins.
-    """
-    if positions is None:
-        return [(p,) for p in range(length)]
-    out: list[Span] = []
-    for wanted in positions:
-        ends = [wanted] if isinstance(wanted, int) else list(wanted)
-        ends = [p + length if p < 0 else p for p in ends]
-        if len(ends) not in (1, 2) or not all(0 <= p < length for p in ends) or ends[0] > ends[-1]:
-            raise AlignmentError(
-                f"{wanted} is no position of the patched prompt: it has positions 0 to {length - 1}, "
-                "and a span is (first, last)."
-            )
-        out.append(tuple(range(ends[0], ends[-1] + 1)))
-    return out
 
 
 def patching_frame(run: PatchingRun, metric: str = "logit_difference") -> pl.DataFrame:
@@ -316,22 +292,3 @@ def patching_frame(run: PatchingRun, metric: str = "logit_difference") -> pl.Dat
         "probability": run.cells.probability[where].tolist(),
     }
     return frames.build(frames.PATCHING, data)
-
-
-def token_of(model: Session, token: str | int | None, role: str, output: Output) -> int:
-    """The token asked for; by default what the output predicts."""
-    return int(output.logits.argmax()) if token is None or token == "" else model.single_token(token, role)
-
-
-def encode_both(model: Session, clean: Text, corrupt: Text, direction: str) -> tuple[list[int], list[int]]:
-    """Token ids of the source and of the prompt that is patched.
-
-    Raises:
-        TextError: a prompt that the model cannot read, or a direction that does not exist.
-    """
-    if direction not in ("denoise", "noise"):
-        raise TextError(
-            f"{direction!r} is not a direction; choose 'denoise' (clean into corrupt) or 'noise' (corrupt into clean)."
-        )
-    ids = model.encode(clean), model.encode(corrupt)
-    return ids if direction == "denoise" else (ids[1], ids[0])

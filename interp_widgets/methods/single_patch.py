@@ -16,9 +16,10 @@ from ..errors import AlignmentError, SiteError, TextError
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import PATCHABLE, prepare
+from .choices import columns_of
 from .continuation import said
 from .patched_runs import Patch, Put
-from .patching_run import PatchingRun, columns_of, patching_frame
+from .patching_run import PatchingRun, patching_frame
 from .prediction import check_metric
 from .reading import Reading, read_source
 from .sweep import in_batches

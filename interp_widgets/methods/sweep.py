@@ -35,8 +35,12 @@ def sweep(
     budget: int = BUDGET,
     memory: int = MEMORY,
     progress: Progress = silent,
+    like: PatchingRun | None = None,
 ) -> None:
-    """Fill the grid: all cells that are not filled, the kind `first` before the others, the last positions first."""
+    """Fill the grid: all cells that are not filled, the kind `first` before the others, the last positions first.
+
+    `like`: a run of the same rows on prompts of the same length whose checks also hold for this one.
+    """
     run.fill_causal()
     groups = sorted(_groups(run).items(), key=lambda group: group[0][0] != first)
     missing = {name: _missing(run, rows) for name, rows in groups}
@@ -51,13 +55,16 @@ def sweep(
         return
     reading = run.reading or run.read()
     run.reading = None  # however this ends, a result that is kept does not keep both prompts' activations
-    _check_whole(model, run, reading)
-    ready: dict[object, _Way] = {}
+    if like is None:
+        _check_whole(model, run, reading)
+    ready: dict[tuple[str, bool], _Way] = {}
     for done, (name, rows, columns) in enumerate(work):
         report = _within(progress, done, len(work), name[0], run)
         report(0, 0, f"positions {run.columns[columns[-1]][0]} to {run.columns[columns[0]][-1]}")
         if name not in ready:
-            ready[name] = _Way(model, run, reading, rows, missing[name], memory)
+            way = like.ways.get(name) if like is not None else None
+            ready[name] = _Way(model, run, reading, rows, missing[name], memory, way)
+            run.ways[name] = ready[name].way
         ready[name].fill(columns, report)
     progress(len(work), len(work), "", run)
 
@@ -95,21 +102,32 @@ class _Way:
     """
 
     def __init__(
-        self, model: Session, run: PatchingRun, reading: Reading, rows: list[int], columns: list[int], memory: int
+        self,
+        model: Session,
+        run: PatchingRun,
+        reading: Reading,
+        rows: list[int],
+        columns: list[int],
+        memory: int,
+        way: str | None = None,
     ) -> None:
         self.model, self.run, self.reading, self.rows, self.memory = model, run, reading, rows, memory
         self.measure = run.measure(model)
-        few = [rows[i] for i in sorted({0, len(rows) // 2, len(rows) - 1})]
-        at = [columns[i] for i in sorted({0, len(columns) // 2, len(columns) - 1})]
-        own = {row: reading.unchanged(row) for row in few}
-        local = suffix_sweep.is_local(run.rows[rows[0]])
-        for self.way in (PACKED if local else CONTINUED, WHOLE):
-            seen = list(run.identity)
-            if self._passes(own, at) or self.way == WHOLE:
-                break
-            run.identity[:] = seen  # the next way will be checked by itself
+        self.way = way or self._checked(rows, columns)
         put = {row: reading.put[row] for row in rows}
         self.changes = suffix_sweep.changes(model, reading, put) if self.way == PACKED else []
+
+    def _checked(self, rows: list[int], columns: list[int]) -> str:
+        """The fastest way that passes, else the last one."""
+        few = [rows[i] for i in sorted({0, len(rows) // 2, len(rows) - 1})]
+        at = [columns[i] for i in sorted({0, len(columns) // 2, len(columns) - 1})]
+        own = {row: self.reading.unchanged(row) for row in few}
+        for way in (PACKED if suffix_sweep.is_local(self.run.rows[rows[0]]) else CONTINUED, WHOLE):
+            self.way, seen = way, list(self.run.identity)
+            if self._passes(own, at) or self.way == WHOLE:
+                break
+            self.run.identity[:] = seen  # the next way will be checked by itself
+        return self.way
 
     def _passes(self, own: dict[int, Values], at: list[int]) -> bool:
         if self.way == WHOLE:

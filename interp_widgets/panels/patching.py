@@ -20,7 +20,7 @@ from ..widgets.patching import PatchingWidget
 from .jobs import Job
 from .panel import Panel, positions_of
 from .patching_cell import describe_cell, describe_place
-from .patching_history import Entry, History, Question
+from .patching_history import Entry, History, Question, Recalls
 from .patching_traits import grid_traits, prompt_traits
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ GRIDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_act
 """Kinds of site that a grid of layers x positions can show."""
 
 
-class Patching(Panel, PatchingWidget):
+class Patching(Recalls, Panel, PatchingWidget):
     """Exact activation patching between a clean and a corrupt run, filled in as it is computed.
 
     >>> patching = iw.Patching(model, clean="When Mary and John went to the store, John gave a drink to",
@@ -184,6 +184,7 @@ class Patching(Panel, PatchingWidget):
                 question.by_hand,
                 direction=question.direction,
             )
+        progress(0, 1, "both prompts are read")  # or hear that it was cancelled meanwhile
         entry = Entry(_name(run, self.session), question, run)
         self._publish(progress, lambda: self._add(entry, former))
         try:
@@ -319,34 +320,6 @@ class Patching(Panel, PatchingWidget):
     def _realign(self, pairs: Pairs | None) -> None:
         self._by_hand = None if pairs is None else (self.clean, self.corrupt, pairs)
         self._start()
-
-    # history
-
-    def undo(self) -> None:
-        """Show the result before this one, as it was; nothing is computed. Raises TextError if there is none."""
-        self.recall(self._history.at - 1)
-
-    def redo(self) -> None:
-        """Show the result after this one. Raises TextError if there is none."""
-        self.recall(self._history.at + 1)
-
-    def recall(self, index: int) -> None:
-        """Show the result `history[index]`, with its prompts and tokens; nothing is computed."""
-        entry = self._history.go(index)
-        self.cancel()
-        question = entry.question
-        with self._lock, self.hold_sync():
-            self.clean, self.corrupt, self._direction = question.clean, question.corrupt, question.direction
-            self._tokens = dict(question.tokens)
-            self._by_hand = None if question.by_hand is None else (question.clean, question.corrupt, question.by_hand)
-            self._show(entry.run)
-
-    def rename(self, name: str) -> None:
-        """Name the result that is shown."""
-        self._history.rename(name)
-        self.history = [entry.name for entry in self._history.entries]
-
-    _on_undo, _on_redo, _on_recall, _on_rename = undo, redo, recall, rename
 
 
 def _name(run: PatchingRun, model: Session) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import TextError
 from ..methods.alignment import Pairs
@@ -73,3 +74,46 @@ class History:
         """Name the one that is shown."""
         if self.entries and name.strip():
             self.entries[self.at].name = name.strip()[:60]
+
+
+class Recalls:
+    """The part of a patching panel that goes back and on."""
+
+    if TYPE_CHECKING:
+        _history: History
+        _direction: str
+        _tokens: dict[str, str | int]
+        _by_hand: tuple[str, str, Pairs] | None
+        clean: str
+        corrupt: str
+        history: list[str]
+        _lock: Any
+        cancel: Callable[[], None]
+        hold_sync: Callable[[], Any]
+        _show: Callable[[PatchingRun], None]
+
+    def undo(self) -> None:
+        """Show the result before this one, as it was; nothing is computed. Raises TextError if there is none."""
+        self.recall(self._history.at - 1)
+
+    def redo(self) -> None:
+        """Show the result after this one. Raises TextError if there is none."""
+        self.recall(self._history.at + 1)
+
+    def recall(self, index: int) -> None:
+        """Show the result `history[index]`, with its prompts and tokens; nothing is computed."""
+        entry = self._history.go(index)
+        self.cancel()
+        question = entry.question
+        with self._lock, self.hold_sync():
+            self.clean, self.corrupt, self._direction = question.clean, question.corrupt, question.direction
+            self._tokens = dict(question.tokens)
+            self._by_hand = None if question.by_hand is None else (question.clean, question.corrupt, question.by_hand)
+            self._show(entry.run)
+
+    def rename(self, name: str) -> None:
+        """Name the result that is shown."""
+        self._history.rename(name)
+        self.history = [entry.name for entry in self._history.entries]
+
+    _on_undo, _on_redo, _on_recall, _on_rename = undo, redo, recall, rename
