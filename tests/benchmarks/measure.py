@@ -56,16 +56,21 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def in_turn(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
-    """Run all contestants once to warm up, then `rounds` times one after the other."""
-    for run in contestants.values():
+def in_turn(
+    contestants: dict[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+    warm: bool = False,
+) -> dict[str, Times]:
+    """Run all contestants once, unless they are `warm`, then `rounds` times one after the other."""
+    for run in () if warm else contestants.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
-            begin = time.perf_counter()
+            begin = clock()
             run()
-            times[name].append(time.perf_counter() - begin)
+            times[name].append(clock() - begin)
     return {name: Times(seconds) for name, seconds in times.items()}
 
 
