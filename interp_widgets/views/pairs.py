@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from ..errors import FrameError
+from . import theme
 from .patching import METRICS, SITES
 
 
@@ -36,10 +37,13 @@ def pairs_chart(
     if cells.is_empty():
         kinds = summary["site"].str.split(".").list.first().unique().to_list()
         raise FrameError(f"This frame has no cells of {site}; it has {kinds}.")
-    names = tokens or {}
-    label = [f"{p}: {names[p]}" if p in names else str(p) for p in cells["position"]]
+    names = [(tokens or {}).get(p, "") for p in cells["position"]]
+    where = pl.concat_str(
+        pl.col("position").cast(pl.String), theme.visible("where"), separator=" "
+    ).str.strip_chars_end()
+    cells = cells.with_columns(pl.Series("where", names, dtype=pl.String)).with_columns(where.alias("where"))
     top = float(cells["mean"].abs().max() or 0.0)  # type: ignore[arg-type]
-    cells = cells.with_columns(pl.Series("where", label)).with_columns(
+    cells = cells.with_columns(
         pl.when(pl.col("mean").abs().max().over("position") > least * top)
         .then(pl.col("where"))
         .otherwise(pl.lit("others"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,3 +34,11 @@ def lab_page(browser) -> Iterator:
     yield page
     page.close()
     assert outside == set()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """Where screenshots go: IW_PICTURES (docs/images, when they are to be renewed) or a scratch folder."""
+    folder = Path(os.environ.get("IW_PICTURES") or tmp_path_factory.mktemp("pictures"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from tests import jupyterlab
@@ -20,13 +17,6 @@ for a, b in zip(names, names[1:] + names[:1]):
     start = f"When {a} and {b} went to the store,"
     rows.append((f"{start} {b} gave a drink to", f"{start} {a} gave a drink to", f" {a}", f" {b}"))
 pairs = pl.DataFrame(rows, schema=["clean", "corrupt", "answer", "foil"], orient="row")"""
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
-    folder = Path(os.environ.get("IW_PICTURES") or tmp_path_factory.mktemp("pictures"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def test_a_person_works_in_the_studio(smollm2, lab_url, lab_page, tmp_path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.smollm2]
 
 ROOT = Path(__file__).parents[2]
 HARM = "<script>window.harm = 1</script> </script> <img src=x onerror='window.harm = 1'> end"
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
-    """Where screenshots go: IW_PICTURES (docs/images, when they are to be renewed) or a scratch folder."""
-    folder = Path(os.environ.get("IW_PICTURES") or tmp_path_factory.mktemp("pictures"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def test_the_first_notebook_runs_and_sits_for_its_portraits(smollm2, lab_url, lab_page, pictures) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 import torch
 
@@ -38,3 +39,13 @@ def tiny_session(variant: str) -> iw.Session:
     from tests.session import tiny
 
     return iw.load(tiny.model(variant), tokenizer=tiny.tokenizer())
+
+
+def some_pairs() -> pl.DataFrame:
+    """Six pairs of one template on six names, which toy-grammar gets right."""
+    names = ["mary", "john", "anna", "tom", "sarah", "paul"]
+    rows = []
+    for a, b in zip(names, names[1:] + names[:1], strict=True):
+        start = f"when {a} and {b} went to the store ,"
+        rows.append((f"{start} {b} gave a drink to", f"{start} {a} gave a drink to", a, b))
+    return pl.DataFrame(rows, schema=["clean", "corrupt", "answer", "foil"], orient="row")

@@ -11,16 +11,12 @@ from interp_widgets.errors import AlignmentError, Cancelled, TextError
 from interp_widgets.methods.pair_statistics import benjamini_hochberg, bootstrap, sign_flip, summarise
 from interp_widgets.methods.patching_pairs import other_pairs, pairs_frame
 
-NAMES = ["mary", "john", "anna", "tom", "sarah", "paul"]
+from .conftest import some_pairs
 
 
 @pytest.fixture(scope="module")
 def pairs() -> pl.DataFrame:
-    rows = []
-    for a, b in zip(NAMES, NAMES[1:] + NAMES[:1], strict=True):
-        start = f"when {a} and {b} went to the store ,"
-        rows.append((f"{start} {b} gave a drink to", f"{start} {a} gave a drink to", a, b))
-    return pl.DataFrame(rows, schema=["clean", "corrupt", "answer", "foil"], orient="row")
+    return some_pairs()
 
 
 def effects_of(numbers: np.ndarray, value: str = "effect") -> pl.DataFrame:

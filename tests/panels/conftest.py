@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import interp_widgets as iw
-from tests.methods.conftest import IOI, IOI_CORRUPT
+from tests.methods.conftest import IOI, IOI_CORRUPT, some_pairs
 from tests.methods.conftest import toy as toy
 from tests.methods.conftest import toy_sae as toy_sae
 
@@ -42,7 +42,14 @@ def patching(toy) -> iw.Patching:
     return panel
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching"])
+@pytest.fixture
+def many(toy) -> iw.PatchingPairs:
+    panel = iw.PatchingPairs(toy, some_pairs(), positions=[10, -1])
+    panel.run()
+    return panel
+
+
+@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many"])
 def panel(request):
     return request.getfixturevalue(request.param)
 
@@ -56,6 +63,13 @@ def make(request, toy, toy_sae) -> Callable:
         "attention": lambda text: iw.Attention(toy, text),
         "patching": lambda text: iw.Patching(toy, text, text, answer="mary", foil="john"),
     }[request.param]
+
+
+def request_of(panel, text: str = "the cat") -> dict[str, str]:
+    """What a run message holds for this kind of panel."""
+    if isinstance(panel, iw.PatchingPairs):
+        return {}
+    return {"clean": text, "corrupt": IOI_CORRUPT} if isinstance(panel, iw.Patching) else {"text": text}
 
 
 def click(panel, kind: str, **request) -> None:

@@ -150,7 +150,8 @@ def test_provenance_of_atoms_names_the_dictionary(atoms) -> None:
 def test_charts_are_altair_charts_of_the_frame(panel) -> None:
     chart = panel.chart.to_dict()
     assert chart["$schema"].endswith("v6.4.1.json") or "vega-lite" in chart["$schema"]
-    assert chart["mark"]["type"] in ("rect", "bar")
+    marks = {layer["mark"]["type"] for layer in chart.get("layer", [chart])}
+    assert marks <= {"rect", "bar", "area", "line"}
 
 
 def test_a_page_is_written(panel, tmp_path) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import time
 
+import polars as pl
 import pytest
 import torch
 
 import interp_widgets as iw
 from interp_widgets.errors import Cancelled
 from interp_widgets.panels.jobs import Job, sentence
-from tests.methods.conftest import IOI, IOI_CORRUPT
+from tests.methods.conftest import IOI, IOI_CORRUPT, some_pairs
 
-from .conftest import TEXT, click
+from .conftest import TEXT, click, request_of
 
 
 def reports() -> tuple[list, object]:
@@ -86,7 +87,7 @@ def test_a_failing_click_shows_its_sentence_ends_the_busy_mark_and_keeps_the_res
         raise error
 
     monkeypatch.setattr(panel.session, "run", fail)
-    request = {"clean": IOI, "corrupt": IOI_CORRUPT} if isinstance(panel, iw.Patching) else {"text": "the cat"}
+    request = request_of(panel, IOI if isinstance(panel, iw.Patching) else "the cat")
     click(panel, "run", **request)
     panel._job.wait(5)
     assert panel.status["state"] == "error"
@@ -106,8 +107,10 @@ def test_the_same_failure_in_the_foreground_is_raised(panel, monkeypatch) -> Non
 
 
 def test_bad_text_from_the_browser_is_a_sentence_and_no_exception(panel) -> None:
-    request = {"clean": "", "corrupt": "the cat"} if isinstance(panel, iw.Patching) else {"text": ""}
-    click(panel, "run", **request)
+    if isinstance(panel, iw.PatchingPairs):
+        panel._pairs = some_pairs().with_columns(clean=pl.lit(""))
+        panel._run = None
+    click(panel, "run", **request_of(panel, ""))
     panel._job.wait(5)
     assert "The text is empty" in panel.error
     assert panel.status["state"] == "error"
@@ -153,7 +156,7 @@ def test_run_waits_for_the_same_request_and_not_for_another(toy) -> None:
 
 
 def test_a_click_never_waits_for_a_running_job(panel, toy) -> None:
-    request = {"clean": IOI, "corrupt": IOI_CORRUPT} if isinstance(panel, iw.Patching) else {"text": "the cat"}
+    request = request_of(panel, IOI if isinstance(panel, iw.Patching) else "the cat")
     with toy._lock:
         click(panel, "run", **request)
         began = time.monotonic()

@@ -9,20 +9,15 @@ import pytest
 import interp_widgets as iw
 from interp_widgets import frames, methods
 from interp_widgets.errors import InterpError, SiteError, TextError
+from tests.methods.conftest import some_pairs
 
 from .conftest import click
 from .test_contract import run_code
 
-NAMES = ["mary", "john", "anna", "tom", "sarah", "paul"]
-
 
 @pytest.fixture(scope="module")
 def pairs() -> pl.DataFrame:
-    rows = []
-    for a, b in zip(NAMES, NAMES[1:] + NAMES[:1], strict=True):
-        start = f"when {a} and {b} went to the store ,"
-        rows.append((f"{start} {b} gave a drink to", f"{start} {a} gave a drink to", a, b))
-    return pl.DataFrame(rows, schema=["clean", "corrupt", "answer", "foil"], orient="row")
+    return some_pairs()
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +92,7 @@ def test_chart_export_and_provenance(panel, tmp_path) -> None:
     assert "95% interval" in chart["title"] or "95% interval" in str(chart)
     page = panel.to_html(tmp_path / "pairs.html")
     assert "Patching pairs" in page.read_text(encoding="utf-8") or page.stat().st_size > 10_000
-    assert panel.provenance["pairs"] == len(NAMES)
+    assert panel.provenance["pairs"] == 6
 
 
 def test_it_stops_and_goes_on(toy, pairs, monkeypatch) -> None:

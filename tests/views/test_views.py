@@ -15,6 +15,7 @@ from interp_widgets.views import theme
 from interp_widgets.views.atoms import atoms_chart, text_chart
 from interp_widgets.views.attention import attention_chart, heads_chart
 from interp_widgets.views.lens import TITLES, lens_chart, lines_chart
+from interp_widgets.views.pairs import pairs_chart
 from interp_widgets.views.patching import patching_chart
 
 TOKENS = [" the", "\n", "\t", " the", "</script><img src=x onerror=alert(1)>"]
@@ -426,3 +427,44 @@ def test_a_chart_of_heads_leaves_out_what_is_not_defined() -> None:
         heads_chart(heads_frame())
     with pytest.raises(FrameError, match="is no score of a head"):
         heads_chart(heads_frame(), "size")
+
+
+def pair_summary(layers: int = 4) -> pl.DataFrame:
+    """Position 9 falls over the layers, 13 rises, 11 stays near zero."""
+    rows = [(layer, p) for layer in range(layers) for p in (9, 11, 13)]
+    mean = [{9: 1 - layer / layers, 11: 0.01, 13: layer / layers}[p] for layer, p in rows]
+    return frames.build(
+        frames.PAIR_SUMMARY,
+        {
+            "site": [f"resid_post.{layer}" for layer, _ in rows],
+            "layer": [layer for layer, _ in rows],
+            "position": [p for _, p in rows],
+            "last_position": [p for _, p in rows],
+            "pairs": [40] * len(rows),
+            "mean": mean,
+            "low": [x - 0.1 for x in mean],
+            "high": [x + 0.1 for x in mean],
+            "p": [0.01] * len(rows),
+            "q": [0.02] * len(rows),
+            "baseline": [None] * len(rows),
+        },
+    )
+
+
+def test_means_over_pairs_are_lines_with_bands() -> None:
+    chart = pairs_chart(pair_summary(), tokens={9: " Mary…"}).to_dict()
+    assert [layer["mark"]["type"] for layer in chart["layer"]] == ["area", "line"]
+    assert chart["title"] == "Patching the residual stream: mean over 40 pairs, 95% interval"
+    values = next(iter(chart.get("datasets", {}).values()), None) or chart["data"]["values"]
+    assert len(values) == 12
+    first = values[0]
+    assert (first["where"], first["line"], first["mean"], first["low"]) == ("9 ·Mary…", "9 ·Mary…", 1.0, 0.9)
+    assert {row["line"] for row in values if row["position"] == 11} == {"others"}, "nothing to tell apart"
+    assert "13" in {row["line"] for row in values}, "a position without a name"
+    scale = chart["layer"][1]["encoding"]["color"]["scale"]
+    assert scale["domain"][-1] == "others"
+    assert len(set(scale["range"])) == 3
+    with pytest.raises(FrameError, match="no cells of mlp_out"):
+        pairs_chart(pair_summary(), site="mlp_out")
+    with pytest.raises(FrameError, match="no metric of patching"):
+        pairs_chart(pair_summary(), metric="rank")
