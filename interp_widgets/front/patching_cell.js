@@ -2,7 +2,7 @@
 
 import { button, needsKernel } from "./controls.js";
 import { h } from "./dom.js";
-import { percent, quoted, signed, visible } from "./numbers.js";
+import { MISSING, percent, quoted, signed, visible } from "./numbers.js";
 import { METRICS, SITE_NAMES, STATES } from "./patching_data.js";
 
 /** @param {number | null | undefined} value */
@@ -66,7 +66,7 @@ export function createCellView(model, signal, { onMove, onPutBack }) {
 
   /** @param {import("./patching_data.js").Metric} by @param {import("./patching_data.js").PatchingData} data @param {string} site @param {[number, number]} at @param {import("./patching_data.js").Patch} patch @param {boolean} special */
   function effect(by, data, site, at, patch, special) {
-    if (special) return patch.effect ? formatOf(by)(patch.effect[by]) : "…";
+    if (special) return patch.effect ? formatOf(by)(patch.effect[by]) : model.get("live") ? "…" : MISSING;
     const state = data.state(by, site, ...at);
     if (state === "estimated") return `≈${signed(data.estimate(site, ...at))}`;
     return state ? STATES[state][0] || STATES[state][1] : formatOf(by)(data.value(by, site, ...at));
@@ -85,7 +85,7 @@ export function createCellView(model, signal, { onMove, onPutBack }) {
 
   /** What each run says next. @param {import("./patching_data.js").Patch} patch @param {boolean} known */
   function drawSaid(patch, known) {
-    said.hidden = !known;
+    said.hidden = !known || (!patch.said && !model.get("live")); // nobody is there to find out
     const runs = patch.said ?? {};
     said.replaceChildren(h("h3", {}, "How it goes on"), h("dl", { class: "iw-said" }, ...["clean", "patched", "corrupt"].flatMap((name) => [
       h("dt", {}, name),

@@ -308,6 +308,13 @@ def test_without_a_kernel(show_saved):
     page.get_by_role("tabpanel", name="MLP output").wait_for()
     cell(page, 2, 10).click()
     page.get_by_text("Effect of patching layer 2, position 10").wait_for()
+    assert not page.get_by_text("How it goes on").is_visible(), "nothing is promised that nobody computes"
+    for name in ("Undo", "Rename", "Freeze", "Put it elsewhere…"):
+        assert page.get_by_role("button", name=name).is_disabled()
+    assert page.get_by_label("corrupt into clean").is_disabled()
+    cell(page, 2, 10).drag_to(cell(page, 5, 11))
+    settle(page)
+    assert get(page, "origin") == []
 
 
 def test_empty(show_live):
