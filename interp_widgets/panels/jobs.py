@@ -5,15 +5,32 @@ A job never touches the panel but through `report`, and `report` is deaf to a jo
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from ..errors import Cancelled, InterpError
 
 QUIET = 0.15
 """Seconds between two progress reports; more often would flood the browser."""
+
+
+_STARTED: WeakSet[Job] = WeakSet()
+"""Jobs that may still run when Python ends."""
+
+
+@atexit.register
+def _stop_all(seconds: float = 10) -> None:
+    """Torch aborts the process if Python ends under a thread that computes, so what still runs is stopped and waited for."""
+    jobs = [job for job in _STARTED if job.running]
+    for job in jobs:
+        job.cancel()
+    end = time.monotonic() + seconds
+    for job in jobs:
+        job.wait(max(0.0, end - time.monotonic()))
 
 
 class Job:
@@ -29,6 +46,7 @@ class Job:
 
     def start(self) -> Job:
         self._tell()
+        _STARTED.add(self)
         self._thread.start()
         return self
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -15,6 +18,8 @@ from interp_widgets.panels.jobs import Job, sentence
 from tests.methods.conftest import IOI, IOI_CORRUPT, some_pairs
 
 from .conftest import TEXT, click, request_of
+
+ROOT = Path(__file__).parents[2]
 
 
 def reports() -> tuple[list, object]:
@@ -260,3 +265,18 @@ def test_nothing_is_left_running_or_growing_after_many_clicks(lens) -> None:
     gc.collect()
     assert threading.active_count() <= threads
     assert process.memory_info().rss - memory < 20_000_000
+
+
+def test_a_script_may_end_while_a_panel_works(tmp_path) -> None:
+    script = tmp_path / "short.py"
+    script.write_text(
+        "import torch\ntorch.set_num_threads(1)\nimport interp_widgets as iw\nmodel = iw.load('toy-grammar')\n"
+        f"panel = iw.Patching(model, ' '.join([{IOI!r}] * 7), ' '.join([{IOI_CORRUPT!r}] * 7), 'mary', 'john')\n"
+        "print(panel._job.running)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+    assert "Traceback" not in done.stderr
