@@ -275,7 +275,9 @@ def test_a_script_may_end_while_a_panel_works(smollm2, tmp_path) -> None:
     script = tmp_path / "short.py"
     script.write_text(
         "import time, torch\ntorch.set_num_threads(1)\nimport interp_widgets as iw\nmodel = iw.load('smollm2-135m')\n"
-        f"panel = iw.Patching(model, {IOI!r}, {IOI_CORRUPT!r}, ' mary', ' john')\ntime.sleep(0.5)\nprint(panel._job.running)\n",
+        "start = 'When Mary and John went to the store, '\n"
+        "panel = iw.Patching(model, start + 'John gave a drink to', start + 'Mary gave a drink to', ' Mary', ' John')\n"
+        "time.sleep(0.5)\nprint(panel._job.running)\n",
         encoding="utf-8",
     )
     environment = {**os.environ, "IW_CACHE": str(smollm2.parent), "PYTHONPATH": str(ROOT)}
