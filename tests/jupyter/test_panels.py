@@ -44,11 +44,11 @@ def url(lab_url, tmp_path_factory) -> str:
         "patching = iw.Patching(model, IOI, CORRUPT, 'mary', 'john')\npatching.chart",
     )
     slow = (
-        "import time\nfrom interp_widgets.methods import activation_patching as _\n"
-        "import importlib\nmethod = importlib.import_module('interp_widgets.methods.activation_patching')\n"
-        "quick = method._patch\n"
+        "import time, importlib\n"
+        "way = importlib.import_module('interp_widgets.methods.sweep')._Way\n"
+        "quick = way.fill\n"
         "def slow(*arguments):\n    time.sleep(2)\n    quick(*arguments)\n"
-        "method._patch = slow\n"
+        "way.fill = slow\n"
         "patching = iw.Patching(model, IOI, CORRUPT, 'mary', 'john')\npatching"
     )
     write(folder, "slow", TOY, slow)
