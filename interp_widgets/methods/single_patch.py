@@ -15,13 +15,13 @@ from .. import frames
 from ..errors import AlignmentError, SiteError, TextError
 from ..session.session import Session, Text
 from ..session.sites import Site
-from .activation_patching import PATCHABLE, prepare
-from .choices import columns_of
+from .activation_patching import PATCHABLE
+from .choices import columns_of, encode_both, token_of
 from .continuation import said
 from .patched_runs import Patch, Put
-from .patching_run import PatchingRun, patching_frame
+from .patching_run import PatchingRun, new_run, patching_frame
 from .prediction import check_metric
-from .reading import Reading, read_source
+from .reading import Reading, read_both
 from .sweep import in_batches
 
 Place = tuple[str, int]
@@ -113,20 +113,15 @@ def prepare_single(
     for site in (from_, to):
         if site.kind not in PATCHABLE:
             raise SiteError(f"{site} cannot be patched at a position; use one of {', '.join(PATCHABLE)}.")
-    if top_two:  # nothing is measured, so any two tokens will do
-        answer, foil = 0, 1
-    run = prepare(model, clean, corrupt, answer, foil, [str(to)], [], direction=direction)
-    length, other = len(run.prompt), len(run.source)
-    [at] = columns_of([target[1]], length)
-    begin = source[1] + other if source[1] < 0 else source[1]
-    if not 0 <= begin < other:
+    ids, prompt = encode_both(model, clean, corrupt, direction)
+    [at] = columns_of([target[1]], len(prompt))
+    begin = source[1] + len(ids) if source[1] < 0 else source[1]
+    if not 0 <= begin < len(ids):
         raise AlignmentError(
-            f"{source[1]} is no position of the prompt it comes from: that has positions 0 to {other - 1}."
+            f"{source[1]} is no position of the prompt it comes from: that has positions 0 to {len(ids) - 1}."
         )
-    held = sorted({p for span in columns_of(list(frozen), length) for p in span})
-    values, _ = read_source(model, run.source["token_id"].to_list(), [from_])
-    reading = run.reading
-    assert reading is not None
+    held = sorted({p for span in columns_of(list(frozen), len(prompt)) for p in span})
+    (values, ended), reading = read_both(model, ids, prompt, list(dict.fromkeys([from_, to])))
     value = values[from_][begin]
     if value.shape != reading.own[to][0].shape:
         raise SiteError(
@@ -135,10 +130,22 @@ def prepare_single(
         )
     put = reading.own[to].clone()
     put[at[0]] = value
-    run = replace(run, pairs=[(begin, at[0])], columns=[at], unaffected=[]).regrid(run.rows, run.read)
-    run.reading = replace(reading, put=[{to: put}])
-    patch = [Put(to, at, value[None]), *_held(reading, to, at[0], held, model.num_layers)]
-    return run, patch
+    reading = replace(reading, put=[{to: put}])
+    outputs = (ended, reading.output) if direction == "denoise" else (reading.output, ended)  # clean, corrupt
+    run = new_run(
+        model,
+        reading,
+        lambda: reading,
+        (ids, ended),
+        [(begin, at[0])],
+        [(to,)],
+        [at],
+        0 if top_two else token_of(model, answer, "answer", outputs[0]),  # nothing is measured then, so any two will do
+        1 if top_two else token_of(model, foil, "foil", outputs[1]),
+        [],
+        direction,
+    )
+    return run, [Put(to, at, value[None]), *_held(reading, to, at[0], held, model.num_layers)]
 
 
 def _held(reading: Reading, target: Site, at: int, positions: Sequence[int], layers: int) -> Patch:
