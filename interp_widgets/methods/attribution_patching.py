@@ -125,7 +125,7 @@ def _together(
     out = torch.full((len(run.columns),), torch.nan, dtype=torch.float64)
     out[run.patchable] = 0
     for x, gradient in zip(change.values(), found, strict=True):
-        moved = (gradient * x[list(at[1])]).double().reshape(len(spans), -1).sum(1).cpu()
+        moved = (gradient * x[list(at[1])]).cpu().double().reshape(len(spans), -1).sum(1)
         out.index_add_(0, torch.tensor(at[0]), moved)
     return out
 
@@ -143,7 +143,7 @@ def _integrated(
         change = _changes(run, reading, row)
         gradients, whole = _on_the_way(model, run, reading, sites, change, metric, midpoints)
         effects.append(_effects(run, change, gradients))
-        residuals.append(whole - sum(float((gradients[site] * x).double().sum()) for site, x in change.items()))
+        residuals.append(whole - sum(float((gradients[site] * x).cpu().double().sum()) for site, x in change.items()))
     progress(len(run.rows), len(run.rows))
     return torch.stack(effects), residuals
 
@@ -164,7 +164,7 @@ def _changes(run: PatchingRun, reading: Reading, row: int) -> dict[Site, torch.T
 
 def _effects(run: PatchingRun, change: dict[Site, torch.Tensor], gradients: dict[Site, torch.Tensor]) -> torch.Tensor:
     """[C]: change times gradient at each column, NaN where it cannot be patched."""
-    per_position = sum((gradients[site] * x).double().reshape(len(x), -1).sum(1).cpu() for site, x in change.items())
+    per_position = sum((gradients[site] * x).cpu().double().reshape(len(x), -1).sum(1) for site, x in change.items())
     out = torch.full((len(run.columns),), torch.nan, dtype=torch.float64)
     for column in run.patchable:
         out[column] = per_position[list(run.columns[column])].sum()

@@ -22,10 +22,11 @@ def said(model: Session, ids: Sequence[int], patch: Patch, tokens: int) -> list[
     for _ in range(tokens):
         inputs: dict[str, object] = {}
         if keeps:
-            inputs = {"use_cache": True, "past_key_values": past, "attention_mask": torch.ones(1, len(whole)).long()}
+            ones = torch.ones(1, len(whole), dtype=torch.long, device=model.device)
+            inputs = {"use_cache": True, "past_key_values": past, "attention_mask": ones}
         logits = model.run([now], ["logits"], edit=edit, logits_to_keep=1, inputs=inputs)["logits"][0, -1].float()
         chosen = int(logits.argmax())
-        out.append((chosen, float(logits.double().softmax(-1)[chosen])))
+        out.append((chosen, float(logits.cpu().double().softmax(-1)[chosen])))
         whole.append(chosen)
         now, edit = ([chosen], {}) if keeps and past.get_seq_length() else (whole, edit)
     return out

@@ -136,7 +136,7 @@ def measure_effects(
         raise TextError(f"The model predicts the foil {model.text_of(found)!r} itself; name an answer.")
 
     def measure(logits: torch.Tensor) -> torch.Tensor:
-        logits = logits.double().cpu()
+        logits = logits.cpu().double()
         return logits[:, found] - (logits.logsumexp(-1) if foil is None else logits[:, foil])
 
     baseline = float(measure(logits))

@@ -28,7 +28,7 @@ from .patching_run import PatchingRun, label_of, patching_frame
 from .prediction import check_metric
 from .progress import Progress, silent
 from .reading import Reading, Values
-from .suffix_sweep import TOKENS_AT_ONCE
+from .suffix_sweep import most_tokens
 from .sweep import MEMORY, in_batches
 
 SENDERS = ("resid_pre", "head_out", "attn_out", "mlp_act", "mlp_out", "resid_post")
@@ -196,7 +196,7 @@ def _received(
     if end.kind == "resid_post":  # it is the stream itself
         return list(streams)
     layer = int(end.layer or 0)
-    step = max(1, TOKENS_AT_ONCE // len(reading.ids))
+    step = most_tokens(model) // len(reading.ids) or 1
     out: list[torch.Tensor] = []
     for begin in range(0, len(streams), step):
         batch = torch.stack(list(streams[begin : begin + step]))

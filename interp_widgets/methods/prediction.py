@@ -76,12 +76,12 @@ def predict(logits: torch.Tensor, normed: torch.Tensor, answer: int, foil: int, 
     """`logits` [rows, vocabulary], `normed` [rows, width]"""
     logits = logits.float()
     values, indices = largest(logits, min(k, logits.shape[-1]))
-    total = logits.logsumexp(-1).double()
+    total, chosen = logits.logsumexp(-1).cpu().double(), logits[:, [answer, foil]].cpu().double()
     return Prediction(
-        (logits[:, answer] - logits[:, foil]).double().cpu(),
-        (logits[:, answer].double() - total).exp().cpu(),
-        total.cpu(),
+        chosen[:, 0] - chosen[:, 1],
+        (chosen[:, 0] - total).exp(),
+        total,
         indices.cpu(),
-        (values.double() - total[:, None]).exp().cpu(),
+        (values.cpu().double() - total[:, None]).exp(),
         normed.float().cpu(),
     )

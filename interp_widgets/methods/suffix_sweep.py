@@ -27,8 +27,10 @@ from .reading import Reading, Row, Values
 
 LOCAL = ("q", "head_out", "attn_out", "resid_mid", "mlp_act", "mlp_out")
 """Kinds of site inside a layer that change the layer's result at their own position only."""
-TOKENS_AT_ONCE = 1024
-"""Rows x tokens of a batch: enough for products at full speed; more only leave the processor's cache."""
+TOKENS_AT_ONCE = {"cpu": 1024}
+"""Rows x tokens of a batch: on a CPU enough for products at full speed, and more only leave its cache."""
+TOKENS_ELSEWHERE = 16_384
+"""The same on other devices, which want larger batches (not measured)."""
 
 Span = Sequence[int]
 """Positions that are patched together: one column of a grid."""
@@ -60,7 +62,7 @@ def changes(model: Session, reading: Reading, rows: Mapping[int, Values]) -> lis
             out.append(Change(row, int(site.layer or 0) - (site.kind == "resid_pre"), value))
         else:
             inside.setdefault(int(site.layer or 0), []).append((row, values))
-    step = max(1, TOKENS_AT_ONCE // len(reading.ids))
+    step = most_tokens(model) // len(reading.ids) or 1
     for begin in range(0, max(map(len, inside.values()), default=0), step):
         some = {layer: here[begin : begin + step] for layer, here in inside.items() if len(here) > begin}
         out += _changed(model, reading, some)
@@ -144,12 +146,17 @@ def patch(
     )
 
 
+def most_tokens(model: Session) -> int:
+    """Rows x tokens of a batch on the model's device."""
+    return TOKENS_AT_ONCE.get(model.device.type, TOKENS_ELSEWHERE)
+
+
 def most_rows(model: Session, starts: Sequence[int], length: int, memory: int) -> int:
     """How many runs from these positions on share a batch of so many bytes: scores, keys, streams and MLP of one layer."""
     tokens = len(cache.packed(starts, length))
     seen = max(starts) + tokens
     row = 4 * (3 * model.num_heads * tokens * seen + (24 * tokens + 4 * seen) * model.width)
-    return max(1, min(memory // row, TOKENS_AT_ONCE // tokens))
+    return max(1, min(memory // row, most_tokens(model) // tokens))
 
 
 def packs(columns: Mapping[int, Span], length: int, budget: int) -> list[list[int]]:

@@ -91,7 +91,7 @@ def test_code_follows_the_state(toy, tmp_path) -> None:
     attention.select(layer=3, head=1)
     attention.query_range, attention.key_range = [2, 8], [1, 6]
     run_code(attention, tmp_path)
-    every = iw.Patching(toy, IOI, IOI_CORRUPT, sites=("resid_mid", "resid_pre", "mlp_out"))
+    every = iw.Patching(toy, IOI, IOI_CORRUPT, sites=("resid_mid", "resid_pre", "mlp_out", "head_out", "mlp_act"))
     every.run()
     run_code(every, tmp_path)
 
