@@ -199,7 +199,8 @@ class Patching(Recalls, Panel, PatchingWidget):
             if former is not None and (not run.patched or former.run.same_grid(run)):
                 self._publish(progress, lambda: self._give_back(run, former))  # a failure must not cost what was there
             raise
-        finally:  # what is done stays, however it ended
+        finally:  # what is done stays, however it ended, and activations do not
+            run.reading = None
             self._publish(progress, self._show_now)
 
     def _known(self, question: Question, former: Entry | None) -> PatchingRun | None:

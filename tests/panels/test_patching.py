@@ -179,6 +179,21 @@ def test_the_history_is_bounded(panel, toy) -> None:
     assert panel.history_at == KEPT - 1
 
 
+def test_a_kept_result_keeps_no_activations(toy, monkeypatch) -> None:
+    """Also one that was stopped before its sweep began."""
+    module = __import__("importlib").import_module("interp_widgets.panels.patching")
+    panel = iw.Patching(toy)
+    monkeypatch.setattr(module, "estimate", lambda model, run: click(panel, "cancel") or run.reading and None)
+    click(panel, "run", **ASKED, answer="mary", foil="john")
+    panel._job.wait(10)
+    assert panel.status["state"] == "cancelled"
+    assert [entry.run.reading for entry in panel._history.entries] == [None]
+    monkeypatch.undo()
+    panel.run()
+    assert panel.frame.filter(method="exact").height == 3 * 4 * 5
+    assert [entry.run.reading for entry in panel._history.entries] == [None]
+
+
 def test_a_failed_run_leaves_no_entry(toy, panel, monkeypatch) -> None:
     before = panel.frame
     monkeypatch.setattr(toy, "run", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("boom")))
