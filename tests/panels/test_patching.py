@@ -183,7 +183,7 @@ def test_a_kept_result_keeps_no_activations(toy, monkeypatch) -> None:
     """Also one that was stopped before its sweep began."""
     module = __import__("importlib").import_module("interp_widgets.panels.patching")
     panel = iw.Patching(toy)
-    monkeypatch.setattr(module, "estimate", lambda model, run: click(panel, "cancel") or run.reading and None)
+    monkeypatch.setattr(module, "estimate", lambda model, run: click(panel, "cancel"))
     click(panel, "run", **ASKED, answer="mary", foil="john")
     panel._job.wait(10)
     assert panel.status["state"] == "cancelled"
