@@ -26,7 +26,9 @@ def sublayer(site: str) -> str | None:
     return f"{'mlp_out' if kind.startswith('mlp') else 'attn_out'}.{layer}"
 
 
-def by_hand(model, sender: str, receivers: list[str], position: int, prompt, source) -> float:
+def by_hand(
+    model, sender: str, receivers: list[str], position: int, prompt, source, answer: int = 11, foil: int = 12
+) -> float:
     """The metric of the last run."""
     layers, prompt_ids = model.num_layers, list(prompt)
     outputs = {f"{kind}.{layer}" for kind in ("attn_out", "mlp_out") for layer in range(layers)}
@@ -44,7 +46,7 @@ def by_hand(model, sender: str, receivers: list[str], position: int, prompt, sou
         edit = {name: (lambda _, x=x: x[None]) for name, x in own.items()}
         found = model.run([prompt_ids], [receiver], edit={**edit, sender: put})[receiver][0]
         puts[receiver] = dict(enumerate(found))
-    return brute.difference(model, prompt, puts)
+    return brute.difference(model, prompt, puts, answer, foil)
 
 
 @pytest.mark.parametrize(
