@@ -36,6 +36,8 @@ class Dictionary(ABC):
     """Whether b_dec is subtracted from the input."""
     origin: Mapping[str, Any] = field(default_factory=dict)
     """Where it came from: format, file, sha256, and what its configuration says."""
+    reading: tuple[str, ...] = ()
+    """Lines of a script that make `sae`, these weights by their names, from the file; none if it was made in memory."""
 
     def __post_init__(self) -> None:
         if self.W_enc.dim() != 2:
@@ -95,11 +97,6 @@ class Dictionary(ABC):
     def formula(self) -> str:
         """The nonlinearity as an expression of `h` and the tensors `sae[...]` of the file, for scripts."""
 
-    @property
-    def folding(self) -> tuple[str, ...]:
-        """Lines that turn the tensors of the file into these weights, for scripts; none where they are the same."""
-        return self.origin.get("folding", ())
-
     def to(self, device: torch.device | str) -> Dictionary:
         """The same dictionary on another device."""
         moved = {key: value.to(device) for key, value in vars(self).items() if isinstance(value, torch.Tensor)}
@@ -130,7 +127,8 @@ class TopK(Dictionary):
 
     @property
     def formula(self) -> str:
-        return f"torch.zeros_like(h).scatter(-1, h.topk({self.k}).indices, h.topk({self.k}).values.relu())"
+        k = min(self.k, self.width)
+        return f"torch.zeros_like(h).scatter(-1, h.topk({k}).indices, h.topk({k}).values.relu())"
 
     def _activate(self, h: torch.Tensor) -> torch.Tensor:
         values, indices = h.topk(min(self.k, self.width), dim=-1)

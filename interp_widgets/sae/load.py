@@ -1,4 +1,4 @@
-"""`iw.load_sae`: from a bundled name, a folder or a hub repository to a dictionary."""
+"""`iw.load_sae`: from a bundled name, a folder or a file to a dictionary."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from .dictionary import Dictionary
 ASSETS = Path(__file__).parents[1] / "assets"
 _TOY_SITES = {"resid": "resid_post", "attn": "attn_out", "mlp": "mlp_out"}
 
+FORMATS = {"sae_weights.safetensors": saelens.read}
+"""The name of the file with the weights -> who reads it."""
+
 
 def bundled() -> dict[str, Path]:
     """The dictionaries in the package: name -> folder."""
@@ -21,25 +24,43 @@ def bundled() -> dict[str, Path]:
     return names
 
 
-def load_sae(source: str | Path, *, device: str = "cpu") -> Dictionary:
+def load_sae(source: str | Path, *, site: str | None = None, device: str = "cpu") -> Dictionary:
     """A dictionary.
 
     Args:
-        source: a bundled name ("smollm2-135m/15-resid-4096", "toy-grammar/resid_post.2"), or a folder in SAELens' format
-            (cfg.json and sae_weights.safetensors).
+        source: a bundled name ("smollm2-135m/15-resid-4096", "toy-grammar/resid_post.2"), or a folder or file in one of the
+            formats of docs/models.md.
+        site: where it belongs, for files that do not say it; it wins over what a file says.
         device: where its weights live; default "cpu".
 
     Raises:
         DictionaryError: nothing of that name, a format or architecture that is not known, or damaged weights.
     """
     names = bundled()
-    if str(source) in names:
-        return saelens.read(names[str(source)], name=str(source)).to(device)
-    folder = Path(source).expanduser()
-    if folder.is_file():
-        folder = folder.parent
+    path = names.get(str(source)) or Path(source).expanduser()
+    name = str(source) if str(source) in names else (path.parent if path.is_file() else path).name
+    weights = _weights(path, names)
+    return FORMATS[weights.name](weights, name, site).to(device)
+
+
+def _weights(path: Path, names: dict[str, Path]) -> Path:
+    """The file with the weights that a path to it or to its folder means."""
+    folder = path.parent if path.is_file() else path
     if not folder.is_dir():
         raise DictionaryError(
-            f"There is no dictionary {str(source)!r}: neither a folder nor one of the bundled {', '.join(names)}."
+            f"There is no dictionary {str(path)!r}: neither a folder nor one of the bundled {', '.join(names)}."
         )
-    return saelens.read(folder, name=folder.name).to(device)
+    found = (
+        [path] if path.name in FORMATS and path.is_file() else [folder / n for n in FORMATS if (folder / n).is_file()]
+    )
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DictionaryError(
+            f"{folder} holds {', '.join(f.name for f in found)}; give the path of the one that you mean."
+        )
+    below = sorted({file.parent.name for n in FORMATS for file in folder.glob(f"*/{n}")})
+    raise DictionaryError(
+        f"{folder} has no {', '.join(FORMATS)}, so there are no weights to read."
+        + (f" Give one of the folders in it: {', '.join(below)}." if below else "")
+    )

@@ -1,0 +1,103 @@
+"""Reading files that may be cut off or hostile: one sentence instead of a traceback, and never code that lies in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ..errors import DictionaryError, SiteError
+from ..session.sites import parse
+
+Tensors = dict[str, torch.Tensor]
+
+
+def read_config(file: Path, purpose: str) -> dict[str, Any]:
+    """The object in a JSON file. `purpose` ends the sentence about a file that is missing.
+
+    Raises:
+        DictionaryError: missing, no JSON, or no object.
+    """
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DictionaryError(f"{file.parent} has no {file.name}; {purpose}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DictionaryError(f"{file} is not valid JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise DictionaryError(f"{file} must hold an object, not {type(config).__name__}.")
+    return config
+
+
+def read_safetensors(file: Path) -> Tensors:
+    """The tensors of a safetensors file, float32 on the CPU."""
+    try:
+        return {key: value.float() for key, value in load_file(file).items()}
+    except (SafetensorError, OSError) as error:
+        raise DictionaryError(f"{file} cannot be read as safetensors ({error}); the file may be cut off.") from error
+
+
+def require(tensors: Tensors, keys: tuple[str, ...], kind: str, file: Path) -> None:
+    """Raises DictionaryError unless all these tensors are there."""
+    if missing := [key for key in keys if key not in tensors]:
+        raise DictionaryError(
+            f"{file} lacks {', '.join(missing)}, which a {kind} dictionary needs; it has {sorted(tensors)}."
+        )
+
+
+def check_sizes(said: tuple[Any, Any], encoder: torch.Tensor, config: Path) -> None:
+    """Raises DictionaryError where a configuration says another (d_in, width) than `encoder` [d_in, width] has; None: not said."""
+    found = tuple(encoder.shape)
+    if len(found) == 2 and any(a not in (None, b) for a, b in zip(said, found, strict=True)):
+        raise DictionaryError(f"{config} says (d_in, d_sae) = {said}, but W_enc has shape {found}.")
+
+
+def check_vectors(tensors: Tensors, keys: tuple[str, ...], file: Path) -> None:
+    """Raises DictionaryError unless each of these has one entry for each atom of W_enc [d_in, width], all finite."""
+    width = tensors["W_enc"].shape[-1:]
+    for key in keys:
+        if (found := tuple(tensors[key].shape)) != tuple(width):
+            raise DictionaryError(f"{file}: {key} has shape {found}, but W_enc needs {tuple(width)}.")
+        if not torch.isfinite(tensors[key]).all():
+            raise DictionaryError(f"{file}: {key} has entries that are not finite, so no result would mean anything.")
+
+
+def positive(value: Any, what: str, where: Path) -> int:
+    """A whole number above zero, such as k.
+
+    Raises:
+        DictionaryError: it is something else.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise DictionaryError(f"{where} gives no {what} (it says {value!r}, but a whole number above 0 is needed).")
+    return value
+
+
+def own_site(name: Any, where: Path) -> str:
+    """A site as this package writes it, from what a file or the caller says.
+
+    Raises:
+        DictionaryError: it is no site.
+    """
+    try:
+        return str(parse(str(name)))
+    except SiteError as error:
+        raise DictionaryError(f"{where} is said to belong at {name!r}: {error}") from error
+
+
+def provenance(file: Path, form: str, architecture: str, model: Any) -> dict[str, Any]:
+    """What `Dictionary.origin` says of a file."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {
+        "format": form,
+        "weights": str(file),
+        "sha256": digest,
+        "architecture": architecture,
+        "model": model,
+    }

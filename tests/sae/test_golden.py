@@ -1,0 +1,63 @@
+"""Dictionaries that other libraries wrote give what those libraries give: the files and numbers of golden/make_*.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import interp_widgets as iw
+from interp_widgets.errors import DictionaryError
+
+torch.set_num_threads(1)
+
+GOLDEN = Path(__file__).parent / "golden"
+TRANSCODERS = [file.parent for file in GOLDEN.rglob("expected.safetensors") if "transcoder" in file.parent.name]
+FOLDERS = sorted({file.parent for file in GOLDEN.rglob("expected.safetensors")} - {*TRANSCODERS})
+SITES: dict[str, str] = {}
+"""Sites of the formats that do not say it."""
+
+
+def load(folder):
+    return iw.load_sae(folder, site=SITES.get(folder.parent.name))
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.relative_to(GOLDEN).as_posix())
+def test_encode_and_decode_are_those_of_the_library_that_wrote_it(folder):
+    expected, d = load_file(folder / "expected.safetensors"), load(folder)
+    a = d.encode(expected["x"])
+    assert torch.equal(a > 0, expected["a"] > 0)
+    assert 0 < (a > 0).float().mean() < 0.9  # a nonlinearity that does nothing would prove nothing
+    close(a, expected["a"])
+    close(d.decode(a), expected["y"])
+    close(d.decode(expected["a"]), expected["y"])
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.relative_to(GOLDEN).as_posix())
+def test_the_lines_of_a_script_do_the_same(folder):
+    expected, d = load_file(folder / "expected.safetensors"), load(folder)
+    names: dict = {"torch": torch, "x": expected["x"]}
+    exec("\n".join(d.reading), names)
+    sae = names["sae"]
+    for key in ("W_enc", "b_enc", "W_dec", "b_dec"):
+        assert torch.equal(sae[key], getattr(d, key))
+    x = expected["x"] - sae["b_dec"] if d.subtract else expected["x"]
+    close(eval(d.formula, {"torch": torch, "sae": sae, "h": x @ sae["W_enc"] + sae["b_enc"]}), expected["a"])
+
+
+@pytest.mark.parametrize("folder", TRANSCODERS, ids=lambda f: f.relative_to(GOLDEN).as_posix())
+def test_a_transcoder_is_refused(folder):
+    with pytest.raises(DictionaryError, match="read one site and write another, which cannot be used yet"):
+        load(folder)
+
+
+def test_every_format_has_golden_files():
+    assert {folder.parent.name for folder in FOLDERS} == {
+        file.stem.removeprefix("make_") for file in GOLDEN.glob("make_*.py")
+    }
