@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,47 @@ def read_safetensors(file: Path) -> Tensors:
         raise DictionaryError(f"{file} cannot be read as safetensors ({error}); the file may be cut off.") from error
 
 
+def read_pickle(file: Path) -> Tensors:
+    """The tensors of a state dict that torch.save wrote, on the CPU; objects of any other kind are never made.
+
+    Raises:
+        DictionaryError: damaged, something else than tensors by name, or tensors that say they are larger than the file.
+    """
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise anything
+        raise DictionaryError(
+            f"{file} cannot be read as weights ({str(error).splitlines()[0] if str(error) else type(error).__name__}). It is "
+            "damaged, or holds more than tensors; code in a file is never run. Save its state_dict() with torch.save."
+        ) from error
+    if not isinstance(found, dict) or not all(isinstance(t, torch.Tensor) for t in found.values()):
+        raise DictionaryError(f"{file} must hold tensors by name. Save the dictionary's state_dict() with torch.save.")
+    size = file.stat().st_size
+    if large := [str(key) for key, t in found.items() if t.numel() * t.element_size() > size]:
+        raise DictionaryError(f"{file} has {size} bytes, but says that {', '.join(large)} is larger; it is damaged.")
+    return {str(key): value for key, value in found.items()}
+
+
+def taken(tensors: Tensors, key: str) -> torch.Tensor:
+    """A tensor by its key; with .T at the end of the key, the matrix the other way round."""
+    tensor = tensors[key.removesuffix(".T")]
+    return tensor.T if key.endswith(".T") and tensor.dim() == 2 else tensor
+
+
+def reading_pickle(file: Path, table: Mapping[str, str]) -> tuple[str, ...]:
+    """Lines of a script that read a state dict; `table`: our name -> key for `taken`."""
+    return (f'found = torch.load({str(file)!r}, map_location="cpu", weights_only=True)', *renaming(table))
+
+
+def renaming(table: Mapping[str, str]) -> tuple[str, ...]:
+    """Lines of a script that make `sae` out of `found`; `table`: our name -> key for `taken`."""
+    rows = (
+        f'    "{our}": found["{key.removesuffix(".T")}"].float()' + (".T," if key.endswith(".T") else ",")
+        for our, key in table.items()
+    )
+    return ("sae = {", *rows, "}")
+
+
 def require(tensors: Tensors, keys: tuple[str, ...], kind: str, file: Path) -> None:
     """Raises DictionaryError unless all these tensors are there."""
     if missing := [key for key in keys if key not in tensors]:
@@ -55,16 +97,6 @@ def check_sizes(said: tuple[Any, Any], encoder: torch.Tensor, config: Path) -> N
     found = tuple(encoder.shape)
     if len(found) == 2 and any(a not in (None, b) for a, b in zip(said, found, strict=True)):
         raise DictionaryError(f"{config} says (d_in, d_sae) = {said}, but W_enc has shape {found}.")
-
-
-def check_vectors(tensors: Tensors, keys: tuple[str, ...], file: Path) -> None:
-    """Raises DictionaryError unless each of these has one entry for each atom of W_enc [d_in, width], all finite."""
-    width = tensors["W_enc"].shape[-1:]
-    for key in keys:
-        if (found := tuple(tensors[key].shape)) != tuple(width):
-            raise DictionaryError(f"{file}: {key} has shape {found}, but W_enc needs {tuple(width)}.")
-        if not torch.isfinite(tensors[key]).all():
-            raise DictionaryError(f"{file}: {key} has entries that are not finite, so no result would mean anything.")
 
 
 def positive(value: Any, what: str, where: Path) -> int:

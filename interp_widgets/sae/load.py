@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import DictionaryError
-from . import saelens
+from . import dictionary_learning, saelens
 from .dictionary import Dictionary
 
 ASSETS = Path(__file__).parents[1] / "assets"
 _TOY_SITES = {"resid": "resid_post", "attn": "attn_out", "mlp": "mlp_out"}
 
-FORMATS = {"sae_weights.safetensors": saelens.read}
-"""The name of the file with the weights -> who reads it."""
+FORMATS = {"sae_weights.safetensors": saelens.read, "ae.pt": dictionary_learning.read}
+"""The name of the file with the weights -> who reads it. Of several in a folder the first here is taken: pickles last."""
 
 
 def bundled() -> dict[str, Path]:
@@ -50,15 +50,11 @@ def _weights(path: Path, names: dict[str, Path]) -> Path:
         raise DictionaryError(
             f"There is no dictionary {str(path)!r}: neither a folder nor one of the bundled {', '.join(names)}."
         )
-    found = (
-        [path] if path.name in FORMATS and path.is_file() else [folder / n for n in FORMATS if (folder / n).is_file()]
-    )
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise DictionaryError(
-            f"{folder} holds {', '.join(f.name for f in found)}; give the path of the one that you mean."
-        )
+    if path.is_file() and path.name in FORMATS:
+        return path
+    for name in FORMATS:
+        if (folder / name).is_file():
+            return folder / name
     below = sorted({file.parent.name for n in FORMATS for file in folder.glob(f"*/{n}")})
     raise DictionaryError(
         f"{folder} has no {', '.join(FORMATS)}, so there are no weights to read."

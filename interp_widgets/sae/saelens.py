@@ -41,11 +41,10 @@ def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
     files.check_sizes((config.get("d_in"), config.get("d_sae")), tensors["W_enc"], where)
     reading = tuple(line.format(str(weights)) for line in READING)
     if kind == "gated":
-        files.check_vectors(tensors, ("b_gate", "r_mag", "b_mag"), weights)
-        tensors, reading = folding.gated(tensors), (*reading, *folding.GATED)
+        tensors, reading = folding.gated(tensors, name), (*reading, *folding.GATED)
     elif kind == "topk" and config.get("rescale_acts_by_decoder_norm"):
         # The latents are scaled by their decoder's norm before the selection and back after it.
-        tensors, reading = folding.norms(tensors), (*reading, *folding.NORMS)
+        tensors, reading = folding.norms(tensors, name), (*reading, *folding.NORMS)
     common: dict[str, Any] = {
         "name": name,
         "site": files.own_site(site or _meta(config, "hook_name"), where),

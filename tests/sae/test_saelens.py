@@ -208,7 +208,7 @@ def test_a_gated_dictionary_without_one_of_its_vectors(folder, key):
 
 @pytest.mark.parametrize("key", ["b_gate", "r_mag", "b_mag"])
 def test_a_gated_dictionary_with_a_vector_that_does_not_fit(folder, key):
-    with pytest.raises(DictionaryError, match=rf"{key} has shape \({WIDTH + 1},\), but W_enc needs \({WIDTH},\)"):
+    with pytest.raises(DictionaryError, match=rf"{key} has shape \({WIDTH + 1},\).* needs \({WIDTH},\)"):
         iw.load_sae(write(folder, config("gated"), gated(**{key: torch.zeros(WIDTH + 1)})))
     with pytest.raises(DictionaryError, match=f"{key} has entries that are not finite"):
         iw.load_sae(write(folder, config("gated"), gated(**{key: torch.full((WIDTH,), float("nan"))})))
@@ -239,10 +239,11 @@ def test_weights_that_are_not_finite(folder, bad):
 
 
 @pytest.mark.parametrize("kind", ["topk", "standard"])
-def test_a_tensor_of_another_shape(folder, kind):
+@pytest.mark.parametrize("rescaled", [False, True])
+def test_a_tensor_of_another_shape(folder, kind, rescaled):
     weights = tensors() | {"W_dec": torch.ones(WIDTH, D_IN + 1)}
     with pytest.raises(DictionaryError, match=rf"W_dec has shape \({WIDTH}, {D_IN + 1}\).*\({D_IN}, {WIDTH}\)"):
-        iw.load_sae(write(folder, config(kind, k=3), weights))
+        iw.load_sae(write(folder, config(kind, k=3, rescale_acts_by_decoder_norm=rescaled), weights))
 
 
 def test_an_atom_of_zeros_does_not_break_the_scaling(folder):
