@@ -139,6 +139,31 @@ class TopK(Dictionary):
 
 @final
 @dataclass(frozen=True, eq=False)
+class GroupMax(Dictionary):
+    """a = max(h, 0) on the largest h of each of k groups of neighbours, 0 elsewhere: sparsify's groupmax."""
+
+    k: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % self.k:
+            raise DictionaryError(
+                f"{self.name}: {self.width} atoms cannot be split into k = {self.k} groups of one size."
+            )
+
+    @property
+    def formula(self) -> str:
+        groups = f"(g := h.relu().unflatten(-1, ({self.k}, {self.width // self.k})))"
+        return f"({groups} * torch.zeros_like(g).scatter(-1, g.argmax(-1, keepdim=True), 1)).flatten(-2)"
+
+    def _activate(self, h: torch.Tensor) -> torch.Tensor:
+        groups = h.relu().unflatten(-1, (self.k, self.width // self.k))
+        values, indices = groups.max(dim=-1, keepdim=True)
+        return torch.zeros_like(groups).scatter(-1, indices, values).flatten(-2)
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class JumpReLU(Dictionary):
     """a = h where h > threshold (and > 0), 0 elsewhere: Rajamanoharan et al. (arXiv:2407.14435)."""
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import DictionaryError
-from . import dictionary_learning, saelens
+from . import dictionary_learning, saelens, sparsify
 from .dictionary import Dictionary
 
 ASSETS = Path(__file__).parents[1] / "assets"
 _TOY_SITES = {"resid": "resid_post", "attn": "attn_out", "mlp": "mlp_out"}
 
-FORMATS = {"sae_weights.safetensors": saelens.read, "ae.pt": dictionary_learning.read}
+FORMATS = {
+    "sae_weights.safetensors": saelens.read,
+    "sae.safetensors": sparsify.read,
+    "ae.pt": dictionary_learning.read,
+}
 """The name of the file with the weights -> who reads it. Of several in a folder the first here is taken: pickles last."""
 
 
