@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import DictionaryError
-from . import dictionary_learning, saelens, sparsify
+from . import dictionary_learning, gemma_scope, saelens, sparsify
 from .dictionary import Dictionary
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -14,6 +14,8 @@ _TOY_SITES = {"resid": "resid_post", "attn": "attn_out", "mlp": "mlp_out"}
 FORMATS = {
     "sae_weights.safetensors": saelens.read,
     "sae.safetensors": sparsify.read,
+    "params.safetensors": gemma_scope.read,
+    "params.npz": gemma_scope.read,
     "ae.pt": dictionary_learning.read,
 }
 """The name of the file with the weights -> who reads it. Of several in a folder the first here is taken: pickles last."""
