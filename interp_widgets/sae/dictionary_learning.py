@@ -43,7 +43,7 @@ def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
     Raises:
         DictionaryError: a file or key that is missing or damaged, a class or a site that is not known.
     """
-    found, where = files.read_pickle(weights), weights.parent / "config.json"
+    found, where = files.only_tensors(files.load_pickle(weights), weights), weights.parent / "config.json"
     trainer = _trainer(where)
     kind = _class(trainer, found, weights)
     table = _TABLES[kind]

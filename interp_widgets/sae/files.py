@@ -43,11 +43,11 @@ def read_safetensors(file: Path) -> Tensors:
         raise DictionaryError(f"{file} cannot be read as safetensors ({error}); the file may be cut off.") from error
 
 
-def read_pickle(file: Path) -> Tensors:
-    """The tensors of a state dict that torch.save wrote, on the CPU; objects of any other kind are never made.
+def load_pickle(file: Path) -> dict[Any, Any]:
+    """What torch.save wrote, on the CPU: tensors, numbers, texts and containers; objects of any other kind are never made.
 
     Raises:
-        DictionaryError: damaged, something else than tensors by name, or tensors that say they are larger than the file.
+        DictionaryError: damaged, or code in it.
     """
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
@@ -56,7 +56,16 @@ def read_pickle(file: Path) -> Tensors:
             f"{file} cannot be read as weights ({str(error).splitlines()[0] if str(error) else type(error).__name__}). It is "
             "damaged, or holds more than tensors; code in a file is never run. Save its state_dict() with torch.save."
         ) from error
-    if not isinstance(found, dict) or not all(isinstance(t, torch.Tensor) for t in found.values()):
+    return found if isinstance(found, dict) else {None: found}
+
+
+def only_tensors(found: dict[Any, Any], file: Path) -> Tensors:
+    """What `load_pickle` found, by its names.
+
+    Raises:
+        DictionaryError: something else than tensors, or tensors that say they are larger than the file.
+    """
+    if not all(isinstance(tensor, torch.Tensor) for tensor in found.values()) or None in found:
         raise DictionaryError(f"{file} must hold tensors by name. Save the dictionary's state_dict() with torch.save.")
     size = file.stat().st_size
     if large := [str(key) for key, t in found.items() if t.numel() * t.element_size() > size]:

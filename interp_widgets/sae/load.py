@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import DictionaryError
-from . import dictionary_learning, gemma_scope, saelens, sparsify
+from . import dictionary_learning, gemma_scope, openai, saelens, sparsify
 from .dictionary import Dictionary
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -18,7 +18,9 @@ FORMATS = {
     "params.npz": gemma_scope.read,
     "ae.pt": dictionary_learning.read,
 }
-"""The name of the file with the weights -> who reads it. Of several in a folder the first here is taken: pickles last."""
+"""The name of the file with the weights -> who reads it. Of several in a folder the first here is taken: pickles last.
+
+Any other .pt file is read as OpenAI's, which numbers its files."""
 
 
 def bundled() -> dict[str, Path]:
@@ -44,9 +46,16 @@ def load_sae(source: str | Path, *, site: str | None = None, device: str = "cpu"
     """
     names = bundled()
     path = names.get(str(source)) or Path(source).expanduser()
-    name = str(source) if str(source) in names else (path.parent if path.is_file() else path).name
     weights = _weights(path, names)
-    return FORMATS[weights.name](weights, name, site).to(device)
+    named = weights.name in FORMATS
+    name = (
+        str(source)
+        if str(source) in names
+        else weights.parent.name
+        if named
+        else f"{weights.parent.name}/{weights.stem}"
+    )
+    return (FORMATS[weights.name] if named else openai.read)(weights, name, site).to(device)
 
 
 def _weights(path: Path, names: dict[str, Path]) -> Path:
@@ -56,7 +65,7 @@ def _weights(path: Path, names: dict[str, Path]) -> Path:
         raise DictionaryError(
             f"There is no dictionary {str(path)!r}: neither a folder nor one of the bundled {', '.join(names)}."
         )
-    if path.is_file() and path.name in FORMATS:
+    if path.is_file() and (path.name in FORMATS or path.suffix == ".pt"):
         return path
     for name in FORMATS:
         if (folder / name).is_file():
