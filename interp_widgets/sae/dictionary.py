@@ -15,6 +15,20 @@ import torch
 from ..errors import DictionaryError
 
 
+def check_weights(tensors: Mapping[str, torch.Tensor], name: str) -> None:
+    """Raises DictionaryError unless all shapes follow from that of W_enc [d_in, d_sae], and all entries are finite."""
+    if tensors["W_enc"].dim() != 2:
+        raise DictionaryError(f"{name}: W_enc has shape {tuple(tensors['W_enc'].shape)}, but must be [d_in, d_sae].")
+    d_in, width = tensors["W_enc"].shape
+    special = {"W_enc": (d_in, width), "W_dec": (width, d_in), "b_dec": (d_in,)}
+    for key, tensor in tensors.items():
+        found, shape = tuple(tensor.shape), special.get(key, (width,))
+        if found != shape:
+            raise DictionaryError(f"{name}: {key} has shape {found}, but W_enc {(d_in, width)} needs {shape}.")
+        if not torch.isfinite(tensor).all():
+            raise DictionaryError(f"{name}: {key} has entries that are not finite, so no result would mean anything.")
+
+
 @dataclass(frozen=True, eq=False)
 class Dictionary(ABC):
     """A dictionary of `width` atoms for activations of size `d_in` at `site`. Abstract: use a subclass or `iw.load_sae`.
@@ -36,21 +50,11 @@ class Dictionary(ABC):
     """Whether b_dec is subtracted from the input."""
     origin: Mapping[str, Any] = field(default_factory=dict)
     """Where it came from: format, file, sha256, and what its configuration says."""
+    reading: tuple[str, ...] = ()
+    """Lines of a script that make `sae`, these weights by their names, from the file; none if it was made in memory."""
 
     def __post_init__(self) -> None:
-        if self.W_enc.dim() != 2:
-            raise DictionaryError(f"{self.name}: W_enc has shape {tuple(self.W_enc.shape)}, but must be [d_in, d_sae].")
-        d_in, width = self.W_enc.shape
-        expected = {"b_enc": (width,), "W_dec": (width, d_in), "b_dec": (d_in,)}
-        for key, shape in expected.items():
-            found = tuple(getattr(self, key).shape)
-            if found != shape:
-                raise DictionaryError(f"{self.name}: {key} has shape {found}, but W_enc {(d_in, width)} needs {shape}.")
-        for key in ("W_enc", *expected):
-            if not torch.isfinite(getattr(self, key)).all():
-                raise DictionaryError(
-                    f"{self.name}: {key} has entries that are not finite, so no result would mean anything."
-                )
+        check_weights({key: getattr(self, key) for key in ("W_enc", "b_enc", "W_dec", "b_dec")}, self.name)
 
     @property
     def d_in(self) -> int:
@@ -95,11 +99,6 @@ class Dictionary(ABC):
     def formula(self) -> str:
         """The nonlinearity as an expression of `h` and the tensors `sae[...]` of the file, for scripts."""
 
-    @property
-    def folding(self) -> tuple[str, ...]:
-        """Lines that turn the tensors of the file into these weights, for scripts; none where they are the same."""
-        return self.origin.get("folding", ())
-
     def to(self, device: torch.device | str) -> Dictionary:
         """The same dictionary on another device."""
         moved = {key: value.to(device) for key, value in vars(self).items() if isinstance(value, torch.Tensor)}
@@ -130,11 +129,37 @@ class TopK(Dictionary):
 
     @property
     def formula(self) -> str:
-        return f"torch.zeros_like(h).scatter(-1, h.topk({self.k}).indices, h.topk({self.k}).values.relu())"
+        k = min(self.k, self.width)
+        return f"torch.zeros_like(h).scatter(-1, h.topk({k}).indices, h.topk({k}).values.relu())"
 
     def _activate(self, h: torch.Tensor) -> torch.Tensor:
         values, indices = h.topk(min(self.k, self.width), dim=-1)
         return torch.zeros_like(h).scatter(-1, indices, values.relu())
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GroupMax(Dictionary):
+    """a = max(h, 0) on the largest h of each of k groups of neighbours, 0 elsewhere: sparsify's groupmax."""
+
+    k: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % self.k:
+            raise DictionaryError(
+                f"{self.name}: {self.width} atoms cannot be split into k = {self.k} groups of one size."
+            )
+
+    @property
+    def formula(self) -> str:
+        groups = f"(g := h.relu().unflatten(-1, ({self.k}, {self.width // self.k})))"
+        return f"({groups} * torch.zeros_like(g).scatter(-1, g.argmax(-1, keepdim=True), 1)).flatten(-2)"
+
+    def _activate(self, h: torch.Tensor) -> torch.Tensor:
+        groups = h.relu().unflatten(-1, (self.k, self.width // self.k))
+        values, indices = groups.max(dim=-1, keepdim=True)
+        return torch.zeros_like(groups).scatter(-1, indices, values).flatten(-2)
 
 
 @final
@@ -149,14 +174,8 @@ class JumpReLU(Dictionary):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (found := tuple(self.threshold.shape)) not in ((1,), (self.width,)):
-            raise DictionaryError(
-                f"{self.name}: threshold has shape {found}, but W_enc {tuple(self.W_enc.shape)} needs {(self.width,)}."
-            )
-        if not torch.isfinite(self.threshold).all():
-            raise DictionaryError(
-                f"{self.name}: threshold has entries that are not finite, so no result would mean anything."
-            )
+        threshold = self.threshold.expand(self.width) if self.threshold.shape == (1,) else self.threshold
+        check_weights({"W_enc": self.W_enc, "threshold": threshold}, self.name)
 
     def _activate(self, h: torch.Tensor) -> torch.Tensor:
         return h.relu() * (h > self.threshold)

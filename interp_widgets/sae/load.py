@@ -1,15 +1,26 @@
-"""`iw.load_sae`: from a bundled name, a folder or a hub repository to a dictionary."""
+"""`iw.load_sae`: from a bundled name, a folder or a file to a dictionary."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..errors import DictionaryError
-from . import saelens
+from . import dictionary_learning, gemma_scope, openai, saelens, sparsify
 from .dictionary import Dictionary
 
 ASSETS = Path(__file__).parents[1] / "assets"
 _TOY_SITES = {"resid": "resid_post", "attn": "attn_out", "mlp": "mlp_out"}
+
+FORMATS = {
+    "sae_weights.safetensors": saelens.read,
+    "sae.safetensors": sparsify.read,
+    "params.safetensors": gemma_scope.read,
+    "params.npz": gemma_scope.read,
+    "ae.pt": dictionary_learning.read,
+}
+"""The name of the file with the weights -> who reads it. Of several in a folder the first here is taken: pickles last.
+
+Any other .pt file is read as OpenAI's, which numbers its files."""
 
 
 def bundled() -> dict[str, Path]:
@@ -21,25 +32,46 @@ def bundled() -> dict[str, Path]:
     return names
 
 
-def load_sae(source: str | Path, *, device: str = "cpu") -> Dictionary:
+def load_sae(source: str | Path, *, site: str | None = None, device: str = "cpu") -> Dictionary:
     """A dictionary.
 
     Args:
-        source: a bundled name ("smollm2-135m/15-resid-4096", "toy-grammar/resid_post.2"), or a folder in SAELens' format
-            (cfg.json and sae_weights.safetensors).
+        source: a bundled name ("smollm2-135m/15-resid-4096", "toy-grammar/resid_post.2"), or a folder or file in one of the
+            formats of docs/models.md.
+        site: where it belongs, for files that do not say it; it wins over what a file says.
         device: where its weights live; default "cpu".
 
     Raises:
         DictionaryError: nothing of that name, a format or architecture that is not known, or damaged weights.
     """
     names = bundled()
-    if str(source) in names:
-        return saelens.read(names[str(source)], name=str(source)).to(device)
-    folder = Path(source).expanduser()
-    if folder.is_file():
-        folder = folder.parent
+    path = names.get(str(source)) or Path(source).expanduser()
+    weights = _weights(path, names)
+    named = weights.name in FORMATS
+    name = (
+        str(source)
+        if str(source) in names
+        else weights.parent.name
+        if named
+        else f"{weights.parent.name}/{weights.stem}"
+    )
+    return (FORMATS[weights.name] if named else openai.read)(weights, name, site).to(device)
+
+
+def _weights(path: Path, names: dict[str, Path]) -> Path:
+    """The file with the weights that a path to it or to its folder means."""
+    folder = path.parent if path.is_file() else path
     if not folder.is_dir():
         raise DictionaryError(
-            f"There is no dictionary {str(source)!r}: neither a folder nor one of the bundled {', '.join(names)}."
+            f"There is no dictionary {str(path)!r}: neither a folder nor one of the bundled {', '.join(names)}."
         )
-    return saelens.read(folder, name=folder.name).to(device)
+    if path.is_file() and (path.name in FORMATS or path.suffix == ".pt"):
+        return path
+    for name in FORMATS:
+        if (folder / name).is_file():
+            return folder / name
+    below = sorted({file.parent.name for n in FORMATS for file in folder.glob(f"*/{n}")})
+    raise DictionaryError(
+        f"{folder} has no {', '.join(FORMATS)}, so there are no weights to read."
+        + (f" Give one of the folders in it: {', '.join(below)}." if below else "")
+    )

@@ -1,112 +1,77 @@
-"""SAELens' format, versions 5 and 6: a folder with cfg.json and sae_weights.safetensors."""
+"""SAELens' format, versions 5 and 6: a folder with cfg.json and sae_weights.safetensors.
+
+Architectures standard, topk, gated and jumprelu; batchtopk and matryoshka dictionaries are saved as jumprelu.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
-from ..errors import DictionaryError, SiteError
-from ..session.sites import parse
+from ..errors import DictionaryError
+from . import files, folding
 from .dictionary import Dictionary, JumpReLU, ReLU, TopK
 
-KEYS = ("W_enc", "b_enc", "W_dec", "b_dec")
+READING = (
+    "from safetensors.torch import load_file",
+    "",
+    "sae = {{name: tensor.float() for name, tensor in load_file({!r}).items()}}",
+)
+"""Lines of a script that read all tensors of a file."""
+
+_NEEDED = {
+    "standard": ("W_enc", "b_enc", "W_dec", "b_dec"),
+    "topk": ("W_enc", "b_enc", "W_dec", "b_dec"),
+    "jumprelu": ("W_enc", "b_enc", "W_dec", "b_dec", "threshold"),
+    "gated": ("W_enc", "b_gate", "r_mag", "b_mag", "W_dec", "b_dec"),
+}
 
 
-def read(folder: Path, name: str) -> Dictionary:
-    """The dictionary in a folder.
+def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
+    """The dictionary in a file sae_weights.safetensors that has cfg.json beside it.
 
     Raises:
         DictionaryError: a file or key that is missing or damaged, or an option that cannot be honoured.
     """
-    config, weights = _config(folder), folder / "sae_weights.safetensors"
-    if not weights.is_file():
-        raise DictionaryError(f"{folder} has no sae_weights.safetensors, which SAELens' format needs beside cfg.json.")
-    try:
-        tensors = {key: value.float() for key, value in load_file(weights).items()}
-    except (SafetensorError, OSError) as error:
-        raise DictionaryError(f"{weights} cannot be read as safetensors ({error}); the file may be cut off.") from error
-    kind = _architecture(config)
-    make, needed = _KINDS[kind]
-    if missing := [key for key in (*KEYS, *needed) if key not in tensors]:
-        raise DictionaryError(
-            f"{weights} lacks {', '.join(missing)}, which a {kind} dictionary needs; it has {sorted(tensors)}."
-        )
-    _refuse_unknown_options(config, folder)
-    common = {key: tensors[key] for key in KEYS}
-    _check_sizes(config, common["W_enc"], folder)
-    origin = {
-        "format": "SAELens",
-        "weights": str(weights),
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "architecture": kind,
-        "model": _meta(config, "model_name"),
+    where = weights.parent / "cfg.json"
+    config = files.read_config(where, "a SAELens folder has one beside sae_weights.safetensors")
+    tensors, kind = files.read_safetensors(weights), _architecture(config)
+    files.require(tensors, _NEEDED[kind], kind, weights)
+    _refuse_unknown_options(config, where)
+    files.check_sizes((config.get("d_in"), config.get("d_sae")), tensors["W_enc"], where)
+    reading = tuple(line.format(str(weights)) for line in READING)
+    if kind == "gated":
+        tensors, reading = folding.gated(tensors, name), (*reading, *folding.GATED)
+    elif kind == "topk" and config.get("rescale_acts_by_decoder_norm"):
+        # The latents are scaled by their decoder's norm before the selection and back after it.
+        tensors, reading = folding.norms(tensors, name), (*reading, *folding.NORMS)
+    common: dict[str, Any] = {
+        "name": name,
+        "site": files.own_site(site or _meta(config, "hook_name"), where),
+        "subtract": config.get("apply_b_dec_to_input", True),
+        "origin": files.provenance(weights, "SAELens", kind, _meta(config, "model_name")),
+        "reading": reading,
+        **{key: tensors[key] for key in _NEEDED["standard"]},
     }
-    return make(
-        config,
-        tensors,
-        name=name,
-        site=_site(config),
-        subtract=config.get("apply_b_dec_to_input", True),
-        origin=origin,
-        **common,
-    )
-
-
-def _topk(config: dict[str, Any], tensors: dict[str, torch.Tensor], **common: Any) -> Dictionary:
-    k = config.get("k") or (config.get("activation_fn_kwargs") or {}).get("k")
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise DictionaryError(f"{common['name']}: cfg.json gives no k, which a topk dictionary needs.")
-    if config.get("rescale_acts_by_decoder_norm"):
-        # The latents are scaled by their decoder's norm before the selection and back after it: fold the norms in.
-        norm = common["W_dec"].norm(dim=-1).clamp(min=1e-30)  # a dead atom may have norm 0
-        common |= {
-            "W_enc": common["W_enc"] * norm,
-            "b_enc": common["b_enc"] * norm,
-            "W_dec": common["W_dec"] / norm[:, None],
-        }
-        common["origin"] |= {"folding": _FOLDING}
-    return TopK(**common, k=k)
-
-
-_FOLDING = (
-    'norm = sae["W_dec"].norm(dim=-1).clamp(min=1e-30)',
-    'sae |= {"W_enc": sae["W_enc"] * norm, "b_enc": sae["b_enc"] * norm, "W_dec": sae["W_dec"] / norm[:, None]}',
-)
-
-_KINDS: dict[str, tuple[Callable[..., Dictionary], tuple[str, ...]]] = {
-    "standard": (lambda config, tensors, **common: ReLU(**common), ()),
-    "topk": (_topk, ()),
-    "jumprelu": (lambda config, tensors, **common: JumpReLU(**common, threshold=tensors["threshold"]), ("threshold",)),
-}
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DictionaryError(
-            f"{folder} has no cfg.json; a SAELens folder has one beside sae_weights.safetensors."
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DictionaryError(f"{folder / 'cfg.json'} is not valid JSON: {error}.") from error
-    if not isinstance(config, dict):
-        raise DictionaryError(f"{folder / 'cfg.json'} must hold an object, not {type(config).__name__}.")
-    return config
+    if kind == "standard":
+        return ReLU(**common)
+    if kind == "topk":
+        k = config.get("k") or (config.get("activation_fn_kwargs") or {}).get("k")
+        return TopK(**common, k=files.positive(k, "k", where))
+    return JumpReLU(**common, threshold=tensors["threshold"])
 
 
 def _architecture(config: dict[str, Any]) -> str:
     kind = config.get("architecture", "standard")
     if "topk" in (config.get("activation_fn"), config.get("activation_fn_str")):
         kind = "topk"  # version 5 wrote topk as a standard dictionary with another nonlinearity
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise DictionaryError(f"Dictionaries of architecture {kind!r} cannot be read; {', '.join(_KINDS)} can.")
+    if isinstance(kind, str) and "transcoder" in kind:
+        raise DictionaryError(
+            f"Dictionaries of architecture {kind!r} read one site and write another, which cannot be used yet. "
+            "Use a dictionary that reconstructs the site it reads."
+        )
+    if not isinstance(kind, str) or kind not in _NEEDED:
+        raise DictionaryError(f"Dictionaries of architecture {kind!r} cannot be read; {', '.join(_NEEDED)} can.")
     return kind
 
 
@@ -121,21 +86,7 @@ def _meta(config: dict[str, Any], key: str) -> Any:
     return value
 
 
-def _site(config: dict[str, Any]) -> str:
-    hook = _meta(config, "hook_name")
-    try:
-        return str(parse(str(hook)))
-    except SiteError as error:
-        raise DictionaryError(f"cfg.json says that this dictionary belongs at {hook!r}: {error}") from error
-
-
-def _check_sizes(config: dict[str, Any], encoder: torch.Tensor, folder: Path) -> None:
-    said, found = (config.get("d_in"), config.get("d_sae")), tuple(encoder.shape)
-    if len(found) == 2 and any(a not in (None, b) for a, b in zip(said, found, strict=True)):
-        raise DictionaryError(f"{folder}: cfg.json says (d_in, d_sae) = {said}, but W_enc has shape {found}.")
-
-
-def _refuse_unknown_options(config: dict[str, Any], folder: Path) -> None:
+def _refuse_unknown_options(config: dict[str, Any], where: Path) -> None:
     for key, harmless in (
         ("normalize_activations", ("none", None, False)),
         ("reshape_activations", ("none", None)),
@@ -145,5 +96,5 @@ def _refuse_unknown_options(config: dict[str, Any], folder: Path) -> None:
     ):
         if config.get(key) not in harmless:
             raise DictionaryError(
-                f"{folder}: {key} = {config[key]!r} cannot be honoured, so this dictionary would give wrong numbers."
+                f"{where}: {key} = {config[key]!r} cannot be honoured, so this dictionary would give wrong numbers."
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import polars as pl
 import pytest
 import torch
@@ -10,6 +12,7 @@ import interp_widgets as iw
 from interp_widgets import methods
 from interp_widgets.errors import DictionaryError, TextError
 from interp_widgets.methods.atom_activations import run_atoms
+from interp_widgets.session import scripts
 
 TEXT = "the keys to the cabinet are on the table ."
 
@@ -104,3 +107,9 @@ def test_on_smollm2_the_identity_holds_and_position_0_is_masked(smollm2) -> None
     torch.testing.assert_close(sae.decode(a)[1:] + run.error[1:], run.x[1:], atol=1e-4, rtol=0)
     assert 0.6 < run.explained_variance() < 0.9
     assert run.norm[0] > 50 * run.norm[1:].median()
+
+
+def test_no_script_for_a_dictionary_that_is_in_no_file(toy, toy_sae) -> None:
+    made = dataclasses.replace(toy_sae, reading=())
+    with pytest.raises(DictionaryError, match=r"was made in memory, so no script can read it. Use a dictionary that"):
+        scripts.atoms(toy, toy.encode(TEXT), made)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from interp_widgets.errors import DictionaryError
-from interp_widgets.sae import Dictionary, JumpReLU, ReLU, TopK
+from interp_widgets.sae import Dictionary, GroupMax, JumpReLU, ReLU, TopK
 from tests.sae.folders import D_IN, WIDTH, tensors
 
 torch.set_num_threads(1)
@@ -55,6 +55,20 @@ def test_topk_of_more_than_all_is_all():
     assert torch.equal(make(TopK, k=999).encode(x(4)), make().encode(x(4)))
 
 
+def test_groupmax_keeps_the_largest_of_each_group():
+    d, value = make(GroupMax, k=5), x()
+    h = before(d, value)
+    kept = {max(pair, key=lambda atom: h[atom]) for pair in ((i, i + 1) for i in range(0, WIDTH, 2))}
+    close(
+        d.encode(value), torch.stack([h[atom].clamp(min=0) if atom in kept else h[atom] * 0 for atom in range(WIDTH)])
+    )
+
+
+def test_groups_must_be_of_one_size():
+    with pytest.raises(DictionaryError, match="10 atoms cannot be split into k = 3 groups"):
+        make(GroupMax, k=3)
+
+
 def test_jumprelu_is_written_out():
     threshold = torch.linspace(-1, 4, WIDTH)
     value = x()
@@ -89,7 +103,7 @@ def test_a_direction_is_what_an_atom_adds():
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3), (0,)])
-@pytest.mark.parametrize("kind", [ReLU, TopK, JumpReLU])
+@pytest.mark.parametrize("kind", [ReLU, TopK, GroupMax, JumpReLU])
 def test_any_leading_axes(kind, shape):
     d = make(kind)
     a = d.encode(x(*shape))
@@ -151,11 +165,11 @@ def test_an_encoder_that_is_no_matrix_is_refused():
         make(W_enc=torch.zeros(WIDTH))
 
 
-@pytest.mark.parametrize("kind", [ReLU, TopK, JumpReLU])
+@pytest.mark.parametrize("kind", [ReLU, TopK, GroupMax, JumpReLU])
 def test_the_formula_is_the_nonlinearity(kind):
     """What `.code()` writes into scripts does what the class does."""
     extra = {"threshold": torch.linspace(-1, 2, WIDTH)} if kind is JumpReLU else {}
-    d = make(kind, **extra, **({"k": 3} if kind is TopK else {}))
+    d = make(kind, **extra, **({TopK: {"k": 3}, GroupMax: {"k": 5}}.get(kind, {})))
     h = (x(20) - d.b_dec) @ d.W_enc + d.b_enc
     assert torch.equal(eval(d.formula, {"torch": torch, "h": h, "sae": extra}), d.encode(x(20)))
 

@@ -100,10 +100,10 @@ def test_topk_scaled_by_the_norms_of_the_decoder(folder):
     assert not torch.equal(plain.encode(X) > 0, a > 0)
 
 
-def test_the_folding_in_a_script_gives_these_weights(folder):
+def test_the_lines_of_a_script_give_these_weights(folder):
     d = iw.load_sae(write(folder, config("topk", k=3, rescale_acts_by_decoder_norm=True), tensors()))
-    names = {"sae": tensors()}
-    exec("\n".join(d.folding), names)
+    names = {}
+    exec("\n".join(d.reading), names)
     assert all(torch.equal(names["sae"][key], getattr(d, key)) for key in tensors())
 
 
@@ -192,6 +192,36 @@ def test_jumprelu_without_its_threshold(folder):
         iw.load_sae(write(folder, config("jumprelu"), tensors()))
 
 
+def gated(**changes):
+    weights = tensors()
+    width = {name: torch.randn(WIDTH) for name in ("b_mag", "r_mag")} | {"b_gate": weights.pop("b_enc")}
+    return weights | width | changes
+
+
+@pytest.mark.parametrize("key", ["b_gate", "r_mag", "b_mag"])
+def test_a_gated_dictionary_without_one_of_its_vectors(folder, key):
+    weights = gated()
+    del weights[key]
+    with pytest.raises(DictionaryError, match=f"lacks {key}, which a gated dictionary needs"):
+        iw.load_sae(write(folder, config("gated"), weights))
+
+
+@pytest.mark.parametrize("key", ["b_gate", "r_mag", "b_mag"])
+def test_a_gated_dictionary_with_a_vector_that_does_not_fit(folder, key):
+    with pytest.raises(DictionaryError, match=rf"{key} has shape \({WIDTH + 1},\).* needs \({WIDTH},\)"):
+        iw.load_sae(write(folder, config("gated"), gated(**{key: torch.zeros(WIDTH + 1)})))
+    with pytest.raises(DictionaryError, match=f"{key} has entries that are not finite"):
+        iw.load_sae(write(folder, config("gated"), gated(**{key: torch.full((WIDTH,), float("nan"))})))
+
+
+def test_the_site_that_a_caller_gives_wins(folder):
+    assert iw.load_sae(write(folder, config(), tensors()), site="blocks.3.hook_mlp_out").site == "mlp_out.3"
+    nowhere = write(folder, config(metadata={"model_name": "tiny"}), tensors())
+    assert iw.load_sae(nowhere, site="embed").site == "embed"
+    with pytest.raises(DictionaryError, match="'somewhere' is not a site"):
+        iw.load_sae(folder, site="somewhere")
+
+
 @pytest.mark.parametrize("size", [0, 4, 100, -8])
 def test_a_file_that_is_cut_off(folder, size):
     file = write(folder, config(), tensors()) / "sae_weights.safetensors"
@@ -209,10 +239,11 @@ def test_weights_that_are_not_finite(folder, bad):
 
 
 @pytest.mark.parametrize("kind", ["topk", "standard"])
-def test_a_tensor_of_another_shape(folder, kind):
+@pytest.mark.parametrize("rescaled", [False, True])
+def test_a_tensor_of_another_shape(folder, kind, rescaled):
     weights = tensors() | {"W_dec": torch.ones(WIDTH, D_IN + 1)}
     with pytest.raises(DictionaryError, match=rf"W_dec has shape \({WIDTH}, {D_IN + 1}\).*\({D_IN}, {WIDTH}\)"):
-        iw.load_sae(write(folder, config(kind, k=3), weights))
+        iw.load_sae(write(folder, config(kind, k=3, rescale_acts_by_decoder_norm=rescaled), weights))
 
 
 def test_an_atom_of_zeros_does_not_break_the_scaling(folder):
@@ -229,9 +260,9 @@ def test_sizes_in_the_configuration_that_are_not_those_of_the_weights(folder):
         iw.load_sae(write(folder, config(d_in=D_IN + 1), tensors()))
 
 
-@pytest.mark.parametrize("kind", ["gated", "matching_pursuit", "transcoder", "", None, 3, ["topk"]])
+@pytest.mark.parametrize("kind", ["matching_pursuit", "temporal", "", None, 3, ["topk"]])
 def test_an_unknown_architecture(folder, kind):
-    with pytest.raises(DictionaryError, match="cannot be read; standard, topk, jumprelu can"):
+    with pytest.raises(DictionaryError, match="cannot be read; standard, topk, jumprelu, gated can"):
         iw.load_sae(write(folder, config(kind), tensors()))
 
 

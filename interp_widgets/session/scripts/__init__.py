@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...errors import DictionaryError
 from ..architectures import Tap
 
 if TYPE_CHECKING:
@@ -70,12 +71,15 @@ def lens(session: Session, ids: list[int], positions: list[int], top_k: int, tra
 
 def atoms(session: Session, ids: list[int], sae: Dictionary) -> str:
     """Active atoms of a dictionary (see `methods.atom_activations`)."""
+    if not sae.reading:
+        raise DictionaryError(
+            f"{sae.name} was made in memory, so no script can read it. Use a dictionary that iw.load_sae reads from a file."
+        )
     return _loading(session, "Active atoms of a dictionary") + _fill(
         "atoms.txt",
         ids=ids,
         prompt=_prompt(session, ids),
-        weights=repr(sae.origin["weights"]),
-        fold="".join(f"\n{line}" for line in sae.folding),
+        reading="\n".join(sae.reading),
         x='x - sae["b_dec"]' if sae.subtract else "x",
         activation=sae.formula,
         read=_access(session, session.site(sae.site).kind, f"layers[{session.site(sae.site).layer}]"),

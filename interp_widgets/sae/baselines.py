@@ -1,0 +1,88 @@
+"""Dictionaries that nobody trained, to compare trained ones with: coordinates, principal components, random directions.
+
+Activations of atoms are not negative, so a direction that is read with both signs is two atoms: i and, pointing the other way,
+i + (number of directions).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import DictionaryError
+from ..session.session import Session
+from .dictionary import Dictionary, ReLU, TopK
+
+_OTHER_WIDTHS = ("q", "k", "v", "head_out", "pattern", "mlp_act", "logits")
+
+
+def identity(model: Session, site: str) -> Dictionary:
+    """Coordinates: atom i is coordinate i where it is positive, atom i + width where it is negative. Nothing is lost."""
+    return _two_sided("identity", _checked(model, site), torch.eye(model.width), torch.zeros(model.width))
+
+
+def pca(x: torch.Tensor, site: str, *, components: int | None = None) -> Dictionary:
+    """Principal components of activations, the largest first; with all of them nothing is lost.
+
+    Args:
+        x: [samples, d_in], such as `model.read(text, [site])[site][1:]`; leave out attention sinks, which would be all there is.
+        site: where they are from.
+        components: how many; default as many as samples and d_in allow.
+
+    Raises:
+        DictionaryError: x is no matrix of finite numbers with two samples, or has fewer components.
+    """
+    if x.dim() != 2 or len(x) < 2 or not torch.isfinite(x).all():
+        raise DictionaryError(
+            f"Principal components need finite activations [2 or more samples, d_in], not {tuple(x.shape)}."
+        )
+    x = x.detach().double().cpu()
+    most = min(len(x) - 1, x.shape[1])
+    if not 1 <= (count := most if components is None else components) <= most:
+        raise DictionaryError(f"{count} components cannot be had from activations {tuple(x.shape)}; give 1 to {most}.")
+    directions = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:count]
+    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+    return _two_sided("pca", site, (directions * largest.sign()).float(), x.mean(0).float())
+
+
+def random(model: Session, site: str, *, width: int, k: int, seed: int = 0) -> Dictionary:
+    """`width` directions of norm 1, uniform on the sphere; the k that point most along an activation are on."""
+    if min(width, k) < 1:
+        raise DictionaryError(f"A random dictionary needs a width and a k above 0, not {width} and {k}.")
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.nn.functional.normalize(torch.randn(width, model.width, generator=generator), dim=1)
+    return TopK(
+        name="random",
+        site=_checked(model, site),
+        W_enc=directions.T.contiguous(),
+        b_enc=torch.zeros(width),
+        W_dec=directions,
+        b_dec=torch.zeros(model.width),
+        origin={"format": "random", "seed": seed},
+        k=k,
+    )
+
+
+def _two_sided(name: str, site: str, directions: torch.Tensor, center: torch.Tensor) -> Dictionary:
+    """Orthonormal `directions` [n, d_in], each read with both signs from `center` [d_in]."""
+    both = torch.cat([directions, -directions])
+    return ReLU(
+        name=name,
+        site=site,
+        W_enc=both.T.contiguous(),
+        b_enc=torch.zeros(len(both)),
+        W_dec=both,
+        b_dec=center,
+        origin={"format": name},
+    )
+
+
+def _checked(model: Session, site: str) -> str:
+    """The site as this package writes it.
+
+    Raises:
+        SiteError, DictionaryError: it does not exist in the model, or is not as wide as the residual stream.
+    """
+    found = model.site(site)
+    if found.kind in _OTHER_WIDTHS:
+        raise DictionaryError(f"{found} cannot have a dictionary; the residual stream, attn_out and mlp_out can.")
+    return str(found)
