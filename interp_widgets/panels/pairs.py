@@ -177,7 +177,10 @@ class PatchingPairs(Panel, PairsWidget):
     def _columns(self, run: PairsRun) -> list[dict[str, Any]]:
         side = "corrupt" if run.direction == "denoise" else "clean"
         tokens = [self.session.tokens(pair[side])["token"].to_list() for pair in run.pairs]
-        texts = [["".join(one[span[0] : span[-1] + 1]) for one in tokens] for span in run.columns]
+        gap = (
+            " " if self.session.texts.style == "words" else ""
+        )  # tokens that are whole words have no space of their own
+        texts = [[gap.join(one[span[0] : span[-1] + 1]) for one in tokens] for span in run.columns]
         spans = [{"position": span[0], "last": span[-1]} for span in run.columns]
         return [{**s, "token": text[0], "varies": len(set(text)) > 1} for s, text in zip(spans, texts, strict=True)]
 

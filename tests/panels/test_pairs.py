@@ -53,7 +53,7 @@ def test_its_numbers_are_the_methods(toy, pairs, panel, metric: str) -> None:
             assert floats(panel.baseline, *shape)[at] == pytest.approx(row["baseline"], abs=1e-5)
     assert panel.right == {"clean": len(pairs), "corrupt": len(pairs)}
     assert [c["varies"] for c in panel.columns] == [True, False, False]
-    assert panel.columns[1] == {"position": 12, "last": 13, "token": "adrink", "varies": False}
+    assert panel.columns[1] == {"position": 12, "last": 13, "token": "a drink", "varies": False}
     assert panel.checks[0]["passed"]
 
 
