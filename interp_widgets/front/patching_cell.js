@@ -66,7 +66,7 @@ export function createCellView(model, signal, { onMove, onPutBack }) {
 
   /** @param {import("./patching_data.js").Metric} by @param {import("./patching_data.js").PatchingData} data @param {string} site @param {[number, number]} at @param {import("./patching_data.js").Patch} patch @param {boolean} special */
   function effect(by, data, site, at, patch, special) {
-    if (special) return patch.effect ? formatOf(by)(patch.effect[by]) : model.get("live") ? "…" : MISSING;
+    if (special) return patch.effect ? formatOf(by)(patch.effect[by]) : model.get("live") && !patch.failed ? "…" : MISSING;
     const state = data.state(by, site, ...at);
     if (state === "estimated") return `≈${signed(data.estimate(site, ...at))}`;
     return state ? STATES[state][0] || STATES[state][1] : formatOf(by)(data.value(by, site, ...at));
@@ -90,7 +90,7 @@ export function createCellView(model, signal, { onMove, onPutBack }) {
     said.replaceChildren(h("h3", {}, "How it goes on"), h("dl", { class: "iw-said" }, ...["clean", "patched", "corrupt"].flatMap((name) => [
       h("dt", {}, name),
       h("dd", {}, ...(runs[name] ? runs[name].map(({ token, token_id: id, probability }) =>
-        h("span", { title: `${quoted(token)}, id ${id}, ${percent(probability)}` }, token)) : ["…"]))])));
+        h("span", { title: `${quoted(token)}, id ${id}, ${percent(probability)}` }, token)) : [patch.failed ? MISSING : "…"]))])));
   }
 
   return { element, draw, drawBaselines };

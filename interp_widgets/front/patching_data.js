@@ -10,6 +10,7 @@ import { floats, ints } from "./numbers.js";
  * @typedef {object} Patch           one run: of the selected cell, perhaps moved, perhaps past frozen positions
  * @prop {{ cell: (string | number)[], origin: (string | number)[], frozen: number[] }} [place]
  * @prop {boolean} [pending]
+ * @prop {boolean} [failed]
  * @prop {Record<Metric, number | null>} [effect]
  * @prop {Prediction[]} [top]
  * @prop {Record<string, Prediction[]>} [said]

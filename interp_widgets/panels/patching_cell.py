@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import Cancelled
 from ..methods.continuation import said
 from ..methods.patching_run import PatchingRun
 from ..methods.single_patch import prepare_single
@@ -25,6 +26,16 @@ def describe_place(cell: list[Any], origin: list[Any], frozen: list[int]) -> dic
 
 def describe_cell(panel: Patching, run: PatchingRun, place: dict[str, Any], job: Job, known: dict[str, Any]) -> None:
     """Fill the trait `patch`: numbers first, then the three continuations. `known` keeps those of the unpatched runs."""
+    try:
+        _describe(panel, run, place, job, known)
+    except Cancelled:
+        raise
+    except Exception:  # the sentence is told by the job; nothing may look as if it were still to come
+        panel._publish(job, lambda: setattr(panel, "patch", {"place": place, "failed": True}))
+        raise
+
+
+def _describe(panel: Patching, run: PatchingRun, place: dict[str, Any], job: Job, known: dict[str, Any]) -> None:
     model = panel.session
     job(0, 3, "patching one cell")
     (kind, layer, position), (from_kind, from_layer, from_position) = place["cell"], place["origin"]

@@ -118,8 +118,8 @@ class PatchingWidget(Widget):
     """The cell `[site, layer, position]` whose source activation goes into the selected cell; empty: its own."""
 
     patch = t.Dict().tag(sync=True)
-    """The selected cell's run: `{place: {cell, origin, frozen}, pending, effect, top, said}`; `effect` and `top` only if it is
-    moved or positions are frozen; `said` has for clean, corrupt and patched the tokens that follow."""
+    """The selected cell's run: `{place: {cell, origin, frozen}, pending, failed, effect, top, said}`; `effect` and `top` only if
+    it is moved or positions are frozen; `said` has for clean, corrupt and patched the tokens that follow."""
 
     cell: t.List[Any] = t.List().tag(sync=True)
     """Selected cell `[site, layer, position]`, or empty."""

@@ -287,6 +287,8 @@ def test_how_each_run_goes_on(show_live):
     assert page.evaluate("window.pwned") is None
     arrive(page, patch={"place": {**place, "frozen": [3]}, "said": runs})
     assert said.all_text_contents() == ["…", "…", "…"], "another run's words are not shown"
+    arrive(page, patch={"place": place, "failed": True})
+    assert said.all_text_contents() == ["–", "–", "–"]
 
 
 def test_inconsistent_states_do_not_break_it(show_live):

@@ -248,6 +248,23 @@ def test_a_cell_is_put_elsewhere_past_frozen_positions(toy, panel, direction: st
     assert [step["token_id"] for step in found["said"]["patched"]] == said["token_id"].to_list()
 
 
+def test_a_cell_whose_run_fails_says_so_and_waits_for_nothing(toy, panel, monkeypatch) -> None:
+    module = __import__("importlib").import_module("interp_widgets.panels.patching_cell")
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(module, "said", fail)
+    panel.select(position=14, site="resid_post", layer=2)
+    assert settled(panel)["failed"]
+    panel._beside.wait(5)
+    assert "not enough memory" in panel.error
+    assert panel.status["state"] == "done", "the grid is as it was"
+    monkeypatch.undo()
+    panel.select(position=13, site="resid_post", layer=2)
+    assert settled(panel)["said"]["clean"]
+
+
 def test_a_cell_with_no_partner_has_no_run(toy) -> None:
     panel = iw.Patching(toy, "the keys to the cabinet", "the key to the big cabinet", "are", "is")
     panel.run()
