@@ -48,6 +48,11 @@ def main() -> None:
         cell("effect")
         panel.frozen = []
 
+    def settle() -> None:
+        """Nothing may go on beside what is measured next."""
+        panel.select()
+        panel._beside.wait()
+
     times = measure.in_turn(
         {
             "forward": lambda: model.run(ids, ["logits"], logits_to_keep=1),
@@ -56,6 +61,7 @@ def main() -> None:
             "undo": lambda: (panel.undo(), panel.redo()),
             "cell": lambda: cell("said"),
             "frozen": frozen,
+            "settle": settle,
         },
         ROUNDS,
     )
