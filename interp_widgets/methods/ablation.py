@@ -24,7 +24,7 @@ from .masking import sinks
 from .patching_run import PatchingRun, new_run, patching_frame
 from .prediction import check_metric
 from .progress import Progress, silent
-from .reading import Output, Reading, Values, read_prompt, read_source, rows_of, sites_of
+from .reading import Reading, Values, read_prompt, read_source, rows_of, sites_of
 from .sweep import MEMORY, sweep
 
 VALUES = ("zero", "mean", "position_mean")
@@ -106,14 +106,10 @@ def prepare_ablation(
         rows,
         columns_of(positions, len(ids)),
         token_of(model, answer, "answer", reading.output),
-        _second(reading.output) if foil in (None, "") else model.single_token(foil or "", "foil"),
+        token_of(model, foil, "foil", reading.output, rank=1),
         [],
         method=value,
     )
-
-
-def _second(output: Output) -> int:
-    return int(output.logits.topk(2).indices[1])
 
 
 def _means(

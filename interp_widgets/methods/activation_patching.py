@@ -128,6 +128,12 @@ def prepare(
     return run
 
 
+def check_patchable(site: Site) -> None:
+    """Raises SiteError for a site that has no position."""
+    if site.kind not in PATCHABLE:
+        raise SiteError(f"{site} cannot be patched at a position; use one of {', '.join(PATCHABLE)}.")
+
+
 def expand_sites(model: Session, sites: Sequence[str]) -> list[Row]:
     """Rows of a grid for a list of kinds, sites, `*` for each layer or unit, and groups joined by `+`.
 
@@ -140,9 +146,8 @@ def expand_sites(model: Session, sites: Sequence[str]) -> list[Row]:
             rows.append(tuple(dict.fromkeys(model.site(part) for part in str(name).split("+"))))
         else:
             rows += [(site,) for site in _each(model, str(name))]
-    for site in (site for row in rows for site in row):
-        if site.kind not in PATCHABLE:
-            raise SiteError(f"{site} cannot be patched at a position; use one of {', '.join(PATCHABLE)}.")
+    for site in sites_of(rows):
+        check_patchable(site)
     if not rows:
         raise SiteError(f"There is no site to patch; name kinds or sites out of {', '.join(PATCHABLE)}.")
     return list(dict.fromkeys(rows))

@@ -25,6 +25,7 @@ from ..errors import TextError
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import prepare
+from .patched_runs import constant
 from .patching_run import PatchingRun
 from .prediction import check_metric
 from .progress import Progress, silent
@@ -236,17 +237,13 @@ def _on_the_way(
     gradients, (unpatched, whole) = model.run(
         [reading.ids] * len(way),
         ["logits"],
-        edit={str(site): _constant(leaf) for site, leaf in leaves.items()},
+        edit={str(site): constant(leaf) for site, leaf in leaves.items()},
         then=then,
         start=(layer, stream),
         logits_to_keep=1,
         grad=True,
     )
     return dict(zip(sites, gradients, strict=True)), float(whole - unpatched)
-
-
-def _constant(value: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda _: value
 
 
 def _frame(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from ..session import cache
 from ..session.session import Session
-from .patched_runs import Patch, Put
+from .patched_runs import Patch, edits_of
 
 
 def said(model: Session, ids: Sequence[int], patch: Patch, tokens: int) -> list[tuple[int, float]]:
     """Token id and probability of each step; the patch acts on the prompt alone."""
-    keeps = "past_key_values" in inspect.signature(model.torch_module.forward).parameters
+    keeps = cache.kept_by(model.torch_module)
     past = cache.empty()
-    edit = _edits(patch)
+    edit = {str(site): put for site, put in edits_of((0, put) for put in patch).items()}
     now, whole = list(ids), list(ids)
     out: list[tuple[int, float]] = []
     for _ in range(tokens):
@@ -30,20 +29,3 @@ def said(model: Session, ids: Sequence[int], patch: Patch, tokens: int) -> list[
         whole.append(chosen)
         now, edit = ([chosen], {}) if keeps and past.get_seq_length() else (whole, edit)
     return out
-
-
-def _edits(patch: Patch) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
-    puts: dict[str, list[Put]] = {}
-    for put in patch:
-        puts.setdefault(str(put.site), []).append(put)
-
-    def edit(here: list[Put]) -> Callable[[torch.Tensor], torch.Tensor]:
-        def apply(x: torch.Tensor) -> torch.Tensor:
-            x = x.clone()
-            for put in here:
-                x[:, list(put.positions)] = put.values.to(x)
-            return x
-
-        return apply
-
-    return {site: edit(here) for site, here in puts.items()}

@@ -7,7 +7,7 @@ activations, faster.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,6 +19,7 @@ from .prediction import Prediction
 from .progress import Progress, silent
 from .reading import Reading, Values
 
+Edit = Callable[[torch.Tensor], torch.Tensor]
 Measure = Callable[[torch.Tensor], Prediction]
 """From the normalised streams at the last position, [rows, width], to what they predict."""
 
@@ -56,17 +57,17 @@ def run(
     order = sorted(range(len(patches)), key=lambda i: joins[i])
     lowest = joins[order[0]]
     joining: dict[int, list[torch.Tensor]] = {}
-    inside: dict[Site, list[tuple[int, Put]]] = {}
+    inside: list[tuple[int, Put]] = []
     for row, i in enumerate(order):
         stream = reading.streams[joins[i]][first:].clone()
         for put in puts[i]:
             if put.site == _stream_into(joins[i]):
                 stream[[p - first for p in put.positions]] = put.values.to(stream)
             else:
-                inside.setdefault(put.site, []).append((row, put))
+                inside.append((row, put))
         joining.setdefault(joins[i], []).append(stream)
     batch = {layer: torch.stack(streams) for layer, streams in joining.items()}
-    edits = {site: _put_all(here, first) for site, here in inside.items()}
+    edits = edits_of(inside, first)
     for layer in sorted(set(batch) - {lowest}):
         site = _stream_into(layer)
         edits[site] = _join(batch[layer], edits.get(site), layer, model.num_layers, progress)
@@ -79,6 +80,19 @@ def run(
         inputs=cache.continuation(reading.kept, [first], len(ids), model.window) if continued else None,
     )
     return found[torch.tensor(order).argsort()]
+
+
+def edits_of(puts: Iterable[tuple[int, Put]], first: int = 0) -> dict[Site, Edit]:
+    """What puts are as edits of a batch: each with its row; the batch begins at position `first`."""
+    by_site: dict[Site, list[tuple[int, Put]]] = {}
+    for row, put in puts:
+        by_site.setdefault(put.site, []).append((row, put))
+    return {site: _put_all(here, first) for site, here in by_site.items()}
+
+
+def constant(value: torch.Tensor) -> Edit:
+    """An edit that puts a value in, whatever was there."""
+    return lambda _: value
 
 
 def _on_stream(put: Put) -> Put:
@@ -97,7 +111,7 @@ def _stream_into(layer: int) -> Site:
     return Site("resid_post", layer - 1) if layer else Site("resid_pre", 0)
 
 
-def _put_all(here: Sequence[tuple[int, Put]], first: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _put_all(here: Sequence[tuple[int, Put]], first: int) -> Edit:
     rows = [row for row, put in here for _ in put.positions]
     columns = [position - first for _, put in here for position in put.positions]
     values = torch.cat([put.values for _, put in here])

@@ -22,8 +22,7 @@ from .pair_statistics import SAMPLES, summarise
 from .patching_run import UNDEFINED, PatchingRun, label_of
 from .prediction import METRICS, check_metric
 from .progress import Progress, silent
-from .reading import Row
-from .suffix_sweep import Span
+from .reading import Row, Span
 from .sweep import MEMORY, sweep
 
 COLUMNS = ("clean", "corrupt", "answer", "foil")

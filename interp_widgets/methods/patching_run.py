@@ -15,8 +15,7 @@ from ..session.session import Session
 from .alignment import Pairs
 from .choices import check_tokens
 from .prediction import Prediction, predict
-from .reading import Output, Reading, Row
-from .suffix_sweep import Span
+from .reading import Output, Reading, Row, Span
 
 TOP_K = 5
 """Likeliest next tokens kept for each cell."""

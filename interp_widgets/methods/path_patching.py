@@ -13,7 +13,7 @@ values (grouped attention), a path to `k.L.H` or `v.L.H` goes to all the heads t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 import torch
@@ -23,13 +23,13 @@ from ..errors import SiteError
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import expand_sites, prepare
-from .patched_runs import Patch, Put
+from .patched_runs import Patch, Put, constant
 from .patching_run import PatchingRun, label_of, patching_frame
 from .prediction import check_metric
 from .progress import Progress, silent
-from .reading import Reading, Values
+from .reading import Reading, Values, sites_of
 from .suffix_sweep import most_tokens
-from .sweep import MEMORY, in_batches
+from .sweep import MEMORY, few, in_batches
 
 SENDERS = ("resid_pre", "head_out", "attn_out", "mlp_act", "mlp_out", "resid_post")
 ATTENTION = ("q", "k", "v", "head_out", "attn_out")
@@ -72,7 +72,7 @@ def path_patching(
     """
     check_metric(metric)
     wanted = [receivers] if isinstance(receivers, str) else list(receivers)
-    ends = [site for name in wanted for [site] in _rows(model, _alias(model, name))]
+    ends = sites_of(expand_sites(model, [_alias(model, name) for name in wanted]))
     run = prepare(model, clean, corrupt, answer, foil, senders, alignment, positions=positions, direction=direction)
     for kinds, sites, role in (
         (SENDERS, [s for row in run.rows for s in row], "sender"),
@@ -90,7 +90,7 @@ def path_patching(
     held = _outputs(model, reading)
     own, sent = (
         [_contribution(model, reading, held, values) for values in senders]
-        for senders in ([reading.unchanged(row) for row in _few(run)], reading.put)
+        for senders in ([reading.unchanged(row) for row in few(range(len(run.rows)))], reading.put)
     )
     if todo:
         run.check(in_batches(model, run, reading, _patches(model, run, reading, held, ends, own, todo[-1:]), memory))
@@ -103,17 +103,8 @@ def path_patching(
     return frames.build(frames.PATH_PATCHING, {name: frame[name] for name in frames.PATH_PATCHING})
 
 
-def _few(run: PatchingRun) -> list[int]:
-    """The lowest, a middle and the highest row: where the check looks."""
-    return sorted({0, len(run.rows) // 2, len(run.rows) - 1})
-
-
 def _alias(model: Session, name: str) -> str:
     return f"resid_post.{model.num_layers - 1}" if name == "logits" else name
-
-
-def _rows(model: Session, name: str) -> list[tuple[Site, ...]]:
-    return [(site,) for row in expand_sites(model, [name]) for site in row]
 
 
 def _outputs(model: Session, reading: Reading) -> dict[str, torch.Tensor]:
@@ -166,13 +157,9 @@ def _contribution(model: Session, reading: Reading, held: dict[str, torch.Tensor
     kind = "attn_out" if site.kind in ATTENTION else "mlp_out"
     stands, name = ((layer, True) if kind == "attn_out" else (layer + 1, False)), f"{kind}.{layer}"
     if site.kind != kind:
-        edit = {str(each): _constant(x[None]) for each, x in values.items()}
+        edit = {str(each): constant(x[None]) for each, x in values.items()}
         value = model.run([reading.ids], [name], edit=edit, start=(layer, reading.streams[layer][None]))[name][0]
     return stands, value - held[name]
-
-
-def _constant(value: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda _: value
 
 
 def _reaches(model: Session, sender: tuple[int, bool], end: Site) -> bool:
@@ -201,6 +188,6 @@ def _received(
     for begin in range(0, len(streams), step):
         batch = torch.stack(list(streams[begin : begin + step]))
         before = {} if end.kind in ATTENTION else {f"attn_out.{layer}": held[f"attn_out.{layer}"]}
-        edit = {name: _constant(value.expand(len(batch), -1, -1)) for name, value in before.items()}
+        edit = {name: constant(value.expand(len(batch), -1, -1)) for name, value in before.items()}
         out += model.run([reading.ids], [end], edit=edit, start=(layer, batch))[str(end)]
     return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,8 @@ from .alignment import Pairs
 
 Row = tuple[Site, ...]
 """Sites that are patched together: one row of a grid."""
+Span = Sequence[int]
+"""Positions that are patched together: one column of a grid."""
 Values = dict[Site, torch.Tensor]
 """Per site an activation for every position of the prompt, [tokens, ...]."""
 
@@ -76,8 +77,7 @@ def _read_prompt(
     """What was read of all rows, and the reading of the last one."""
     stream_names = ["resid_pre.0", *(f"resid_post.{layer}" for layer in range(model.num_layers))]
     past = cache.empty()
-    keeps = "past_key_values" in inspect.signature(model.torch_module.forward).parameters
-    inputs = {"use_cache": True, "past_key_values": past} if keeps else {}
+    inputs = {"use_cache": True, "past_key_values": past} if cache.kept_by(model.torch_module) else {}
     seen = _read(model, ids, [*map(str, sites), *stream_names], inputs)
     kept = [(keys[-1:], values[-1:]) for keys, values in cache.keys_values(past)]
     reading = Reading(

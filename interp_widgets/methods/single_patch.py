@@ -15,7 +15,7 @@ from .. import frames
 from ..errors import AlignmentError, SiteError, TextError
 from ..session.session import Session, Text
 from ..session.sites import Site
-from .activation_patching import PATCHABLE
+from .activation_patching import check_patchable
 from .choices import columns_of, encode_both, token_of
 from .continuation import said
 from .patched_runs import Patch, Put
@@ -83,7 +83,8 @@ def continuations(
     """
     if tokens < 1:
         raise TextError(f"A continuation has at least one token, not {tokens}.")
-    run, patch = prepare_single(model, clean, corrupt, source, target, frozen, None, None, direction, top_two=True)
+    unmeasured = 0, 1  # answer and foil: any two tokens will do
+    run, patch = prepare_single(model, clean, corrupt, source, target, frozen, *unmeasured, direction)
     texts = {"denoise": ("clean", "corrupt"), "noise": ("corrupt", "clean")}[direction]
     prompts = {texts[0]: run.source, texts[1]: run.prompt}
     out: list[tuple[object, ...]] = []
@@ -105,14 +106,12 @@ def prepare_single(
     answer: str | int | None,
     foil: str | int | None,
     direction: str = "denoise",
-    top_two: bool = False,
 ) -> tuple[PatchingRun, Patch]:
     """A grid of one cell, and the patch that fills it."""
     target = target or source
     from_, to = (model.site(place[0]) for place in (source, target))
     for site in (from_, to):
-        if site.kind not in PATCHABLE:
-            raise SiteError(f"{site} cannot be patched at a position; use one of {', '.join(PATCHABLE)}.")
+        check_patchable(site)
     ids, prompt = encode_both(model, clean, corrupt, direction)
     [at] = columns_of([target[1]], len(prompt))
     begin = source[1] + len(ids) if source[1] < 0 else source[1]
@@ -140,8 +139,8 @@ def prepare_single(
         [(begin, at[0])],
         [(to,)],
         [at],
-        0 if top_two else token_of(model, answer, "answer", outputs[0]),  # nothing is measured then, so any two will do
-        1 if top_two else token_of(model, foil, "foil", outputs[1]),
+        token_of(model, answer, "answer", outputs[0]),
+        token_of(model, foil, "foil", outputs[1]),
         [],
         direction,
     )

@@ -23,7 +23,7 @@ from ..session.session import Session
 from .patched_runs import Measure
 from .prediction import Prediction
 from .progress import Progress, silent
-from .reading import Reading, Row, Values
+from .reading import Reading, Row, Span, Values
 
 LOCAL = ("q", "head_out", "attn_out", "resid_mid", "mlp_act", "mlp_out")
 """Kinds of site inside a layer that change the layer's result at their own position only."""
@@ -31,9 +31,6 @@ TOKENS_AT_ONCE = {"cpu": 1024}
 """Rows x tokens of a batch: on a CPU enough for products at full speed, and more only leave its cache."""
 TOKENS_ELSEWHERE = 16_384
 """The same on other devices, which want larger batches (not measured)."""
-
-Span = Sequence[int]
-"""Positions that are patched together: one column of a grid."""
 
 
 @dataclass(frozen=True)

@@ -119,9 +119,8 @@ class _Way:
 
     def _checked(self, rows: list[int], columns: list[int]) -> str:
         """The fastest way that passes, else the last one."""
-        few = [rows[i] for i in sorted({0, len(rows) // 2, len(rows) - 1})]
-        at = [columns[i] for i in sorted({0, len(columns) // 2, len(columns) - 1})]
-        own = {row: self.reading.unchanged(row) for row in few}
+        at = few(columns)
+        own = {row: self.reading.unchanged(row) for row in few(rows)}
         for way in (PACKED if suffix_sweep.is_local(self.run.rows[rows[0]]) else CONTINUED, WHOLE):
             self.way, seen = way, list(self.run.identity)
             if self._passes(own, at) or self.way == WHOLE:
@@ -164,6 +163,11 @@ class _Way:
         """Each row at each column, row by row, as runs of their own."""
         patches = [patch_of(values, self.run.columns[c]) for values in rows.values() for c in columns]
         return in_batches(self.model, self.run, self.reading, patches, self.memory, self.way != WHOLE, progress)
+
+
+def few(items: Sequence[int]) -> list[int]:
+    """The first, a middle and the last: where a check looks."""
+    return [items[i] for i in sorted({0, len(items) // 2, len(items) - 1})]
 
 
 def in_batches(

@@ -18,7 +18,7 @@ from ..widgets import wire
 from ..widgets.pairs import PairsWidget
 from .jobs import Job
 from .panel import Panel
-from .patching import GRIDS
+from .patching import check_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +62,7 @@ class PatchingPairs(Panel, PairsWidget):
         Raises:
             SiteError: something that is no kind of site.
         """
-        if unknown := [kind for kind in sites if kind not in GRIDS]:
-            raise SiteError(f"{unknown[0]!r} is not a kind of site that the panel draws; it draws {', '.join(GRIDS)}.")
+        check_kinds(sites, "patching_pairs")
         self._pairs, self._asked = pairs, (list(sites), positions, direction, baseline, seed)
         self._run: PairsRun | None = None
         super().__init__(model, sites=list(sites), site=sites[0], metric=metric, direction=direction)
@@ -177,9 +176,8 @@ class PatchingPairs(Panel, PairsWidget):
     def _columns(self, run: PairsRun) -> list[dict[str, Any]]:
         side = "corrupt" if run.direction == "denoise" else "clean"
         tokens = [self.session.tokens(pair[side])["token"].to_list() for pair in run.pairs]
-        gap = (
-            " " if self.session.texts.style == "words" else ""
-        )  # tokens that are whole words have no space of their own
+        # Tokens that are whole words have no space of their own.
+        gap = " " if self.session.texts.style == "words" else ""
         texts = [[gap.join(one[span[0] : span[-1] + 1]) for one in tokens] for span in run.columns]
         spans = [{"position": span[0], "last": span[-1]} for span in run.columns]
         return [{**s, "token": text[0], "varies": len(set(text)) > 1} for s, text in zip(spans, texts, strict=True)]

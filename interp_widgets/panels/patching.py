@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 KINDS = ("resid_post", "attn_out", "mlp_out")
 GRIDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_act", "head_out")
 """Kinds of site that a grid of layers x positions can show."""
+
+
+def check_kinds(sites: Sequence[str], method: str) -> None:
+    """Raises SiteError for a kind of site that has no grid."""
+    if unknown := [kind for kind in sites if kind not in GRIDS]:
+        raise SiteError(
+            f"{unknown[0]!r} is not a kind of site that the panel draws; it draws one grid a kind, out of {', '.join(GRIDS)}. "
+            f"For other sites call iw.methods.{method}."
+        )
 
 
 class Patching(Recalls, Panel, PatchingWidget):
@@ -66,11 +76,7 @@ class Patching(Recalls, Panel, PatchingWidget):
         Raises:
             SiteError: something that is no kind of site.
         """
-        if unknown := [kind for kind in sites if kind not in GRIDS]:
-            raise SiteError(
-                f"{unknown[0]!r} is not a kind of site that the panel draws; it draws one grid a kind, out of {', '.join(GRIDS)}. "
-                "For other sites call iw.methods.activation_patching."
-            )
+        check_kinds(sites, "activation_patching")
         self._run: PatchingRun | None = None
         self._history = History()
         self._by_hand: tuple[str, str, Pairs] | None = None
@@ -245,7 +251,7 @@ class Patching(Recalls, Panel, PatchingWidget):
             self.cell, self.positions, self.frozen, self.origin = [], [], [], []
         self._run, self._said = run, {}
         self.history, self.history_at = [entry.name for entry in self._history.entries], self._history.at
-        self.set_trait("patch", {})
+        self.patch = {}
         self.set_traits(prompt_traits(run, self.session))
         self._show_grids(run)
         self._describe()
@@ -277,6 +283,8 @@ class Patching(Recalls, Panel, PatchingWidget):
             self.patch = {}
             return
         place = describe_place(self.cell, self.origin, self.frozen)
+        if self.patch.get("place") == place and not self.patch.get("failed"):
+            return  # one message of the browser may set several of the traits
         self.patch = {"place": place, "pending": True}
         self._aside(lambda job: describe_cell(self, run, place, job, self._said))
 

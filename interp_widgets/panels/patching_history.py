@@ -32,7 +32,7 @@ class Question:
         return self.clean, self.corrupt, self.direction, self.by_hand
 
 
-@dataclass
+@dataclass(eq=False)  # the same question may have been asked twice
 class Entry:
     """One result."""
 

@@ -8,6 +8,7 @@ position is computed that a change cannot reach.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,11 @@ class Prefix(DynamicCache):
         rows = (len(key_states), -1, -1, -1)
         keys = torch.cat([layer.keys.expand(rows), key_states], -2)
         return keys, torch.cat([layer.values.expand(rows), value_states], -2)
+
+
+def kept_by(module: torch.nn.Module) -> bool:
+    """Whether a model's forward pass takes a cache."""
+    return "past_key_values" in inspect.signature(module.forward).parameters
 
 
 def empty() -> DynamicCache:

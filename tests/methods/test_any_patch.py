@@ -134,6 +134,21 @@ def test_means_leave_out_sinks() -> None:
     assert frame["metric"][0] == pytest.approx(brute.difference(model, CLEAN, {"attn_out.0": {2: mean}}), abs=1e-4)
 
 
+def test_the_first_token_of_the_vocabulary_is_a_foil_like_any_other(toy) -> None:
+    frame = methods.ablation(toy, IOI, answer="mary", foil=0, sites=["attn_out.0"], positions=[-1])
+    assert frame["metric"][0] == pytest.approx(
+        brute.difference(
+            toy, toy.encode(IOI), {"attn_out.0": {14: _mean(toy, "attn_out.0")}}, toy.single_token("mary"), 0
+        ),
+        abs=1e-4,
+    )
+
+
+def _mean(toy, site: str) -> torch.Tensor:
+    """Over the prompt without its leading marker."""
+    return brute.activations(toy, toy.encode(IOI), site)[1:].mean(0)
+
+
 def test_ablations_that_cannot_be(toy) -> None:
     with pytest.raises(TextError, match="'median' is not a value"):
         methods.ablation(toy, IOI, value="median")

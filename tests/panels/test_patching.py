@@ -194,6 +194,39 @@ def test_a_kept_result_keeps_no_activations(toy, monkeypatch) -> None:
     assert [entry.run.reading for entry in panel._history.entries] == [None]
 
 
+def test_a_failure_gives_back_a_question_that_was_asked_twice(toy, panel, monkeypatch) -> None:
+    """Entries are told apart by what they are: those of one question have one name."""
+    click(panel, "turn", direction="noise")
+    panel._job.wait(20)
+    click(panel, "turn", direction="denoise")
+    panel._job.wait(20)
+    assert panel.history == ["mary or john", "mary or john, noise", "mary or john"]
+    before = panel.frame
+    run, calls = toy.run, []
+
+    def fail(*arguments, **options):
+        calls.append(1)
+        if len(calls) > 4:
+            raise RuntimeError("boom")
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(toy, "run", fail)
+    click(panel, "run", **ASKED, answer="mary", foil="john")
+    panel._job.wait(10)
+    assert "boom" in panel.error
+    assert panel.frame.equals(before)
+    assert (len(panel.history), panel.history_at) == (3, 2)
+
+
+def test_one_message_of_the_browser_is_one_request(panel, monkeypatch) -> None:
+    started: list[int] = []
+    aside = panel._aside
+    monkeypatch.setattr(panel, "_aside", lambda work: started.append(1) or aside(work))
+    panel.set_state({"cell": ["resid_post", 1, 12], "origin": ["resid_post", 0, 11], "frozen": [13], "positions": [12]})
+    assert settled(panel)["place"]["frozen"] == [13]
+    assert started == [1]
+
+
 def test_a_failed_run_leaves_no_entry(toy, panel, monkeypatch) -> None:
     before = panel.frame
     monkeypatch.setattr(toy, "run", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("boom")))
