@@ -6,7 +6,7 @@ import { gradient, place, SEQUENTIAL, styleAt } from "./color.js";
 import { button, createLegend, NEEDS_KERNEL } from "./controls.js";
 import { follow, h, hit, save, setAttributes } from "./dom.js";
 import { createGrid } from "./grid.js";
-import { createPanel, isRunning } from "./head.js";
+import { createPanel, showResults } from "./head.js";
 import { known, MISSING, number, percent, quoted, visible } from "./numbers.js";
 import { createStrip } from "./tokens.js";
 
@@ -46,12 +46,7 @@ function render({ model, el, signal }) {
   }
 
   function drawEmpty() {
-    const nothing = !data.count;
-    const running = isRunning(model);
-    results.hidden = nothing;
-    empty.hidden = !nothing;
-    empty.textContent = running ? "" : "Type a text above and run it: the dictionary's atoms active at each token appear here.";
-    empty.toggleAttribute("data-loading", running);
+    showResults(model, results, empty, !data.count, "Type a text above and run it: the dictionary's atoms active at each token appear here.");
     const { explained_variance: explained, mean_active: active, tokens } = model.get("summary");
     summary.textContent = [
       known(explained) ? `explained variance ${percent(explained)}` : "explained variance not defined here",

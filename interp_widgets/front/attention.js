@@ -7,7 +7,7 @@ import { createPattern } from "./attention_pattern.js";
 import { gradient, place, SEQUENTIAL, styleAt } from "./color.js";
 import { button, createLegend, createSelect, needsKernel } from "./controls.js";
 import { follow, h, save, setAttributes } from "./dom.js";
-import { createPanel, isRunning } from "./head.js";
+import { createPanel, showResults } from "./head.js";
 import { known, number, percent, quoted, signed, visible } from "./numbers.js";
 import { createStrip } from "./tokens.js";
 
@@ -48,12 +48,7 @@ function render({ model, el, signal }) {
   body.append(empty, results);
 
   function drawEmpty() {
-    const nothing = !model.get("tokens").length;
-    const running = isRunning(model);
-    results.hidden = nothing;
-    empty.hidden = !nothing;
-    empty.textContent = running ? "" : "Type a text above and run it: the attention pattern of every head appears here.";
-    empty.toggleAttribute("data-loading", running);
+    showResults(model, results, empty, !model.get("tokens").length, "Type a text above and run it: the attention pattern of every head appears here.");
   }
 
   function drawHeads() {

@@ -116,3 +116,14 @@ export function createLegend() {
   }
   return { element, draw };
 }
+
+/** What shows that a result did what it says; a check that fails is an alert. */
+export function createChecks() {
+  const element = h("ul", { class: "iw-checks", "aria-label": "Checks" });
+  /** @param {{ passed: boolean, text: string }[]} checks */
+  function draw(checks) {
+    element.replaceChildren(...checks.map(({ passed, text }) => h("li", { role: passed ? null : "alert" }, `${passed ? "✓" : "✗"} ${text}`)));
+    element.hidden = !checks.length;
+  }
+  return { element, draw };
+}

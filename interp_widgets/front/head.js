@@ -46,8 +46,24 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
   return body;
 }
 
+/**
+ * Show the results, or in their place what to do to get some; while those are computed, that something is coming.
+ * @param {import("@anywidget/types").AnyModel<any>} model
+ * @param {HTMLElement} results
+ * @param {HTMLElement} empty
+ * @param {boolean} nothing  whether there are no results
+ * @param {string} invitation
+ */
+export function showResults(model, results, empty, nothing, invitation) {
+  const running = isRunning(model);
+  results.hidden = nothing;
+  empty.hidden = !nothing;
+  empty.textContent = running ? "" : invitation;
+  empty.toggleAttribute("data-loading", running);
+}
+
 /** @param {import("@anywidget/types").AnyModel<any>} model */
-export const isRunning = (model) => model.get("status")?.state === "running";
+const isRunning = (model) => model.get("status")?.state === "running";
 
 /** JupyterLab's command mode would take single keys (and Shift+Enter) for itself. @param {KeyboardEvent} event */
 function keepFromNotebook(event) {

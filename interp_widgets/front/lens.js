@@ -4,7 +4,7 @@ import { gradient, place, SEQUENTIAL, styleAt } from "./color.js";
 import { button, createChoice, createLegend, needsKernel } from "./controls.js";
 import { follow, h, save, setAttributes } from "./dom.js";
 import { createGrid } from "./grid.js";
-import { createPanel, isRunning } from "./head.js";
+import { createPanel, showResults } from "./head.js";
 import { readLens } from "./lens_data.js";
 import { createLensTop } from "./lens_top.js";
 import { known, number, percent, quoted, visible } from "./numbers.js";
@@ -48,12 +48,7 @@ function render({ model, el, signal }) {
   body.append(empty, results);
 
   function drawEmpty() {
-    const nothing = !model.get("tokens").length;
-    const running = isRunning(model);
-    results.hidden = nothing;
-    empty.hidden = !nothing;
-    empty.textContent = running ? "" : "Type a prompt above and run it: each layer's best guess at the next token appears here.";
-    empty.toggleAttribute("data-loading", running);
+    showResults(model, results, empty, !model.get("tokens").length, "Type a prompt above and run it: each layer's best guess at the next token appears here.");
   }
 
   function drawStrip() {

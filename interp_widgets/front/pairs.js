@@ -1,10 +1,10 @@
 /** Patching over many pairs: a grid of means, hatched where they may be zero, and each cell pair by pair. */
 
 import { DIVERGING, gradient, place, styleAt } from "./color.js";
-import { createChoice, createLegend, createTabs } from "./controls.js";
+import { createChecks, createChoice, createLegend, createTabs } from "./controls.js";
 import { follow, h, save, setAttributes, uniqueId } from "./dom.js";
 import { createGrid } from "./grid.js";
-import { createPanel, isRunning } from "./head.js";
+import { createPanel, showResults } from "./head.js";
 import { number, quoted, visible } from "./numbers.js";
 import { createDots } from "./pairs_dots.js";
 import { readPairs } from "./pairs_data.js";
@@ -32,7 +32,7 @@ function render({ model, el, signal }) {
   const grid = createGrid({ label: "Mean effect of patching each layer and position", corner: "layer", signal, onSelect: selectCell,
     onHover: (at) => { pointed = at; drawReadout(); }, tell: describe });
   const readout = h("p", { class: "iw-readout" });
-  const checks = h("ul", { class: "iw-checks", "aria-label": "Checks" });
+  const checks = createChecks();
   const dots = createDots({ signal, onSelect: (pair) => save(model, { pair: model.get("pair") === pair ? -1 : pair }),
     onPoint: (pair) => { pointedPair = pair; drawPair(); } });
   const heading = h("h3");
@@ -42,7 +42,7 @@ function render({ model, el, signal }) {
   const detail = h("div", { class: "iw-part" }, heading, numbers, dots.element);
   const sitePanel = h("div", { id: panelId, role: "tabpanel" }, grid.element);
   const results = h("div", { class: "iw-results" }, summary, h("div", { class: "iw-columns" },
-    h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, legend.element), sitePanel, readout, checks),
+    h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, legend.element), sitePanel, readout, checks.element),
     h("div", { class: "iw-side" }, h("div", { class: "iw-parts" }, invite, detail, one))));
   body.append(empty, results);
 
@@ -50,11 +50,7 @@ function render({ model, el, signal }) {
   const format = () => formatOf(model.get("metric"));
 
   function drawEmpty() {
-    const [nothing, running] = [!model.get("columns").length, isRunning(model)];
-    results.hidden = nothing;
-    empty.hidden = !nothing;
-    empty.textContent = running ? "" : "No pair is patched yet. Press Run.";
-    empty.toggleAttribute("data-loading", running);
+    showResults(model, results, empty, !model.get("columns").length, "No pair is patched yet. Press Run.");
   }
 
   function drawSummary() {
@@ -83,7 +79,6 @@ function render({ model, el, signal }) {
     setAttributes(sitePanel, { "aria-label": SITE_NAMES[shown] ?? shown });
     metric.draw(model.get("metric"));
     legend.draw(gradient(DIVERGING), show(-most), show(most), `hatched: may be zero (q ≥ ${model.get("level")})`);
-    checks.replaceChildren(...model.get("checks").map(({ passed, text }) => h("li", { role: passed ? null : "alert" }, `${passed ? "✓" : "✗"} ${text}`)));
   }
 
   /** @param {number} row @param {number} column */
@@ -157,7 +152,8 @@ function render({ model, el, signal }) {
     [() => { data = readPairs(model); }, DATA],
     [drawEmpty, ["columns", "status"]],
     [drawSummary, ["pairs", "done", "right", "direction"]],
-    [drawGrid, [...DATA, "site", "metric", "scale", "level", "checks"]],
+    [() => checks.draw(model.get("checks")), ["checks"]],
+    [drawGrid, [...DATA, "site", "metric", "scale", "level"]],
     [drawDetail, [...DATA, "site", "metric", "cell", "positions", "dots", "pair", "live"]],
   ]);
 }

@@ -1,10 +1,10 @@
 /** Activation patching: two aligned prompts, their baselines, and a grid of effects for each kind of site. */
 
 import { DIVERGING, gradient, place, styleAt } from "./color.js";
-import { createChoice, createLegend, createTabs } from "./controls.js";
+import { createChecks, createChoice, createLegend, createTabs } from "./controls.js";
 import { follow, h, save, setAttributes, uniqueId } from "./dom.js";
 import { createGrid } from "./grid.js";
-import { createPanel, isRunning } from "./head.js";
+import { createPanel, showResults } from "./head.js";
 import { quoted, visible } from "./numbers.js";
 import { createCellView, formatOf } from "./patching_cell.js";
 import { METRICS, readPatching, SITE_NAMES, STATES } from "./patching_data.js";
@@ -28,7 +28,7 @@ function render({ model, el, signal }) {
   const empty = h("p", { class: "iw-empty" });
   const history = createHistory(model, signal);
   const prompts = createPromptPair(model, signal);
-  const checks = h("ul", { class: "iw-checks", "aria-label": "Checks" });
+  const checks = createChecks();
   const panelId = uniqueId();
   const tabs = createTabs("Kind of site", signal, (site) => save(model, { site }));
   const direction = createChoice({ legend: "Patch", options: [["denoise", "clean into corrupt"], ["noise", "corrupt into clean"]], signal,
@@ -42,7 +42,7 @@ function render({ model, el, signal }) {
     onMove: () => { moving = [...model.get("cell")]; drawReadout(); },
     onPutBack: () => save(model, { origin: [] }) });
   const sitePanel = h("div", { id: panelId, role: "tabpanel" }, grid.element);
-  const main = h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, legend.element), sitePanel, readout, checks);
+  const main = h("div", { class: "iw-main" }, tabs.element, h("div", { class: "iw-tools" }, metric.element, legend.element), sitePanel, readout, checks.element);
   const results = h("div", { class: "iw-results" }, h("div", { class: "iw-tools" }, history.element, direction.element), prompts.element,
     h("div", { class: "iw-columns" }, main, h("div", { class: "iw-side" }, view.element)));
   body.append(empty, results);
@@ -50,18 +50,7 @@ function render({ model, el, signal }) {
   const site = () => model.get("site") || model.get("sites")[0] || "";
 
   function drawEmpty() {
-    const nothing = !model.get("corrupt_tokens").length;
-    const running = isRunning(model);
-    results.hidden = nothing;
-    empty.hidden = !nothing;
-    empty.textContent = running ? "" : "Type two prompts that differ in what matters, the answer and a foil, and run: the grid shows where patching the clean run into the corrupt one brings the answer back.";
-    empty.toggleAttribute("data-loading", running);
-  }
-
-  function drawChecks() {
-    checks.replaceChildren(...model.get("checks").map(({ passed, text }) =>
-      h("li", { "data-passed": passed, role: passed ? null : "alert" }, `${passed ? "✓" : "✗"} ${text}`)));
-    checks.hidden = !checks.children.length;
+    showResults(model, results, empty, !model.get("corrupt_tokens").length, "Type two prompts that differ in what matters, the answer and a foil, and run: the grid shows where patching the clean run into the corrupt one brings the answer back.");
   }
 
   function drawGrid() {
@@ -188,7 +177,7 @@ function render({ model, el, signal }) {
     [prompts.draw, ["clean_tokens", "corrupt_tokens", "clean_ids", "corrupt_ids", "alignment", "alignment_note", "direction", "live"]],
     [prompts.drawSelected, ["positions", "frozen"]],
     [view.drawBaselines, ["baselines"]],
-    [drawChecks, ["checks"]],
+    [() => checks.draw(model.get("checks")), ["checks"]],
     [drawGrid, [...DATA, "site", "metric", "scales", "live"]],
     [drawMarks, [...DATA, "site", "metric", "cell", "origin", "frozen", "patch", "positions", "baselines", "live"]],
   ]);
