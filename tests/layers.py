@@ -32,11 +32,12 @@ class Layer:
     forbidden: set[str]
 
 
-_BASE = {"errors", "frames"}
+_BASE = {"errors", "frames", "progress"}
 _TORCH_WORLD = _BASE | {"session", "sae", "methods", "lab"}
 LAYERS = {
     "errors": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
     "frames": Layer({"errors"}, TORCH | BROWSER | ALTAIR),
+    "progress": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
     "session": Layer(_BASE, BROWSER | ALTAIR),
     "sae": Layer(_BASE | {"session"}, BROWSER | ALTAIR),
     "methods": Layer(_BASE | {"session", "sae"}, BROWSER | ALTAIR),

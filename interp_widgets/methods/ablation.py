@@ -16,14 +16,14 @@ import polars as pl
 import torch
 
 from ..errors import AlignmentError, TextError
+from ..progress import Progress, silent
+from ..session.masking import sinks
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import expand_sites
 from .choices import columns_of, token_of
-from .masking import sinks
 from .patching_run import PatchingRun, new_run, patching_frame
 from .prediction import check_metric
-from .progress import Progress, silent
 from .reading import Reading, Values, read_prompt, read_source, rows_of, sites_of
 from .sweep import MEMORY, sweep
 

@@ -22,13 +22,13 @@ from dataclasses import replace
 import polars as pl
 
 from ..errors import SiteError
+from ..progress import Progress, silent
 from ..session.session import Session, Text
 from ..session.sites import LAYER_KINDS, UNIT_KINDS, Site
 from .alignment import align, check_pairs, shared_prefix
 from .choices import columns_of, encode_both, token_of
 from .patching_run import PatchingRun, new_run, patching_frame
 from .prediction import check_metric
-from .progress import Progress, silent
 from .reading import Reading, Row, Values, aligned, read_both, rows_of, sites_of
 from .sweep import MEMORY, sweep
 

@@ -15,10 +15,10 @@ import torch
 
 from .. import frames
 from ..errors import DictionaryError
+from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
+from ..session.masking import sinks
 from ..session.session import Session, Text
-from .masking import sinks
-from .progress import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import polars as pl
 import torch
 
 from .. import frames
+from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..session.session import Session, Text
 from .activation_patching import prepare
 from .patching_run import PatchingRun, patching_frame
 from .prediction import check_metric
-from .progress import Progress, silent
 from .reading import Reading
 from .sweep import MEMORY, sweep
 

@@ -16,10 +16,10 @@ import polars as pl
 import torch
 
 from .. import frames
+from ..progress import Progress, silent
 from ..session.session import Session, Text
 from .choices import heads_of, layers_of, positions_of
 from .patterns import LayerPattern, each_layer
-from .progress import Progress, silent
 
 
 def attention(

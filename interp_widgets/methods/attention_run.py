@@ -14,10 +14,10 @@ from typing import NamedTuple
 import polars as pl
 import torch
 
+from ..progress import Progress, silent
 from ..session.session import Session, Text
 from .head_scores import measure_heads
 from .patterns import LayerPattern, each_layer
-from .progress import Progress, silent
 
 THUMBNAIL = 24
 """Rows of a thumbnail at most: a longer pattern is pooled to as many, each cell the largest weight under it."""

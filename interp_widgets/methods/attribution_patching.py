@@ -22,13 +22,13 @@ import torch
 
 from .. import frames
 from ..errors import TextError
+from ..progress import Progress, silent
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import prepare
 from .patched_runs import constant
 from .patching_run import PatchingRun
 from .prediction import check_metric
-from .progress import Progress, silent
 from .reading import Reading, Row, sites_of
 
 

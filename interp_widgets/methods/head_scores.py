@@ -25,10 +25,10 @@ import torch
 
 from .. import frames
 from ..errors import TextError
+from ..progress import Progress, silent
 from ..session.session import Session, Text
 from .choices import layers_of
 from .patterns import each_layer
-from .progress import Progress, silent
 
 SCORES = ("induction", "previous_token", "duplicate_token", "first_token", "entropy")
 """Scores that a pattern has by itself, in the order of `measure_heads`."""

@@ -17,10 +17,10 @@ import torch
 
 from .. import frames
 from ..errors import TextError
+from ..progress import Progress, silent
+from ..session.masking import sinks
 from ..session.session import Session, Text
 from .choices import layers_of, positions_of
-from .masking import sinks
-from .progress import Progress, silent
 from .ranking import top_k as largest
 
 ROWS = 256

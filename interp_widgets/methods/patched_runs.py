@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import torch
 
+from ..progress import Progress, silent
 from ..session import cache
 from ..session.session import Session
 from ..session.sites import Site
 from .prediction import Prediction
-from .progress import Progress, silent
 from .reading import Reading, Values
 
 Edit = Callable[[torch.Tensor], torch.Tensor]

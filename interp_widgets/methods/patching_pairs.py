@@ -15,13 +15,13 @@ import polars as pl
 
 from .. import frames
 from ..errors import AlignmentError, TextError
+from ..progress import Progress, silent
 from ..session.session import Session
 from .activation_patching import expand_sites, prepare
 from .choices import columns_of
 from .pair_statistics import SAMPLES, summarise
 from .patching_run import UNDEFINED, PatchingRun, label_of
 from .prediction import METRICS, check_metric
-from .progress import Progress, silent
 from .reading import Row, Span
 from .sweep import MEMORY, sweep
 

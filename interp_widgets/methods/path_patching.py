@@ -20,13 +20,13 @@ import torch
 
 from .. import frames
 from ..errors import SiteError
+from ..progress import Progress, silent
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import expand_sites, prepare
 from .patched_runs import Patch, Put, constant
 from .patching_run import PatchingRun, label_of, patching_frame
 from .prediction import check_metric
-from .progress import Progress, silent
 from .reading import Reading, Values, sites_of
 from .suffix_sweep import most_tokens
 from .sweep import MEMORY, few, in_batches

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..progress import Progress, silent
 from ..session.session import Session
-from .progress import Progress, silent
 
 MEMORY = 256_000_000
 """Bytes of patterns that are held at once."""

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import InterpError
+from ..progress import Progress, silent
 from ..session import cache
 from ..session.session import Session
 from .patched_runs import Measure
 from .prediction import Prediction
-from .progress import Progress, silent
 from .reading import Reading, Row, Span, Values
 
 LOCAL = ("q", "head_out", "attn_out", "resid_mid", "mlp_act", "mlp_out")

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import Cancelled
+from ..progress import Progress, silent
 from ..session.session import Session
 from . import patched_runs, suffix_sweep
 from .patched_runs import Patch, patch_of
 from .patching_run import PatchingRun
 from .prediction import Prediction
-from .progress import Progress, silent
 from .reading import Reading, Values
 
 BUDGET = 64
