@@ -4,7 +4,12 @@ from .ablation import ablation as ablation
 from .activation_patching import activation_patching as activation_patching
 from .atom_activations import atom_activations as atom_activations
 from .atom_activations import reconstruction as reconstruction
+from .atom_effects import ablate_atom as ablate_atom
+from .atom_effects import atom_effects as atom_effects
+from .atom_effects import direct_logits as direct_logits
 from .atom_patching import atom_patching as atom_patching
+from .atom_search import search_atoms as search_atoms
+from .atom_search import similar_atoms as similar_atoms
 from .attention import attention as attention
 from .attribution_patching import attribution_patching as attribution_patching
 from .head_scores import head_scores as head_scores

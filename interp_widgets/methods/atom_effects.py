@@ -1,0 +1,277 @@
+"""What the active atoms of a dictionary do to one prediction: all of them to first order, and one of them measured.
+
+With x = sum_i a_i d_i + bias + e at the dictionary's site and m the log-probability of an answer at the last token, removing
+atom i at a position changes m by about -a_i d_i . dm/dx, and removing the error by -e . dm/dx (attribution patching towards
+zero: Nanda 2023; with errors as nodes: Marks et al., arXiv:2403.19647). One forward and one backward pass give all of them.
+
+`ablate_atom` runs the model without the atom instead: x' = x - a_i d_i wherever it is active, everything else as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+import torch
+
+from .. import frames
+from ..sae.dictionary import Dictionary
+from ..session.masking import sinks
+from ..session.session import Session, Text
+from .atom_activations import check_fits
+from .ranking import top_k
+
+LISTED = 8
+"""Tokens listed at each position by `ablate_atom`."""
+
+_ROWS = 64
+"""Positions whose logits are held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class EffectsRun:
+    """First-order effects of removing each active atom, strongest first within a position, as in `AtomsRun`."""
+
+    tokens: pl.DataFrame
+    answer: int
+    probability: float
+    """of the answer at the last token, with nothing removed"""
+    position: torch.Tensor
+    """[N]"""
+    atom: torch.Tensor
+    """[N]"""
+    effect: torch.Tensor
+    """[N] change of the answer's log-probability, nats"""
+    error: torch.Tensor
+    """[T] the same for the dictionary's error"""
+    masked: list[int]
+
+    @property
+    def total(self) -> float:
+        """Sum of |effect| over all atoms and errors at unmasked positions."""
+        kept = ~torch.isin(self.position, torch.tensor(self.masked, dtype=self.position.dtype))
+        errors = [p for p in range(len(self.error)) if p not in self.masked]
+        return float(self.effect[kept].abs().sum() + self.error[errors].abs().sum())
+
+
+def atom_effects(model: Session, text: Text, *, sae: Dictionary, answer: str | int | None = None) -> pl.DataFrame:
+    """What removing each active atom would do to the prediction, to first order (see `frames.ATOM_EFFECTS`).
+
+    Args:
+        model: a session.
+        text: a text, or token ids; the answer is predicted after its last token.
+        sae: a dictionary of this model.
+        answer: a text of one token, or an id; default what the model finds likeliest.
+
+    Raises:
+        TextError: an empty or too long text, or an answer of several tokens.
+        SiteError, DictionaryError: the dictionary does not fit the model.
+    """
+    return effects_frame(run_effects(model, text, sae=sae, answer=answer), sae)
+
+
+def run_effects(model: Session, text: Text, *, sae: Dictionary, answer: str | int | None = None) -> EffectsRun:
+    """`atom_effects` as tensors."""
+    check_fits(model, sae)
+    ids = model.encode(text)
+    chosen = None if answer in (None, "") else model.single_token(answer, "answer")
+    site = str(model.site(sae.site))
+    used: dict[str, torch.Tensor] = {}
+
+    def cut(x: torch.Tensor) -> torch.Tensor:
+        used["x"] = x.detach().clone().requires_grad_()
+        return used["x"]
+
+    def then(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        log_p = values["logits"][0, -1].float().log_softmax(-1)
+        answer = log_p.argmax() if chosen is None else torch.tensor(chosen, device=log_p.device)
+        (gradient,) = torch.autograd.grad(log_p[answer], [used["x"]])
+        x, gradient = used["x"].detach()[0].to(sae.W_enc), gradient[0].to(sae.W_enc)
+        a = sae.encode(x)
+        position, atom, activation = _by_strength(a)
+        effect = -activation * (sae.W_dec[atom] * gradient[position]).sum(-1)
+        error = -((x - sae.decode(a)) * gradient).sum(-1)
+        out = {"answer": answer, "probability": log_p[answer].detach().exp(), "norms": x.norm(dim=-1)}
+        out |= {"position": position, "atom": atom, "effect": effect, "error": error}
+        return {name: value.cpu() for name, value in out.items()}
+
+    out = model.run([ids], ["logits"], edit={site: cut}, then=then, logits_to_keep=1, grad=True)
+    norms, answered, probability = out.pop("norms"), int(out.pop("answer")), float(out.pop("probability"))
+    return EffectsRun(model.tokens(ids), answered, probability, masked=sinks(model, ids, norms), **out)
+
+
+def _by_strength(a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Position, atom and activation of all that is active, position by position, the strongest first."""
+    position, atom = a.nonzero(as_tuple=True)
+    activation = a[position, atom]
+    order = torch.argsort(activation, descending=True, stable=True)
+    order = order[torch.argsort(position[order], stable=True)]
+    return position[order], atom[order], activation[order]
+
+
+def effects_frame(run: EffectsRun, sae: Dictionary) -> pl.DataFrame:
+    """The effects of a run, and those of the error at each token, whose atom is null (see `frames.ATOM_EFFECTS`)."""
+    at = [*run.position.tolist(), *range(len(run.error))]
+    effect = [*run.effect.tolist(), *run.error.tolist()]
+    count = len(at)
+    columns = {
+        "position": at,
+        "token_id": run.tokens["token_id"].gather(at),
+        "token": run.tokens["token"].gather(at),
+        "site": [sae.site] * count,
+        "atom": [*run.atom.tolist(), *[None] * len(run.error)],
+        "effect": effect,
+        "share": [
+            None if p in run.masked or not run.total else abs(e) / run.total for p, e in zip(at, effect, strict=True)
+        ],
+    }
+    return frames.build(frames.ATOM_EFFECTS, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class AblationRun:
+    """The model without one atom. `T` tokens, `K` listed tokens at each."""
+
+    atom: int
+    tokens: pl.DataFrame
+    activation: torch.Tensor
+    """[T] of the atom, which was taken away"""
+    kl: torch.Tensor
+    """[T] KL(with the atom || without), nats, at each token's prediction"""
+    top_ids: torch.Tensor
+    """[T, K] tokens whose probability changed most, by |change|"""
+    before: torch.Tensor
+    """[T, K] probability with the atom"""
+    after: torch.Tensor
+    """[T, K] probability without it"""
+    answer: int
+    effect: float
+    """Change of the answer's log-probability at the last token, nats"""
+    agreement: float | None
+    """Correlation over the vocabulary of what the direct logit weights say with the measured change, where the atom is strongest."""
+
+
+def ablate_atom(model: Session, text: Text, *, sae: Dictionary, atom: int) -> pl.DataFrame:
+    """What every token predicts with the atom and without it (see `frames.ATOM_ABLATION`).
+
+    Args:
+        model, text, sae: as in `atom_effects`.
+        atom: which; it is removed at every token at once, attention sinks left alone.
+
+    Raises:
+        as `atom_effects`; DictionaryError also for an atom that does not exist.
+    """
+    return ablation_frame(run_atom_ablation(model, text, sae=sae, atom=atom), model)
+
+
+def run_atom_ablation(
+    model: Session, text: Text, *, sae: Dictionary, atom: int, answer: str | int | None = None
+) -> AblationRun:
+    """`ablate_atom` as tensors: one pass of two rows, with the atom and without it. `answer` as in `atom_effects`."""
+    check_fits(model, sae)
+    sae.check_atom(atom)
+    ids = model.encode(text)
+    chosen = None if answer in (None, "") else model.single_token(answer, "answer")
+    seen: dict[str, torch.Tensor] = {}
+
+    def remove(x: torch.Tensor) -> torch.Tensor:
+        y = x[1].to(sae.W_enc)
+        a = sae.encode(y)[:, atom]
+        a[sinks(model, ids, y.norm(dim=-1))] = 0
+        seen["activation"] = a
+        return torch.stack([x[0], (y - a[:, None] * sae.W_dec[atom]).to(x)])
+
+    def then(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        normed, parts = values["final_norm"], []
+        strongest = int(seen["activation"].argmax())
+        for first in range(0, len(ids), _ROWS):
+            logits = model.head(normed[:, first : first + _ROWS]).float()
+            parts.append(_changes(logits))
+        out = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        there, last = (model.head(normed[:, at]).float() for at in (strongest, -1))
+        log_p = last.log_softmax(-1)
+        answer = log_p[0].argmax() if chosen is None else torch.tensor(chosen, device=log_p.device)
+        out |= {"answer": answer, "effect": log_p[1, answer] - log_p[0, answer], "activation": seen["activation"]}
+        out |= {"change": there[1] - there[0], "direct": direct_weights(model, sae.W_dec[atom])}
+        return {name: value.cpu() for name, value in out.items()}
+
+    out = model.run([ids, ids], ["final_norm"], edit={str(model.site(sae.site)): remove}, then=then)
+    pair = torch.stack([out.pop("change"), -out.pop("direct")]).double()
+    agreement = float(torch.corrcoef(pair)[0, 1]) if float(out["activation"].max()) > 0 else None
+    answered, effect = int(out.pop("answer")), float(out.pop("effect"))
+    return AblationRun(atom, model.tokens(ids), answer=answered, effect=effect, agreement=agreement, **out)
+
+
+def _changes(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+    """[2, rows, vocabulary] -> what changed from the first to the second, a row at a time."""
+    log_before, log_after = logits.log_softmax(-1)
+    before, after = log_before.exp(), log_after.exp()
+    ids = top_k((after - before).abs(), min(LISTED, before.shape[-1]))[1]
+    return {
+        "kl": (before * (log_before - log_after)).sum(-1).clamp(min=0),
+        "top_ids": ids,
+        "before": before.gather(-1, ids),
+        "after": after.gather(-1, ids),
+    }
+
+
+def ablation_frame(run: AblationRun, model: Session) -> pl.DataFrame:
+    """A run as a frame: each token's most changed predictions (see `frames.ATOM_ABLATION`)."""
+    count, listed = run.top_ids.shape
+    at = [p for p in range(count) for _ in range(listed)]
+    ids = run.top_ids.flatten().tolist()
+    columns = {
+        "atom": [run.atom] * len(at),
+        "position": at,
+        "prompt_token_id": run.tokens["token_id"].gather(at),
+        "prompt_token": run.tokens["token"].gather(at),
+        "activation": run.activation[at].tolist(),
+        "kl": run.kl[at].tolist(),
+        "token_id": ids,
+        "token": [model.text_of(i) for i in ids],
+        "probability": run.before.flatten().tolist(),
+        "ablated_probability": run.after.flatten().tolist(),
+    }
+    return frames.build(frames.ATOM_ABLATION, columns)
+
+
+def direct_weights(model: Session, direction: torch.Tensor) -> torch.Tensor:
+    """[vocabulary]: what one unit of a direction adds to the logits on the direct way, up to the norm's scale. Inside `then` only.
+
+    The final norm is taken as its gain alone: norm(v) - norm(-v) over 2 v, for a v of mean 0 and mean square 1, which holds for
+    LayerNorm and RMSNorm, with weights stored as they are or less one.
+    """
+    v = torch.ones(len(direction)).to(direction)
+    v[1::2] = -1
+    like = next(model.torch_module.parameters())
+    gain = (model.final_norm(v.to(like)) - model.final_norm(-v.to(like))) / 2 * v.to(like)
+    pushed = gain * direction.to(like)
+    weights = (model.head(pushed) - model.head(torch.zeros_like(pushed))).float()
+    return weights - weights.mean()
+
+
+def direct_logits(model: Session, sae: Dictionary, atom: int, *, count: int = 10) -> pl.DataFrame:
+    """The tokens that an atom's direction adds to most and least on the direct way to the logits (see `frames.DIRECT_LOGITS`).
+
+    Later layers are left out, so in the middle of a model the list means little: compare `ablate_atom`, which measures.
+
+    Args:
+        model, sae: as in `atom_effects`.
+        atom: which.
+        count: tokens at either end; default 10.
+    """
+    check_fits(model, sae)
+    sae.check_atom(atom)
+    weights = model.run([[0]], ["embed"], then=lambda _: direct_weights(model, sae.W_dec[atom]).cpu())
+    count = min(count, len(weights) // 2)
+    order = weights.argsort(descending=True, stable=True)
+    ids = torch.cat([order[:count], order[-count:]]).tolist()
+    ranks = [*range(1, count + 1), *range(len(weights) - count + 1, len(weights) + 1)]
+    columns = {
+        "atom": [atom] * len(ids),
+        "rank": ranks,
+        "token_id": ids,
+        "token": [model.text_of(i) for i in ids],
+        "weight": weights[ids].tolist(),
+    }
+    return frames.build(frames.DIRECT_LOGITS, columns)
