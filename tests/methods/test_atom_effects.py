@@ -98,7 +98,9 @@ def test_direct_weights_are_the_unembedding_of_the_gained_direction(model: Sessi
 def test_after_the_last_layer_direct_weights_are_all_there_is(model: Session) -> None:
     """An atom at right angles to the stream does not move the norm, so its removal changes the logits by the weights alone."""
     x = model.read(TEXT, ["resid_post.3"])["resid_post.3"]
-    direction = torch.nn.functional.normalize(torch.randn(model.width, generator=torch.Generator().manual_seed(0)), dim=0)
+    direction = torch.nn.functional.normalize(
+        torch.randn(model.width, generator=torch.Generator().manual_seed(0)), dim=0
+    )
     direction -= torch.linalg.pinv(x) @ (x @ direction)
     shape = {"W_enc": torch.zeros(model.width, 1), "b_enc": torch.full((1,), 0.1), "W_dec": direction[None]}
     sae = ReLU("planted", "resid_post.3", **shape, b_dec=torch.zeros(model.width))
