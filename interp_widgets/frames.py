@@ -98,6 +98,13 @@ ATOM_EFFECTS: Schema = {
 }
 """What removing each active atom would do to a prediction: one row per position and atom, and one a position for the error."""
 
+STRONGEST_EFFECTS: Schema = {
+    "atom": Column(pl.Int32, "index in the dictionary"),
+    "effect": Column(pl.Float64, "sum of its first-order effects over the text"),
+    "share": Column(pl.Float64, "sum of its |effect| over that of all atoms and errors"),
+}
+"""The atoms that carry a prediction: one row an atom."""
+
 ATOM_ABLATION: Schema = {
     "atom": Column(pl.Int32, "index in the dictionary"),
     "position": POSITION,

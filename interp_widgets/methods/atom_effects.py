@@ -128,6 +128,18 @@ def effects_frame(run: EffectsRun, sae: Dictionary) -> pl.DataFrame:
     return frames.build(frames.ATOM_EFFECTS, columns)
 
 
+def strongest_effects(run: EffectsRun, *, count: int = 20) -> pl.DataFrame:
+    """Atoms by the size of their effect over all unmasked tokens together (see `frames.STRONGEST_EFFECTS`)."""
+    parts = pl.DataFrame({"position": run.position.tolist(), "atom": run.atom.tolist(), "effect": run.effect.tolist()})
+    kept = parts.filter(~pl.col("position").is_in(run.masked))
+    whole = run.total or 1.0
+    found = kept.group_by("atom").agg(pl.col("effect").sum(), (pl.col("effect").abs().sum() / whole).alias("share"))
+    return frames.build(
+        frames.STRONGEST_EFFECTS,
+        found.sort(pl.col("effect").abs(), "atom", descending=[True, False]).head(count).to_dict(),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class AblationRun:
     """The model without one atom. `T` tokens, `K` listed tokens at each."""
@@ -148,7 +160,7 @@ class AblationRun:
     effect: float
     """Change of the answer's log-probability at the last token, nats"""
     agreement: float | None
-    """Correlation over the vocabulary of what the direct logit weights say with the measured change, where the atom is strongest."""
+    """Correlation over the vocabulary of the direct logit weights with the measured change, where the atom is strongest."""
 
 
 def ablate_atom(model: Session, text: Text, *, sae: Dictionary, atom: int) -> pl.DataFrame:

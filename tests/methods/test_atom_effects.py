@@ -7,7 +7,7 @@ import torch
 
 import interp_widgets as iw
 from interp_widgets.errors import DictionaryError, TextError
-from interp_widgets.methods.atom_effects import direct_weights, run_atom_ablation, run_effects
+from interp_widgets.methods.atom_effects import direct_weights, run_atom_ablation, run_effects, strongest_effects
 from interp_widgets.sae.dictionary import Dictionary, ReLU
 from interp_widgets.session.session import Session
 
@@ -47,6 +47,17 @@ def test_shares_add_to_one_and_leave_out_what_is_masked(model: Session, sae: Dic
     frame = iw.methods.atom_effects(model, TEXT, sae=sae)
     assert frame["share"].sum() == pytest.approx(1)
     assert frame.filter(frame["position"] == 0)["share"].null_count() == len(frame.filter(frame["position"] == 0))
+
+
+def test_the_strongest_are_sums_over_the_text(model: Session, sae: Dictionary) -> None:
+    frame = iw.methods.atom_effects(model, TEXT, sae=sae, answer="are")
+    found = strongest_effects(run_effects(model, TEXT, sae=sae, answer="are"), count=5)
+    for atom, effect, share in found.iter_rows():
+        mine = frame.filter((frame["atom"] == atom) & (frame["position"] > 0))
+        assert effect == pytest.approx(mine["effect"].sum(), rel=1e-5)
+        assert share == pytest.approx(mine["share"].sum(), rel=1e-5)
+    sizes = found["effect"].abs().to_list()
+    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_an_effect_asks_for_the_likeliest_token_by_default(model: Session, sae: Dictionary) -> None:
