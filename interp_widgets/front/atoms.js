@@ -1,7 +1,9 @@
 /** SAE atoms: the text coloured by one atom, the atoms active at one token, and the pinned ones as a small grid. */
 
-import { createAtomList } from "./atoms_list.js";
+import { createCard } from "./atoms_card.js";
 import { readAtoms } from "./atoms_data.js";
+import { createFinder } from "./atoms_find.js";
+import { createAtomList } from "./atoms_list.js";
 import { gradient, place, SEQUENTIAL, styleAt } from "./color.js";
 import { button, createLegend, NEEDS_KERNEL } from "./controls.js";
 import { follow, h, hit, save, setAttributes } from "./dom.js";
@@ -11,11 +13,11 @@ import { known, MISSING, number, percent, quoted, visible } from "./numbers.js";
 import { createStrip } from "./tokens.js";
 
 const DATA = ["tokens", "masked", "top_k", "top_atom", "top_activation", "top_share", "active", "norm", "error_norm", "error_share",
-  "bias_share", "pinned", "pinned_activation", "pinned_scale", "complete"];
+  "bias_share", "pinned", "pinned_activation", "pinned_scale", "complete", "top_effect", "error_effect", "answered"];
 
 /** @param {import("@anywidget/types").RenderProps<import("./atoms_data.js").AtomsState>} props */
 function render({ model, el, signal }) {
-  const body = createPanel({ model, el, signal, name: "Atoms", fields: [{ trait: "text", label: "Text" }],
+  const body = createPanel({ model, el, signal, name: "Atoms", fields: [{ trait: "text", label: "Text" }, { trait: "answer", label: "Answer", short: true }],
     detail: () => model.get("sae_name"), detailTraits: ["sae_name"] });
   let data = readAtoms(model);
 
@@ -27,11 +29,13 @@ function render({ model, el, signal }) {
   const chooser = createChooser();
   const list = createAtomList(model, signal, () => data, { choose, pin });
   const pinned = createPinned();
+  const finder = createFinder(model, signal, choose);
+  const card = createCard(model, signal, () => data, { choose, pin });
   const results = h("div", { class: "iw-results" }, summary,
     h("div", { class: "iw-columns" },
-      h("div", { class: "iw-main" }, h("div", { class: "iw-tools" }, chooser.element, legend.element), strip.element, readout),
+      h("div", { class: "iw-main" }, h("div", { class: "iw-tools" }, chooser.element, legend.element), strip.element, readout, finder.element),
       list.element),
-    pinned.element);
+    pinned.element, card.element);
   body.append(empty, results);
 
   /** Colour the text by an atom; pressing the atom that colours it now stops that. @param {number} atom */
@@ -172,6 +176,8 @@ function render({ model, el, signal }) {
     [drawStrip, [...DATA, "token_ids", "positions", "atom", "live"]],
     [list.draw, [...DATA, "positions", "atoms", "atom", "live"]],
     [pinned.draw, [...DATA, "positions", "atoms", "atom", "live"]],
+    [finder.draw, ["found", "atom", "live"]],
+    [card.draw, [...DATA, "cards", "corpus_state", "positions", "atoms", "atom", "status", "live"]],
   ]);
 }
 

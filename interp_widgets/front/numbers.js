@@ -46,6 +46,9 @@ export function number(value, digits = 3) {
   return text.replace("-", "−").replace("e+", "e");
 }
 
+/** A count, its thousands set apart. @param {number | null | undefined} value */
+export const count = (value) => (known(value) ? Math.round(value).toLocaleString("en") : MISSING);
+
 /** With as many decimals as make a column of them line up. @param {number | null | undefined} value */
 export function level(value) {
   if (!known(value)) return MISSING;

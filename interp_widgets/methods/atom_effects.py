@@ -53,6 +53,11 @@ class EffectsRun:
         errors = [p for p in range(len(self.error)) if p not in self.masked]
         return float(self.effect[kept].abs().sum() + self.error[errors].abs().sum())
 
+    def of_atom(self, atom: int) -> tuple[float, float]:
+        """Sum of an atom's effects over unmasked tokens, and the share of `total` that their sizes are."""
+        mine = self.effect[(self.atom == atom) & ~torch.isin(self.position, torch.tensor(self.masked))]
+        return float(mine.sum()), float(mine.abs().sum()) / (self.total or 1.0)
+
 
 def atom_effects(model: Session, text: Text, *, sae: Dictionary, answer: str | int | None = None) -> pl.DataFrame:
     """What removing each active atom would do to the prediction, to first order (see `frames.ATOM_EFFECTS`).

@@ -1,7 +1,9 @@
-"""Atoms: which SAE atoms are active at each token, how much they explain, and where else they fire."""
+"""Atoms: which SAE atoms are active at each token, how much they explain, what they do, and where else they fire."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -10,46 +12,81 @@ import traitlets as t
 
 from ..errors import TextError
 from ..methods.atom_activations import AtomsRun, atoms_frame, check_fits, reconstruction_frame, run_atoms
+from ..methods.atom_effects import (
+    AblationRun,
+    EffectsRun,
+    direct_logits,
+    effects_frame,
+    run_atom_ablation,
+    run_effects,
+)
+from ..sae.corpus.reader import Corpus, open_corpus
 from ..sae.dictionary import Dictionary
+from ..sae.load import bundled_corpus
 from ..session import scripts
+from ..session.harvest import Texts
 from ..session.session import Session
 from ..widgets import wire
 from ..widgets.atoms import AtomsWidget
+from . import atoms_card, atoms_find, atoms_traits
+from .atoms_corpus import Reading
 from .jobs import Job
-from .lens import unknown_words
 from .panel import Panel, positions_of
 
 if TYPE_CHECKING:
     import altair as alt
 
-LISTED = 48
-"""Active atoms sent for each token; a dictionary with more active ones is cut off, and the panel says so."""
+REFRESH = 3.0
+"""Seconds between two looks at a corpus that grows."""
 
 
 class Atoms(Panel, AtomsWidget):
-    """The active atoms of a dictionary at every token of a text.
+    """The active atoms of a dictionary at every token of a text, and a card for each atom that is chosen.
 
-    >>> atoms = iw.Atoms(model, "The keys to the cabinet are on the table.", sae=sae)
+    >>> atoms = iw.Atoms(model, "The keys to the cabinet are on the table.", sae=sae, corpus=corpus)
     >>> atoms.frame                     # see iw.methods.atom_activations
     >>> atoms.reconstruction            # the error beside them
+    >>> atoms.effects                   # what removing each would do to the prediction
     >>> atoms.select(position=3, atom=2779)
+    >>> atoms.corpus.examples(2779)     # where else it fires
     """
 
-    def __init__(self, model: Session, text: str = "", *, sae: Dictionary) -> None:
+    def __init__(
+        self,
+        model: Session,
+        text: str = "",
+        *,
+        sae: Dictionary,
+        corpus: Corpus | str | Path | None = None,
+        answer: str = "",
+    ) -> None:
         """Start on `text` in the background; returns at once.
 
         Args:
             model: a session from `iw.load`.
             text: the text; empty for none yet.
             sae: a dictionary that was trained on this model, from `iw.load_sae`.
+            corpus: where its atoms fire, from `iw.corpus`, or the folder of one. Default: the examples that come with a bundled
+                dictionary; none for others, until `read_corpus`.
+            answer: a text of one token, the prediction whose log-probability `effects` is about; default the likeliest.
 
         Raises:
             SiteError, DictionaryError: the dictionary does not fit the model.
+            CorpusError: the corpus is damaged, or of another dictionary.
         """
         check_fits(model, sae)
         self.sae = sae
         self._run: AtomsRun | None = None
-        super().__init__(model, text=text, sae_name=f"{sae.name} ({sae.site}, {sae.width} atoms)")
+        self._effects: EffectsRun | None = None
+        self._removed: dict[int, tuple[AblationRun, pl.DataFrame]] = {}
+        self._reading: Reading | None = None
+        self._corpus: Corpus | None = None
+        self._refreshed = 0.0
+        super().__init__(
+            model, text=text, answer=answer, sae_name=f"{sae.name} ({sae.site}, {sae.width} atoms)"
+        )
+        where = bundled_corpus(sae) if corpus is None else corpus
+        self.corpus = open_corpus(where) if isinstance(where, str | Path) else where
         if text:
             self._start()
 
@@ -57,6 +94,76 @@ class Atoms(Panel, AtomsWidget):
     def reconstruction(self) -> pl.DataFrame:
         """Error, bias and number of active atoms of each token (see `frames.RECONSTRUCTION`)."""
         return reconstruction_frame(self._finished_run())
+
+    @property
+    def effects(self) -> pl.DataFrame:
+        """What removing each active atom would do to the prediction, to first order (see `frames.ATOM_EFFECTS`)."""
+        self._finished_run()
+        if self._effects is None:
+            raise TextError(self.error or "The effects have not been computed. Call .run().")
+        return effects_frame(self._effects, self.sae)
+
+    @property
+    def corpus(self) -> Corpus | None:
+        """Where the atoms fire in a large amount of text; what is shown on the cards. May be set."""
+        return self._corpus
+
+    @corpus.setter
+    def corpus(self, found: Corpus | None) -> None:
+        if found is not None:
+            found.check_is_of(self.sae)
+        self._corpus = found
+        with self.hold_sync():
+            self.set_traits(atoms_traits.corpus_traits(found, self._reading))
+            self._show_cards()
+
+    def read_corpus(self, texts: Texts, *, folder: str | Path | None = None, tokens: int | None = None) -> None:
+        """Read a corpus in the background; cards fill as it grows. `pause_corpus` and "Read on" stop and go on.
+
+        Args:
+            texts, folder, tokens: as in `iw.corpus`; without a folder it is gone with this panel.
+        """
+        if self._reading is not None:
+            self._reading.pause()
+        self._reading = Reading(self.session, self.sae, texts, folder, tokens, self._on_reading)
+        self._reading.start()
+
+    def pause_corpus(self) -> None:
+        """Stop reading the corpus after the present batch; nothing is lost."""
+        if self._reading is not None:
+            self._reading.pause()
+
+    def find(self, how: str, query: str = "") -> pl.DataFrame:
+        """Search for atoms; the list also appears in the panel.
+
+        Args:
+            how: "effect" (that carry the answer), "here" (on the selected tokens and not on the others), "contrast" (in this text
+                and not in `query`), "token" (on the token `query`, in the corpus), or "similar" (like the chosen atom).
+            query: a text or token, where `how` needs one.
+
+        Returns:
+            `frames.STRONGEST_EFFECTS`, `ATOM_SEARCH`, `TOKEN_ATOMS` or `SIMILAR_ATOMS`, the first atom first.
+
+        Raises:
+            TextError: something that it needs is not there.
+        """
+        found, shown = self._search(how, query)
+        self.found = shown
+        return found
+
+    def _search(self, how: str, query: str) -> tuple[pl.DataFrame, dict[str, Any]]:
+        found, about = atoms_find.find(
+            how,
+            query,
+            model=self.session,
+            sae=self.sae,
+            run=self._finished_run(),
+            effects=self._effects,
+            positions=self.positions,
+            atom=self.atom,
+            corpus=self.corpus,
+        )
+        return found, {"how": how, "about": about, "rows": atoms_find.rows(how, found)}
 
     @property
     def selection(self) -> pl.DataFrame:
@@ -105,7 +212,7 @@ class Atoms(Panel, AtomsWidget):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {**super().provenance, "sae": self.sae.name, "site": self.sae.site, "sae_origin": dict(self.sae.origin)}
+        return {**super().provenance, "sae": self.sae.name, "site": self.sae.site, "sae_origin": dict(self.sae.origin), "corpus": self.corpus and self.corpus.provenance}
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
@@ -114,42 +221,69 @@ class Atoms(Panel, AtomsWidget):
     # work
 
     def _inputs(self) -> tuple[Any, ...]:
-        return (self.text,)
+        return (self.text, self.answer)
 
     def _compute(self, progress: Job) -> None:
         run = run_atoms(self.session, self.text, sae=self.sae, progress=progress)
         self._publish(progress, lambda: self._show(run))
+        progress(1, 2, "effects on the answer")
+        effects = run_effects(self.session, self.text, sae=self.sae, answer=self.answer)
+        self._publish(progress, lambda: self._show_effects(run, effects))
 
     def _show(self, run: AtomsRun) -> None:
         if self._run is not None and not self._run.tokens.equals(run.tokens):
-            self.positions = []
+            self.positions, self.found = [], {}
         self._run, self._frame = run, atoms_frame(run)
-        self.tokens, self.token_ids = run.tokens["token"].to_list(), run.tokens["token_id"].to_list()
-        self.masked, self.active = run.masked, run.active.tolist()
-        self.notes = _notes(run, self.session)
-        self.norm, self.error_norm = wire.float32(run.norm), wire.float32(run.error_norm)
-        self.error_share, self.bias_share = wire.float32(run.error_share), wire.float32(run.bias_share)
-        self._show_lists(run)
-        counted = [n for p, n in enumerate(self.active) if p not in run.masked]
-        self.summary = {
-            "explained_variance": run.explained_variance(),
-            "mean_active": sum(counted) / len(counted) if counted else None,
-            "tokens": len(counted),
-        }
+        self._effects, self._removed = None, {}
+        self.set_traits({**atoms_traits.run_traits(run, self.session), **atoms_traits.no_effects()})
         self._show_pinned()
+        self._show_cards()
 
-    def _show_lists(self, run: AtomsRun) -> None:
-        """The active atoms as tables [tokens, listed], padded with -1."""
-        most = max(1, int(run.active.max()))
-        self.complete, self.top_k = most <= LISTED, min(most, LISTED)
-        starts = torch.cumsum(run.active, 0) - run.active
-        column = torch.arange(len(run.position)) - starts[run.position]
-        keep = column < self.top_k
-        where = (run.position[keep], column[keep])
-        shape = (len(run.x), self.top_k)
-        self.top_atom = wire.int32(torch.full(shape, -1).index_put_(where, run.atom[keep]))
-        self.top_activation = wire.float32(torch.zeros(shape).index_put_(where, run.activation[keep]))
-        self.top_share = wire.float32(torch.zeros(shape).index_put_(where, run.share[keep]))
+    def _show_effects(self, run: AtomsRun, effects: EffectsRun) -> None:
+        self._effects = effects
+        self.set_traits(atoms_traits.effect_traits(run, effects, self.session))
+        self._show_cards()
+
+    def _show_cards(self) -> None:
+        """The cards of the chosen and pinned atoms: at once what is known, then what removing them does."""
+        self._refreshed = time.monotonic()
+        cards = {}
+        for atom in self._wanted():
+            cards[str(atom)] = atoms_card.card(atom, self.sae, self.corpus)
+            if atom in self._removed:
+                cards[str(atom)]["removed"] = atoms_card.removed(self.session, *self._removed[atom], self._effects)
+        self.cards = cards
+        missing = [atom for atom in self._wanted() if atom not in self._removed]
+        if missing and self._run is not None:
+            self._aside(lambda progress: self._measure(missing, self._run, progress), "measure")
+
+    def _measure(self, atoms: list[int], run: AtomsRun | None, progress: Job) -> None:
+        assert run is not None
+        ids = run.tokens["token_id"].to_list()
+        for done, atom in enumerate(atoms):
+            progress(done, len(atoms), f"without #{atom}")
+            found = (
+                run_atom_ablation(self.session, ids, sae=self.sae, atom=atom, answer=self.answer),
+                direct_logits(self.session, self.sae, atom),
+            )
+            self._publish(progress, lambda atom=atom, found=found: self._show_removed(run, atom, found))
+
+    def _show_removed(self, run: AtomsRun, atom: int, found: tuple[AblationRun, pl.DataFrame]) -> None:
+        if run is self._run and str(atom) in self.cards:
+            self._removed[atom] = found
+            without = atoms_card.removed(self.session, *found, self._effects)
+            self.cards = {**self.cards, str(atom): {**self.cards[str(atom)], "removed": without}}
+
+    def _on_reading(self, found: Corpus | None, status: dict[str, Any], error: str) -> None:
+        """The corpus that is being read has grown, or its reading has ended."""
+        running = status["state"] == "running"
+        with self._lock, self.hold_sync():
+            self._corpus = found or self._corpus
+            self.set_traits(atoms_traits.corpus_traits(self._corpus, self._reading, status))
+            if not running or time.monotonic() - self._refreshed > REFRESH:
+                self._show_cards()
+            if error:
+                self.error = error
 
     def _wanted(self) -> list[int]:
         return list(dict.fromkeys([*([self.atom] if self.atom >= 0 else []), *self.atoms]))
@@ -165,6 +299,7 @@ class Atoms(Panel, AtomsWidget):
         elif self._run is not None:
             with self.hold_sync():
                 self._show_pinned()
+                self._show_cards()
 
     def _show_pinned(self) -> None:
         run, wanted = self._run, self._wanted()
@@ -182,19 +317,20 @@ class Atoms(Panel, AtomsWidget):
 
     # requests from the browser
 
-    def _on_run(self, text: str) -> None:
-        self.text = text
+    def _on_run(self, text: str, answer: str = "") -> None:
+        self.text, self.answer = text, answer
         self._start()
 
+    def _on_find(self, how: str, query: str = "") -> None:
+        def work(progress: Job) -> None:
+            _, shown = self._search(how, query)
+            self._publish(progress, lambda: self.set_traits({"found": shown}))
 
-def _notes(run: AtomsRun, model: Session) -> list[str]:
-    notes = []
-    if run.masked:
-        at = ", ".join(str(p) for p in run.masked)
-        notes.append(
-            f"Position {at} is left out of scales and of the summary: an attention sink or a start marker, which the "
-            "dictionary was not made for."
-        )
-    if int(run.active.max()) > LISTED:
-        notes.append(f"At most {LISTED} atoms of a token are listed; .frame has all of them.")
-    return notes + unknown_words(model, run.tokens)
+        self._aside(work, "find")
+
+    def _on_pause(self) -> None:
+        self.pause_corpus()
+
+    def _on_read_on(self) -> None:
+        if self._reading is not None:
+            self._reading.start()

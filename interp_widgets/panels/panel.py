@@ -33,7 +33,7 @@ class Panel(Widget):
         self.session = model
         self._lock = threading.RLock()
         self._job: Job | None = None
-        self._beside: Job | None = None
+        self._beside: dict[str, Job] = {}
         self._started_with: tuple[Any, ...] | None = None
         self._finished: dict[str, Any] = {}
         self._frame: pl.DataFrame | None = None
@@ -135,17 +135,20 @@ class Panel(Widget):
             interrupt.watch(self)
         return self._job.start()
 
-    def _aside(self, work: Callable[[Job], None]) -> Job:
-        """Do something small beside the main work, which goes on; a newer request replaces it. Only what goes wrong is told."""
+    def _aside(self, work: Callable[[Job], None], name: str = "") -> Job:
+        """Do something small beside the main work, which goes on. Only what goes wrong is told.
+
+        A newer request of the same `name` replaces it.
+        """
         with self._lock:
-            if self._beside is not None:
-                self._beside.cancel()
-            self._beside = Job(work, self._report_aside)
-        return self._beside.start()
+            if name in self._beside:
+                self._beside[name].cancel()
+            job = self._beside[name] = Job(work, self._report_aside)
+        return job.start()
 
     def _report_aside(self, job: Job, status: dict[str, Any], error: str) -> None:
         with self._lock:
-            if job is self._beside and error:
+            if job in self._beside.values() and error:
                 self.error = error
 
     def _report(self, job: Job, status: dict[str, Any], error: str) -> None:
@@ -166,7 +169,7 @@ class Panel(Widget):
     def _publish(self, job: Job, show: Callable[[], None]) -> None:
         """Show a result, unless a newer request has replaced the job meanwhile."""
         with self._lock:
-            if job in (self._job, self._beside):
+            if job in (self._job, *self._beside.values()):
                 with self.hold_sync():
                     show()
 

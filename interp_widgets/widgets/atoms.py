@@ -16,6 +16,12 @@ class AtomsWidget(Widget):
     text = t.Unicode("").tag(sync=True)
     """The text as typed."""
 
+    answer = t.Unicode("").tag(sync=True)
+    """The answer whose log-probability the effects are on; empty: what the model finds likeliest after the last token."""
+
+    answered = t.Unicode("").tag(sync=True)
+    """Exact text of the answer that `top_effect` is of; empty until that is computed."""
+
     tokens = t.List(t.Unicode()).tag(sync=True)
     """Exact text of every token."""
 
@@ -39,6 +45,12 @@ class AtomsWidget(Widget):
 
     top_share = t.Bytes(b"").tag(sync=True)
     """float32 [T, K]: signed share of the squared norm, a_i d_i.x / |x|^2. Atoms, bias and error add to 1."""
+
+    top_effect = t.Bytes(b"").tag(sync=True)
+    """float32 [T, K]: first-order change of the answer's log-probability, nats, if the atom were removed there; empty until known."""
+
+    error_effect = t.Bytes(b"").tag(sync=True)
+    """float32 [T]: the same for the error."""
 
     active = t.List(t.Int()).tag(sync=True)
     """Number of active atoms at each token (L0)."""
@@ -78,3 +90,12 @@ class AtomsWidget(Widget):
 
     complete = t.Bool(True).tag(sync=True)
     """Whether `top_atom` lists every active atom of every token, so that any listed atom's colours can be read off it."""
+
+    found = t.Dict().tag(sync=True)
+    """The last search: `how`, `about` (a sentence) and `rows`, each with `atom`, `value` and `detail`."""
+
+    corpus_state = t.Dict().tag(sync=True)
+    """What is read of the corpus: `name`, `tokens`, `total` (or None), `complete`, `running`, `more` (whether it can be read on)."""
+
+    cards = t.Dict().tag(sync=True)
+    """Atom (as text) -> its card, for the chosen and the pinned atoms; see `panels/atoms_card.py`."""

@@ -51,7 +51,7 @@ def main() -> None:
     def settle() -> None:
         """Nothing may go on beside what is measured next."""
         panel.select()
-        panel._beside.wait()
+        panel._beside[""].wait()
 
     times = measure.in_turn(
         {

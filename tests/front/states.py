@@ -73,6 +73,67 @@ def lens(
 TEXT = ["The", " keys", " to", " the", " cabinet", " are", " on", " the", " table", ".", "\n", *EVIL]
 
 
+def card(atom: int, tokens: int, **parts) -> dict:
+    """A card whose example number i fires on its word number i % 5 + 40, with strength 10 - i."""
+    words = [f" word{i}" for i in range(50)] + ["\n", *EVIL]
+
+    def example(i: int) -> dict:
+        at = 40 + i % 5
+        return {
+            "tokens": [*range(i, 50), 50, 51, 52],
+            "at": at - i,
+            "active": [[at - i, 10.0 - i], [at - i + 1, 2.5]],
+            "activation": 10.0 - i,
+            "source": "speeches",
+            "text": i,
+            "position": at,
+            "repeats": i % 3,
+        }
+
+    groups = [
+        {
+            "title": f"{9 - i} to {10 - i}",
+            "about": f"{40 * i + 3} activations, {i}.0% of all",
+            "examples": [example(i)] * 3,
+        }
+        for i in range(8)
+    ]
+    changes = [[["are", 0.62, 0.31], [" is", 0.1, 0.42], [EVIL[0], 0.01, 0.0004]]] * tokens
+    return {
+        "atom": atom,
+        "corpus": "",
+        "link": "",
+        "stats": {"tokens": 250_000, "fired": 1234, "density": 0.0049, "mean": 3.3, "maximum": 10.0},
+        "histogram": {"low": 0.0, "high": 10.0, "counts": [400, 300, 200, 100, 50, 25, 12, 6, 3, 0] * 4},
+        "examples": {
+            "words": words,
+            "maximum": 10.0,
+            "notes": ["Of examples with the same context one is shown."],
+            "kinds": {
+                "interval": groups,
+                "top": [{"title": "Strongest", "about": "", "examples": [example(i) for i in range(10)]}],
+                "random": [
+                    {"title": "Drawn at random from all", "about": "", "examples": [example(i) for i in (7, 2, 9)]}
+                ],
+            },
+        },
+        "neighbours": [[2790, 0.61], [17, 0.3]],
+        "removed": {
+            "active": True,
+            "answer": " are",
+            "effect": -0.71,
+            "estimate": -0.65,
+            "share": 0.12,
+            "kl": [0.02] * tokens,
+            "changes": changes,
+            "agreement": 0.08,
+            "up": [[" are", 0.5], [" were", 0.4]],
+            "down": [[" is", -0.6]],
+        },
+        **parts,
+    }
+
+
 def atoms(tokens: list[str] = TEXT, top_k: int = 24, **traits) -> AtomsWidget:
     """Shares of atoms, bias and error add to one; one atom has a negative share."""
     rng = np.random.default_rng(1)
@@ -109,6 +170,23 @@ def atoms(tokens: list[str] = TEXT, top_k: int = 24, **traits) -> AtomsWidget:
         "pinned": pinned,
         "pinned_activation": wire.float32(rows),
         "pinned_scale": [float(row[1:].max()) for row in rows],
+        "answered": " are",
+        "top_effect": wire.float32(share * np.where(top_atom % 2, 1.2, -0.7)),
+        "error_effect": wire.float32(-error_share),
+        "corpus_state": {
+            "name": "speeches, stories",
+            "tokens": 250_000,
+            "total": 1_000_000,
+            "complete": False,
+            "running": False,
+            "more": True,
+        },
+        "cards": {
+            "2779": card(2779, count),
+            "2790": card(
+                2790, count, examples=None, stats=None, histogram=None, removed=None, corpus="No corpus has been read."
+            ),
+        },
         "notes": ["The dictionary was trained without position 0."],
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 0.2},
     }

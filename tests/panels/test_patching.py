@@ -290,7 +290,7 @@ def test_a_cell_whose_run_fails_says_so_and_waits_for_nothing(toy, panel, monkey
     monkeypatch.setattr(module, "said", fail)
     panel.select(position=14, site="resid_post", layer=2)
     assert settled(panel)["failed"]
-    panel._beside.wait(5)
+    panel._beside[""].wait(5)
     assert "not enough memory" in panel.error
     assert panel.status["state"] == "done", "the grid is as it was"
     monkeypatch.undo()
