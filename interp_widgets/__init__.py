@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from . import frames as frames
     from . import methods as methods
     from .export.html import to_html as to_html
+    from .methods.corpus import corpus as corpus
     from .panels.atoms import Atoms as Atoms
     from .panels.attention import Attention as Attention
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
+    from .sae.corpus.reader import open_corpus as open_corpus
+    from .sae.corpus.tables import read_examples as read_examples
     from .sae.load import load_sae as load_sae
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
@@ -38,11 +41,14 @@ _CONTENTS = {
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
     "Session": ".session.session",
+    "corpus": ".methods.corpus",
     "errors": "",
     "frames": "",
     "load": ".session.load",
     "load_sae": ".sae.load",
     "methods": "",
+    "open_corpus": ".sae.corpus.reader",
+    "read_examples": ".sae.corpus.tables",
     "to_html": ".export.html",
 }
 
@@ -54,11 +60,14 @@ __all__ = [
     "Patching",
     "PatchingPairs",
     "Session",
+    "corpus",
     "errors",
     "frames",
     "load",
     "load_sae",
     "methods",
+    "open_corpus",
+    "read_examples",
     "to_html",
 ]
 

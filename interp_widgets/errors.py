@@ -7,6 +7,7 @@
     ├── SiteError                no such activation in this model
     ├── TextError                a text, token or position that the model cannot take
     ├── DictionaryError          a dictionary that cannot be read, or does not fit
+    ├── CorpusError              a corpus folder that cannot be read, written or gone on with
     ├── AlignmentError           two prompts that do not line up
     ├── FrameError               a frame without the columns it must have
     └── Cancelled                the person, or a newer request, stopped the work
@@ -43,6 +44,10 @@ class TextError(InterpError):
 
 class DictionaryError(InterpError):
     """A dictionary that cannot be read, or that does not fit the model."""
+
+
+class CorpusError(InterpError):
+    """A corpus folder that cannot be read, written or gone on with."""
 
 
 class AlignmentError(InterpError):

@@ -18,11 +18,14 @@ CONTENTS = [
     "Patching",
     "PatchingPairs",
     "Session",
+    "corpus",
     "errors",
     "frames",
     "load",
     "load_sae",
     "methods",
+    "open_corpus",
+    "read_examples",
     "to_html",
 ]
 
