@@ -50,7 +50,7 @@ export function createCard(model, signal, data, on) {
   const removed = h("div", { class: "iw-part" });
   const neighbours = h("div", { class: "iw-part" });
   const examples = createExamples(signal, draw);
-  const none = h("p", { class: "iw-invite" });
+  const none = h("p", { class: "iw-invite iw-no-corpus" });
   const side = h("div", { class: "iw-card-side" }, histogram.element, removed, neighbours);
   const element = h("section", { class: "iw-card", "aria-label": "Atom card" },
     h("div", { class: "iw-tools" }, title, pin, link, corpus.element), about, h("div", { class: "iw-card-columns" }, side, h("div", { class: "iw-card-main" }, examples.element, none)));
@@ -90,12 +90,13 @@ export function createCard(model, signal, data, on) {
     if (!found) return [heading, h("p", { class: "iw-hint" }, model.get("live") ? "Being measured." : "Not measured before this view was saved.")];
     if (!found.active) return [heading, h("p", {}, "It does not fire in this text, so nothing changes."), ...drawDirect(found)];
     const at = position ?? found.kl.length - 1;
+    const changes = (found.changes[at] ?? []).filter(([, before, after]) => before !== after);
     return [heading,
       h("p", {}, `log p(${quoted(found.answer)}) after the last token changes by `, h("strong", {}, signed(found.effect)),
         known(found.estimate) ? ` (first order: ${signed(found.estimate)}${known(found.share) ? `, ${percent(found.share)} of the effect of all atoms and errors` : ""})` : ""),
-      h("table", { class: "iw-changes" }, h("caption", {}, `Most changed predictions after token ${at} ${quoted(model.get("tokens")[at] ?? "")} · KL ${number(found.kl[at], 2)}`),
-        h("thead", {}, h("tr", {}, ...["token", "with", "without"].map((name) => h("th", { scope: "col" }, name)))),
-        h("tbody", {}, ...(found.changes[at] ?? []).map(([token, before, after]) =>
+      h("table", { class: "iw-changes" }, h("caption", {}, `${changes.length ? "Most changed predictions" : "No prediction changes"} after token ${at} ${quoted(model.get("tokens")[at] ?? "")} · KL ${number(found.kl[at], 2)}`),
+        h("thead", { hidden: !changes.length }, h("tr", {}, ...["token", "with", "without"].map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, ...changes.map(([token, before, after]) =>
           h("tr", {}, h("th", { scope: "row" }, visible(token)), h("td", { class: "iw-number" }, percent(before)), h("td", { class: "iw-number" }, percent(after)))))),
       ...drawDirect(found)];
   }
@@ -136,7 +137,7 @@ function createCorpusLine(model, signal) {
   function draw() {
     const { name, tokens, total, complete, running, more } = model.get("corpus_state");
     const amount = `${count(tokens)}${total ? ` of ${count(total)}` : ""} tokens`;
-    text.textContent = tokens === undefined ? "no corpus" : `corpus ${name}: ${amount}${complete || running ? "" : ", not complete"}`;
+    text.textContent = tokens === undefined ? "no corpus" : `corpus${name ? ` ${name}` : ""}: ${amount}${complete || running ? "" : ", not complete"}`;
     pause.hidden = !running;
     resume.hidden = !more || !!running;
     needsKernel(pause, model.get("live"));

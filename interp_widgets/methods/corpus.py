@@ -7,7 +7,6 @@ examples can be made afterwards.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sized
 from importlib.metadata import version
 from itertools import islice
@@ -31,6 +30,8 @@ from .atom_activations import check_fits
 
 MOST = 50_000
 """Events kept of an atom unless asked for otherwise."""
+TEMPORARY = "iw-corpus-"
+"""How the names of temporary folders begin."""
 MASKED = "padding, markers that the tokenizer puts in front, attention sinks and other outliers of the norm"
 
 
@@ -77,7 +78,7 @@ def corpus(
     check_fits(model, sae)
     if min(batch, most, 1 if tokens is None else tokens) < 1:
         raise TextError(f"batch, most and tokens must be above 0, not {batch}, {most} and {tokens}.")
-    temporary = None if folder else TemporaryDirectory(prefix="iw-corpus-")
+    temporary = None if folder else TemporaryDirectory(prefix=TEMPORARY)
     where = Path(folder or temporary.name).expanduser()  # type: ignore[union-attr]
     about = identity(model, sae) | {"context": context, "batch": batch, "asked": tokens, "most": most}
     with Store(where, about, model.text_of) as store:
@@ -88,16 +89,11 @@ def corpus(
 
 def identity(model: Session, sae: Dictionary) -> dict[str, Any]:
     """What a corpus is of: the model and dictionary, by name and by weights."""
-    parts = hashlib.sha256(f"{type(sae).__name__} {sae.subtract} {getattr(sae, 'k', None)}".encode())
-    for name, value in sorted(vars(sae).items()):
-        if isinstance(value, torch.Tensor):
-            parts.update(f"{name} {tuple(value.shape)}".encode())
-            parts.update(value.detach().float().cpu().contiguous().numpy().tobytes())
     return {
         "model": model.name,
         "weights_sha256": model.weights_hash,
         "sae": sae.name,
-        "sae_sha256": parts.hexdigest(),
+        "sae_sha256": sae.sha256(),
         "site": str(model.site(sae.site)),
         "width": sae.width,
         "masked": MASKED,

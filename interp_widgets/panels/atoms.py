@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +83,7 @@ class Atoms(Panel, AtomsWidget):
         self._reading: Reading | None = None
         self._corpus: Corpus | None = None
         self._refreshed = 0.0
-        super().__init__(
-            model, text=text, answer=answer, sae_name=f"{sae.name} ({sae.site}, {sae.width} atoms)"
-        )
+        super().__init__(model, text=text, answer=answer, sae_name=f"{sae.name} ({sae.site}, {sae.width} atoms)")
         where = bundled_corpus(sae) if corpus is None else corpus
         self.corpus = open_corpus(where) if isinstance(where, str | Path) else where
         if text:
@@ -212,7 +211,8 @@ class Atoms(Panel, AtomsWidget):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {**super().provenance, "sae": self.sae.name, "site": self.sae.site, "sae_origin": dict(self.sae.origin), "corpus": self.corpus and self.corpus.provenance}
+        own = {"sae": self.sae.name, "site": self.sae.site, "sae_origin": dict(self.sae.origin)}
+        return {**super().provenance, **own, "corpus": self.corpus and self.corpus.provenance}
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
@@ -262,11 +262,9 @@ class Atoms(Panel, AtomsWidget):
         ids = run.tokens["token_id"].to_list()
         for done, atom in enumerate(atoms):
             progress(done, len(atoms), f"without #{atom}")
-            found = (
-                run_atom_ablation(self.session, ids, sae=self.sae, atom=atom, answer=self.answer),
-                direct_logits(self.session, self.sae, atom),
-            )
-            self._publish(progress, lambda atom=atom, found=found: self._show_removed(run, atom, found))
+            without = run_atom_ablation(self.session, ids, sae=self.sae, atom=atom, answer=self.answer)
+            found = (without, direct_logits(self.session, self.sae, atom))
+            self._publish(progress, partial(self._show_removed, run, atom, found))
 
     def _show_removed(self, run: AtomsRun, atom: int, found: tuple[AblationRun, pl.DataFrame]) -> None:
         if run is self._run and str(atom) in self.cards:

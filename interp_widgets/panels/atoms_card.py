@@ -60,7 +60,12 @@ def examples(atom: int, corpus: Corpus, row: dict[str, Any]) -> dict[str, Any]:
     """Examples of every kind, their tokens as indices into one list of words."""
     words: dict[str, int] = {}
     sizes = corpus.histogram(atom, bins=INTERVALS)["count"].to_list()
-    limits = corpus.limits or {"kinds": list(KINDS), "count": max(KINDS.values()), "context": CONTEXT, "intervals": INTERVALS}
+    limits = corpus.limits or {
+        "kinds": list(KINDS),
+        "count": max(KINDS.values()),
+        "context": CONTEXT,
+        "intervals": INTERVALS,
+    }
     kinds = {}
     for kind in (each for each in KINDS if each in limits["kinds"]):
         count = min(KINDS[kind], limits["count"])
@@ -69,7 +74,9 @@ def examples(atom: int, corpus: Corpus, row: dict[str, Any]) -> dict[str, Any]:
         kinds[kind] = [_group(kind, each, sizes, words) for each in groups]
     notes = ["Of examples with the same context one is shown."]
     if row["kept"] < 1:
-        notes.append(f"Chosen among the {row['kept']:.0%} of its activations that are stored: the strongest, and a random part.")
+        notes.append(
+            f"Chosen among the {row['kept']:.0%} of its activations that are stored: the strongest, and a random part."
+        )
     return {"words": list(words), "maximum": row["maximum"], "kinds": kinds, "notes": notes}
 
 
@@ -99,10 +106,11 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def removed(model: Session, run: AblationRun, effects: EffectsRun | None, direct: pl.DataFrame) -> dict[str, Any]:
+def removed(model: Session, run: AblationRun, direct: pl.DataFrame, effects: EffectsRun | None) -> dict[str, Any]:
     """The model without the atom; see `Removed` in front/atoms_card.js."""
     estimate, share = (None, None) if effects is None or effects.answer != run.answer else effects.of_atom(run.atom)
     ends = direct.select("token", "weight").rows()
+    positions = zip(run.top_ids.tolist(), run.before.tolist(), run.after.tolist(), strict=True)
     return {
         "active": bool(run.activation.max() > 0),
         "answer": model.text_of(run.answer),
@@ -110,7 +118,7 @@ def removed(model: Session, run: AblationRun, effects: EffectsRun | None, direct
         "estimate": estimate,
         "share": share,
         "kl": [_short(each) for each in run.kl.tolist()],
-        "changes": [_changes(model, *rows) for rows in zip(run.top_ids.tolist(), run.before.tolist(), run.after.tolist(), strict=True)],
+        "changes": [_changes(model, *listed) for listed in positions],
         "agreement": run.agreement,
         "up": ends[: len(ends) // 2],
         "down": ends[len(ends) // 2 :][::-1],

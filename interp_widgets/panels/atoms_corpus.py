@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..methods.corpus import corpus
+from ..methods.corpus import TEMPORARY, corpus
 from ..sae.corpus.reader import Corpus
 from ..sae.dictionary import Dictionary
 from ..session.harvest import Texts
@@ -28,7 +28,7 @@ class Reading:
         tell: Callable[[Corpus | None, dict[str, Any], str], None],
     ) -> None:
         self.model, self.sae, self.texts, self.tokens, self._tell = model, sae, texts, tokens, tell
-        self._temporary = None if folder else TemporaryDirectory(prefix="iw-corpus-")
+        self._temporary = None if folder else TemporaryDirectory(prefix=TEMPORARY)
         self.folder = Path(folder or self._temporary.name)  # type: ignore[union-attr]
         self._job: Job | None = None
         self._found: Corpus | None = None

@@ -51,10 +51,14 @@ def find(
         if not query:
             raise TextError("There is no text to compare with. Type one, and find again.")
         other = run_atoms(model, query, sae=sae)
-        return compare_runs(run, sae, None, other, count=COUNT), "By mean contribution in this text, less that in the other."
+        return compare_runs(
+            run, sae, None, other, count=COUNT
+        ), "By mean contribution in this text, less that in the other."
     if how == "token":
         if corpus is None:
-            raise TextError("There is no corpus to look in. Give one: Atoms(..., corpus=iw.corpus(model, texts, sae=sae)).")
+            raise TextError(
+                "There is no corpus to look in. Give one: Atoms(..., corpus=iw.corpus(model, texts, sae=sae))."
+            )
         token = model.single_token(query or " ", "token")
         about = f"By the sum of their activations on {model.text_of(token)!r} in the corpus."
         return corpus.top_atoms_for_token(token, count=COUNT), about
@@ -72,6 +76,8 @@ def rows(how: str, found: pl.DataFrame) -> list[dict[str, Any]]:
     """What was found, for the browser: the atom, the number that it is sorted by, and all other numbers as a text."""
     out = []
     for row in found.iter_rows(named=True):
-        detail = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in row.items() if isinstance(value, float))
+        detail = ", ".join(
+            f"{name.replace('_', ' ')} {value:.3g}" for name, value in row.items() if isinstance(value, float)
+        )
         out.append({"atom": row["atom"], "value": row[_VALUE[how]], "detail": detail})
     return out

@@ -8,6 +8,7 @@ import torch
 
 from ..methods.atom_activations import AtomsRun
 from ..methods.atom_effects import EffectsRun
+from ..methods.corpus import TEMPORARY
 from ..session.session import Session
 from ..widgets import wire
 from .lens import unknown_words
@@ -68,18 +69,26 @@ def effect_traits(run: AtomsRun, effects: EffectsRun, model: Session) -> dict[st
     }
 
 
-def corpus_traits(found: Corpus | None, reading: Reading | None, status: dict[str, Any] | None = None) -> dict[str, Any]:
+def corpus_traits(
+    found: Corpus | None, reading: Reading | None, status: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """How much of a corpus has been read, and whether it can be read on."""
     if found is None:
         return {"corpus_state": {}}
-    sources = [name for name in found.provenance.get("sources", []) if name]
     state = {
-        "name": ", ".join(sources) or found.folder.name,
+        "name": _corpus_name(found),
         **{name: getattr(found, name) for name in ("tokens", "total", "complete")},
         "running": status is not None and status["state"] == "running",
         "more": reading is not None and not found.complete,
     }
     return {"corpus_state": state}
+
+
+def _corpus_name(found: Corpus) -> str:
+    sources = [name for name in found.provenance["sources"] if name]
+    more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
+    folder = found.folder.name
+    return ", ".join(sources[:3]) + more or ("" if folder.startswith(TEMPORARY) else folder)
 
 
 def _columns(run: AtomsRun) -> tuple[torch.Tensor, torch.Tensor]:

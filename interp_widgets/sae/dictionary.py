@@ -5,6 +5,7 @@ The latents differ only in the nonlinearity; the equations are SAELens v6's, h =
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,6 +89,15 @@ class Dictionary(ABC):
         """What atom `atom` adds to the reconstruction per unit of activation: [d_in]."""
         self.check_atom(atom)
         return self.W_dec[atom]
+
+    def sha256(self) -> str:
+        """Of the weights in float32 and how they are used: equal for dictionaries that give equal numbers from equal weights."""
+        parts = hashlib.sha256(f"{type(self).__name__} {self.subtract} {getattr(self, 'k', None)}".encode())
+        for name, value in sorted(vars(self).items()):
+            if isinstance(value, torch.Tensor):
+                parts.update(f"{name} {tuple(value.shape)}".encode())
+                parts.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+        return parts.hexdigest()
 
     def check_atom(self, atom: int) -> None:
         """Raises DictionaryError unless the atom exists."""

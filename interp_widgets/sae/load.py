@@ -32,6 +32,12 @@ def bundled() -> dict[str, Path]:
     return names
 
 
+def bundled_corpus(sae: Dictionary) -> Path | None:
+    """The folder of the examples that lie beside a dictionary's weights; None if there are none."""
+    folder = Path(sae.origin.get("weights", "")).parent / "corpus"
+    return folder if (folder / "corpus.json").is_file() else None
+
+
 def load_sae(source: str | Path, *, site: str | None = None, device: str = "cpu") -> Dictionary:
     """A dictionary.
 

@@ -47,7 +47,7 @@ class AtomsWidget(Widget):
     """float32 [T, K]: signed share of the squared norm, a_i d_i.x / |x|^2. Atoms, bias and error add to 1."""
 
     top_effect = t.Bytes(b"").tag(sync=True)
-    """float32 [T, K]: first-order change of the answer's log-probability, nats, if the atom were removed there; empty until known."""
+    """float32 [T, K]: first-order change of the answer's log-probability, nats, without the atom there; empty until known."""
 
     error_effect = t.Bytes(b"").tag(sync=True)
     """float32 [T]: the same for the error."""
@@ -95,7 +95,7 @@ class AtomsWidget(Widget):
     """The last search: `how`, `about` (a sentence) and `rows`, each with `atom`, `value` and `detail`."""
 
     corpus_state = t.Dict().tag(sync=True)
-    """What is read of the corpus: `name`, `tokens`, `total` (or None), `complete`, `running`, `more` (whether it can be read on)."""
+    """What is read of the corpus: `name`, `tokens`, `total` (or None), `complete`, `running`, `more` (can be read on)."""
 
     cards = t.Dict().tag(sync=True)
     """Atom (as text) -> its card, for the chosen and the pinned atoms; see `panels/atoms_card.py`."""

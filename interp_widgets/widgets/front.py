@@ -20,6 +20,8 @@ FRONT = Path(__file__).parent.parent / "front"
 _IMPORT = re.compile(r'^import\s*\{(?P<names>[^}]*)\}\s*from\s*"\./(?P<file>[\w-]+\.js)";[ \t]*\n', re.M)
 _ANY_IMPORT = re.compile(r"^\s*import\b(?!\.).*", re.M)
 _LITERAL_IMPORT = re.compile(r"""\bimport\s*\(\s*["'`][^)\n]*""")
+_ABOVE = re.compile(r"^[ \t]*/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*\n", re.M)
+"""A JSDoc comment with lines of its own: types and explanations, a quarter of what each widget would carry."""
 _COMMENT = re.compile(r"/\*.*?\*/|^\s*//.*", re.M | re.S)
 _EXPORT = re.compile(r"^export (?=(?:async function|function|const|let|class)\b)", re.M)
 _ANY_EXPORT = re.compile(r"^export\b.*", re.M)
@@ -85,8 +87,8 @@ def _check_names(file: str, match: re.Match[str], dependency: str) -> None:
 
 
 def _body(file: str, source: str, is_entry: bool) -> str:
-    """A file without its import lines; a dependency also without its `export` keywords."""
-    source = _IMPORT.sub("", source)
+    """A file without its import lines and without the comments above its parts; a dependency also without `export`."""
+    source = _ABOVE.sub("", _IMPORT.sub("", source))
     code = _COMMENT.sub("", source)  # types in comments may import
     if bad := _ANY_IMPORT.search(code) or _LITERAL_IMPORT.search(code) or _UNNAMED.search(code):
         advice = 'write import { a, b } from "./file.js"; and name each top-level value'

@@ -55,7 +55,7 @@ def test_contexts_come_in_three_sizes(show_live):
     page.get_by_role("tab", name="Strongest").click()
     lengths = []
     for size in ("6", "19", "all"):
-        page.locator(".iw-card fieldset").get_by_text(size, exact=True).click()
+        page.locator(".iw-card fieldset").get_by_role("radio", name=size, exact=True).click(force=True)
         row = rows(page).nth(1)
         lengths.append(row.locator(".iw-snippet > span").count())
         assert row.locator(".iw-at").text_content() == " word41"

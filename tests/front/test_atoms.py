@@ -58,7 +58,7 @@ def test_an_atom_that_is_not_listed_waits_for_python(show_live):
     page.keyboard.press("Enter")
     settle(page)
     assert get(page, "atom") == 17
-    assert page.locator(".iw-why").text_content() == "#17 is being computed."
+    assert page.locator(".iw-chooser .iw-why").text_content() == "#17 is being computed."
     assert page.locator(".iw-token[style*=background]").count() == 0
 
 
@@ -88,7 +88,7 @@ def test_run_and_inconsistent_states(show_live):
     page = show_live(states.atoms())
     page.get_by_label("Text", exact=True).fill("Hello")
     page.get_by_role("button", name="Run", exact=True).click()
-    assert page.evaluate("model.sent") == [{"type": "run", "text": "Hello"}]
+    assert page.evaluate("model.sent") == [{"type": "run", "text": "Hello", "answer": ""}]
     arrive(page, tokens=["Hello"], positions=[7])
     arrive(page, tokens=["a"] * 40, active=[], norm=b"", pinned_activation=b"", summary={})
     arrive(page, tokens=[])
@@ -102,7 +102,7 @@ def test_without_a_kernel(show_saved):
     box = page.get_by_label("Atom that colours the text")
     box.fill("17")
     box.press("Enter")
-    assert "#17 is not stored here. Needs a running kernel." in page.locator(".iw-why").text_content()
+    assert "#17 is not stored here. Needs a running kernel." in page.locator(".iw-chooser .iw-why").text_content()
     page.get_by_role("button", name="Colour the text by atom 2790").click()
     page.wait_for_function("document.querySelector('input[type=number]').value === '2790'")
 
@@ -118,10 +118,10 @@ def test_the_error_stays_in_sight_when_all_atoms_are_listed(show_live):
 
 def test_before_a_press_it_invites_to_one(show_live):
     page = show_live(states.atoms(positions=[], atom=-1))
-    assert "Press a token" in page.locator(".iw-invite").text_content()
+    assert "Press a token" in page.locator(".iw-side .iw-invite").text_content()
     place = page.locator(".iw-strip").bounding_box()
     arrive(page, positions=[4], atom=2779)
-    assert not page.locator(".iw-invite").is_visible()
+    assert not page.locator(".iw-side .iw-invite").is_visible()
     assert page.locator(".iw-strip").bounding_box() == place, "choosing an atom moves nothing"
 
 

@@ -58,7 +58,19 @@ def test_imports_that_the_browser_can_resolve_are_left_alone(tmp_path):
         '/** @param {import("./b.js").B} b */\nconst f = (b) => b;\n// import("./b.js")\n'
         "const load = (url) => import(url);\nexport default { f, load };\n"
     )
-    assert front.link(write(tmp_path, a=text), "a.js") == f"// a.js\n{text}"
+    assert front.link(write(tmp_path, a=text), "a.js") == f"// a.js\n{text.split(chr(10), 1)[1]}"
+
+
+def test_comments_above_a_part_stay_behind_and_what_only_looks_like_one_goes_along(tmp_path):
+    text = (
+        "/** Above.\n * Two lines. */\nconst a = '/** a */';\n  /** indented */\n  const b = /** @type {any} */ (a);\n"
+        "const c = a; /** behind */\nexport default { a, b, c };\n"
+    )
+    linked = front.link(write(tmp_path, a=text), "a.js")
+    assert linked == (
+        "// a.js\nconst a = '/** a */';\n  const b = /** @type {any} */ (a);\n"
+        "const c = a; /** behind */\nexport default { a, b, c };\n"
+    )
 
 
 def test_a_default_export_in_a_dependency_is_refused(tmp_path):

@@ -158,7 +158,7 @@ def test_the_panel_takes_kinds_of_site_only(toy) -> None:
 
 
 def test_a_dense_dictionary_is_cut_off_and_says_so(monkeypatch, toy, toy_sae) -> None:
-    monkeypatch.setattr("interp_widgets.panels.atoms.LISTED", 3)
+    monkeypatch.setattr("interp_widgets.panels.atoms_traits.LISTED", 3)
     atoms = iw.Atoms(toy, TEXT, sae=toy_sae)
     atoms.run()
     assert (atoms.complete, atoms.top_k) == (False, 3)

@@ -12,6 +12,7 @@ import polars as pl
 from ... import frames
 from ...errors import CorpusError, DictionaryError
 from ...progress import Progress, silent
+from ..dictionary import Dictionary
 from . import examples, slim
 from . import folder as files
 from .examples import Example, Pool
@@ -87,6 +88,15 @@ class Corpus:
         """What it rests on: model, dictionary and texts with their sha256, context, sources, versions, what was masked."""
         about = self._view().about
         return {name: value for name, value in about.items() if name not in ("format", "version", "atoms_per_file")}
+
+    def check_is_of(self, sae: Dictionary) -> None:
+        """Raises CorpusError unless the corpus was made with this dictionary."""
+        if self.provenance.get("sae_sha256") != sae.sha256():
+            same = " with other weights" if self.sae_name == sae.name else ""
+            raise CorpusError(
+                f"The corpus {self.folder} was made with the dictionary {self.sae_name}{same}; this is {sae.name}. "
+                "Give the corpus of this dictionary, or make it with iw.corpus."
+            )
 
     @property
     def atoms(self) -> pl.DataFrame:
