@@ -213,6 +213,8 @@ def main(arguments: list[str] | None = None, say: Callable[[str], object] = sys.
     parser.add_argument("sources", nargs="*", metavar="source", help=", ".join(SOURCES))
     parser.add_argument("--folder", type=Path, default=None, help="where the texts are kept (default: the cache)")
     asked = parser.parse_args(arguments)
+    if unknown := set(asked.sources) - set(SOURCES):
+        parser.error(f"no such source: {', '.join(sorted(unknown))}; the sources are: {', '.join(SOURCES)}")
     count = _token_counter()
     say(f"{'source':<17}{'licence':<33}{'ship':<6}{'MB':>6}{'documents':>11}{'tokens':>12}\n")
     totals = [0, 0, 0]

@@ -320,7 +320,7 @@ def test_an_unknown_source_is_named() -> None:
         list(texts.texts(["sagas"]))
 
 
-def test_the_command_line_lists_and_says_what_is_missing(monkeypatch, tmp_path) -> None:
+def test_the_command_line_lists_and_says_what_is_missing(monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setenv("IW_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(SOURCES, "novel", source())
     (tmp_path / "novel.jsonl").write_text(json.dumps({"title": "", "text": "x" * 3000}) + "\n")
@@ -331,6 +331,9 @@ def test_the_command_line_lists_and_says_what_is_missing(monkeypatch, tmp_path) 
     monkeypatch.setitem(SOURCES, "gone", source(name="gone"))
     assert texts.main(["novel", "gone", "--folder", str(tmp_path)], said.append) == 1
     assert said[-1].startswith("gone is left out: npm could not be run")
+    with pytest.raises(SystemExit):
+        texts.main(["sagas"], said.append)
+    assert "no such source: sagas; the sources are: speeches, " in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------------------------------------------------- the table
