@@ -6,6 +6,7 @@
     │   └── UnknownArchitecture  nobody told us where its layers are
     ├── SiteError                no such activation in this model
     ├── TextError                a text, token or position that the model cannot take
+    ├── TextsUnavailable         texts to train on are not here and cannot be fetched
     ├── DictionaryError          a dictionary that cannot be read, or does not fit
     ├── CorpusError              a corpus folder that cannot be read, written or gone on with
     ├── AlignmentError           two prompts that do not line up
@@ -40,6 +41,10 @@ class SiteError(InterpError):
 
 class TextError(InterpError):
     """A text, token or position that a model cannot take."""
+
+
+class TextsUnavailable(InterpError):
+    """Texts that are not on this machine and cannot be fetched, or a source of texts that nobody knows."""
 
 
 class DictionaryError(InterpError):
