@@ -18,7 +18,8 @@ from ... import frames
 from ...errors import CorpusError
 from ...progress import Progress
 from . import folder as files
-from .examples import Example, check, choose, edges_of, pool
+from .examples import Example, Pool, check, choose, edges_of
+from .examples import pool as pool_of
 from .store import sort_events
 from .view import View
 
@@ -32,7 +33,7 @@ def histogram(view: View, atom: int, bins: int) -> pl.DataFrame:
         if bins != BINS:
             raise CorpusError(f"This slim copy holds histograms of {BINS} bins, not of {bins}.")
         return view.histograms().filter(pl.col("atom") == atom)
-    found = pool(view, atom)
+    found = pool_of(view, atom)
     if not len(found.row):
         return frames.build(frames.ATOM_HISTOGRAM, {name: [] for name in frames.ATOM_HISTOGRAM})
     edges, (events, weights) = edges_of(found.maximum, bins), found.weights()
@@ -50,15 +51,8 @@ def refuse(view: View, what: str) -> None:
         )
 
 
-def context_of(view: View) -> tuple[int, int]:
-    """Tokens before and after that a slim copy holds."""
-    before, after = view.about["slim"]["context"]
-    return before, after
-
-
 def stored(
-    view: View,
-    atom: int,
+    pool: Pool,
     kind: str,
     count: int,
     context: tuple[int, int],
@@ -66,13 +60,14 @@ def stored(
     interval: int | None,
     seed: int,
 ) -> list[Example]:
-    """The examples asked for, out of a slim copy. Near-duplicates were left out by the context that it was saved with.
+    """`examples.choose`, out of a slim copy. Near-duplicates were left out by the context that it was saved with.
 
     Raises:
         CorpusError: it does not hold them.
     """
     check(kind, count, context, intervals, interval)
-    held, most = view.about["slim"], context_of(view)
+    held = pool.view.about["slim"]
+    most = held["context"]
     same = kind == "top" or (seed == held["seed"] and (kind == "random" or intervals == held["intervals"]))
     if kind not in held["kinds"] or count > held["count"] or context[0] > most[0] or context[1] > most[1] or not same:
         raise CorpusError(
@@ -80,8 +75,8 @@ def stored(
             f"before and {most[1]} after, {held['intervals']} intervals and seed {held['seed']}. Ask for that or less, or open "
             "the whole corpus."
         )
-    rows = view.lists.filter(  # type: ignore[union-attr]
-        (pl.col("atom") == atom) & (pl.col("kind") == kind) & (pl.col("rank") <= count)
+    rows = pool.view.lists.filter(  # type: ignore[union-attr]
+        (pl.col("atom") == pool.atom) & (pl.col("kind") == kind) & (pl.col("rank") <= count)
     )
     if interval is not None:
         rows = rows.filter(pl.col("interval") == interval)
@@ -115,7 +110,7 @@ def _write_slim(view: View, target: Path, wanted: dict[str, Any], progress: Prog
     shown = np.zeros(len(view.ids), bool)
     chosen, events, histograms = [], [], []
     for atom in range(width):
-        found = pool(view, atom)
+        found = pool_of(view, atom)
         mine = [
             example
             for kind in wanted["kinds"]
