@@ -139,7 +139,7 @@ def _lists(
         for number in range(intervals if len(pool.row) else 0):
             low, high = float(edges[number]), float(edges[number + 1])
             among = exact if low >= weakest else drawn
-            value = pool.activation[among]
+            value = pool.activation[among].astype(np.float64)  # as exact as the bounds
             yield number, low, high, among[(value > low) & (value <= high)]
 
 

@@ -15,12 +15,11 @@ from ...progress import Progress, silent
 from ..dictionary import Dictionary
 from . import examples, slim
 from . import folder as files
-from .examples import Example, Pool
 from .view import View, view
 
 Answer = TypeVar("Answer")
-CONTEXT = (8, 7)
-"""Tokens before and after, unless asked for otherwise."""
+COUNT, CONTEXT, INTERVALS = 10, (8, 7), 10
+"""Of examples, unless asked for otherwise: how many a list, tokens before and after, and ranges of activation."""
 
 
 def open_corpus(folder: str | Path) -> Corpus:
@@ -116,10 +115,10 @@ class Corpus:
         self,
         atom: int,
         kind: str = "top",
-        count: int = 10,
+        count: int | None = None,
         *,
         context: tuple[int, int] | None = None,
-        intervals: int = 10,
+        intervals: int | None = None,
         interval: int | None = None,
         seed: int = 0,
     ) -> pl.DataFrame:
@@ -131,9 +130,9 @@ class Corpus:
             atom: its index.
             kind: "top": the strongest. "random": drawn from all. "interval": drawn from each of `intervals` equal ranges of
                 activation from 0 to the maximum. "quantile": drawn from each of `intervals` equal shares of the events.
-            count: examples a list; of interval and quantile, of each of them. Default 10.
-            context: tokens shown before and after, as far as the document goes; default (8, 7).
-            intervals: default 10.
+            count: examples a list; of interval and quantile, of each of them. Default 10, or as many as a slim copy holds.
+            context: tokens shown before and after, as far as the document goes; default (8, 7), or what a slim copy holds.
+            intervals: default 10, or those of a slim copy.
             interval: only this one, 0 is the weakest; default: all.
             seed: of the draws; default 0.
 
@@ -141,8 +140,17 @@ class Corpus:
             DictionaryError: no such atom.
             CorpusError: a damaged folder, arguments that make no sense, or examples that a slim copy does not hold.
         """
-        arguments = (kind, count, context, intervals, interval, seed)
-        return self._asked(atom, lambda found: _examples(found, atom, *arguments))
+
+        def asked(found: View) -> pl.DataFrame:
+            held = found.about.get("slim") or {"count": COUNT, "context": CONTEXT, "intervals": INTERVALS}
+            around: tuple[int, int] = tuple(held["context"]) if context is None else context
+            wanted = held["count"] if count is None else count
+            ranges = held["intervals"] if intervals is None else intervals
+            pool = examples.pool(found, atom)
+            choose = examples.choose if found.lists is None else slim.stored
+            return examples.render(pool, choose(pool, kind, wanted, around, ranges, interval, seed), around)
+
+        return self._asked(atom, asked)
 
     def activations(self, atom: int) -> pl.DataFrame:
         """All tokens that an atom fired on and are kept, strongest first (see `frames.ATOM_EVENTS`)."""
@@ -189,7 +197,7 @@ class Corpus:
         *,
         kinds: Iterable[str] = ("top", "interval"),
         context: tuple[int, int] = CONTEXT,
-        intervals: int = 10,
+        intervals: int = INTERVALS,
         seed: int = 0,
         progress: Progress = silent,
     ) -> Corpus:
@@ -254,35 +262,12 @@ def _stamp(folder: Path) -> list[tuple[int, int, int]]:
     return found
 
 
-def _examples(
-    found: View,
-    atom: int,
-    kind: str,
-    count: int,
-    context: tuple[int, int] | None,
-    intervals: int,
-    interval: int | None,
-    seed: int,
-) -> pl.DataFrame:
-    if found.lists is not None:
-        context = context or slim.context_of(found)
-        chosen = slim.stored(found, atom, kind, count, context, intervals, interval, seed)
-        return examples.render(examples.pool(found, atom), chosen, context)
-    context = context or CONTEXT
-    pool: Pool = examples.pool(found, atom)
-    chosen: list[Example] = examples.choose(pool, kind, count, context, intervals, interval, seed)  # type: ignore[no-redef]
-    return examples.render(pool, chosen, context)
-
-
 def _token_atoms(found: View, token_id: int, count: int) -> pl.DataFrame:
     slim.refuse(found, "all events on a token")
-    width, here = found.about["width"], found.ids == token_id
-    events, on_token, total = np.zeros(width, np.int64), np.zeros(width, np.int64), np.zeros(width)
-    for atom, row, activation in found.all_events() if here.any() else ():
-        hits = here[row]
-        events += np.bincount(atom, minlength=width)
-        on_token += np.bincount(atom[hits], minlength=width)
-        total += np.bincount(atom[hits], activation[hits].astype(np.float64), width)
+    width = found.about["width"]
+    atom, activation, events = found.events_on(found.ids == token_id)
+    on_token = np.bincount(atom, minlength=width)
+    total = np.bincount(atom, activation.astype(np.float64), width)
     order = np.lexsort((np.arange(width), -total))[:count]
     order = order[on_token[order] > 0]
     columns = {

@@ -18,7 +18,8 @@ from ... import frames
 from ...errors import CorpusError
 from ...progress import Progress
 from . import folder as files
-from .examples import Example, check, choose, edges_of, pool
+from .examples import Example, Pool, check, choose, edges_of
+from .examples import pool as pool_of
 from .store import sort_events
 from .view import View
 
@@ -38,7 +39,7 @@ def histogram(view: View, atom: int, bins: int) -> pl.DataFrame:
         return fine.group_by(group, maintain_order=True).agg(
             pl.col("atom", "low").first(), pl.col("high").last(), pl.col("count").sum()
         )[:, 1:]
-    found = pool(view, atom)
+    found = pool_of(view, atom)
     if not len(found.row):
         return frames.build(frames.ATOM_HISTOGRAM, {name: [] for name in frames.ATOM_HISTOGRAM})
     edges, (events, weights) = edges_of(found.maximum, bins), found.weights()
@@ -56,15 +57,8 @@ def refuse(view: View, what: str) -> None:
         )
 
 
-def context_of(view: View) -> tuple[int, int]:
-    """Tokens before and after that a slim copy holds."""
-    before, after = view.about["slim"]["context"]
-    return before, after
-
-
 def stored(
-    view: View,
-    atom: int,
+    pool: Pool,
     kind: str,
     count: int,
     context: tuple[int, int],
@@ -72,13 +66,14 @@ def stored(
     interval: int | None,
     seed: int,
 ) -> list[Example]:
-    """The examples asked for, out of a slim copy. Near-duplicates were left out by the context that it was saved with.
+    """`examples.choose`, out of a slim copy. Near-duplicates were left out by the context that it was saved with.
 
     Raises:
         CorpusError: it does not hold them.
     """
     check(kind, count, context, intervals, interval)
-    held, most = view.about["slim"], context_of(view)
+    held = pool.view.about["slim"]
+    most = held["context"]
     same = kind == "top" or (seed == held["seed"] and (kind == "random" or intervals == held["intervals"]))
     if kind not in held["kinds"] or count > held["count"] or context[0] > most[0] or context[1] > most[1] or not same:
         raise CorpusError(
@@ -86,8 +81,8 @@ def stored(
             f"before and {most[1]} after, {held['intervals']} intervals and seed {held['seed']}. Ask for that or less, or open "
             "the whole corpus."
         )
-    rows = view.lists.filter(  # type: ignore[union-attr]
-        (pl.col("atom") == atom) & (pl.col("kind") == kind) & (pl.col("rank") <= count)
+    rows = pool.view.lists.filter(  # type: ignore[union-attr]
+        (pl.col("atom") == pool.atom) & (pl.col("kind") == kind) & (pl.col("rank") <= count)
     )
     if interval is not None:
         rows = rows.filter(pl.col("interval") == interval)
@@ -121,7 +116,7 @@ def _write_slim(view: View, target: Path, wanted: dict[str, Any], progress: Prog
     shown = np.zeros(len(view.ids), bool)
     chosen, events, histograms = [], [], []
     for atom in range(width):
-        found = pool(view, atom)
+        found = pool_of(view, atom)
         mine = [
             example
             for kind in wanted["kinds"]

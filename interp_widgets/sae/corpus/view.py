@@ -5,7 +5,6 @@ Files may come from strangers: what does not fit together is refused with a sent
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,21 +91,30 @@ class View:
         order = np.argsort(rows)
         return Events(rows[order].astype(np.int64), part["activation"][order])
 
-    def all_events(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """File by file: (atom, row, activation) of all stored events, in any order. Raises as `events`."""
+    def events_on(self, here: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Atom and activation of all stored events on the rows where `here` [rows] is true, and [width] stored events of each atom.
+
+        One pass over all events. Raises as `events`.
+        """
         width, per_file = self.about["width"], self.about["atoms_per_file"]
+        stored, atoms, activations = np.zeros(width, np.int64), [], []
         for number in range(-(-width // per_file)):
-            file = files.sorted_events(self.folder, number)
+            file, first = files.sorted_events(self.folder, number), number * per_file
             if file.exists():
                 with _opened(file) as found:
-                    atom = np.repeat(np.arange(len(found.offsets) - 1) + number * per_file, np.diff(found.offsets))
-                    token, activation = found.part(0, len(atom))
-                if len(token) and not 0 <= token.min() <= token.max() < len(self.ids):
-                    raise files.damaged(file, "it names tokens that do not exist")
-                yield atom, token, activation
+                    token, activation = found.part(0, int(found.offsets[-1]))
+                    sizes = np.diff(found.offsets)
+                hits = np.flatnonzero(_picked(here, token, file))
+                atom = np.repeat(first + np.arange(len(sizes)), np.diff(np.searchsorted(hits, found.offsets)))
             else:
                 part = self._raw(number)
-                yield part["atom"], self.row[part["token"]], part["activation"]  # type: ignore[index]
+                sizes = np.bincount(part["atom"] - first)
+                hits = np.flatnonzero(here[self.row[part["token"]]])  # type: ignore[index]
+                atom, activation = part["atom"][hits], part["activation"]
+            stored[first : first + len(sizes)] = sizes
+            atoms.append(atom)
+            activations.append(activation[hits])
+        return np.concatenate(atoms), np.concatenate(activations), stored
 
     def histograms(self) -> pl.DataFrame:
         """The histograms of a slim copy (see `frames.ATOM_HISTOGRAM`)."""
@@ -196,6 +204,14 @@ def _finished(folder: Path, about: dict[str, Any]) -> View:
     if found.lists is not None and not found.lists["row"].is_between(0, len(found.ids) - 1).all():
         raise files.damaged(folder / "examples.parquet", "it names tokens that do not exist")
     return found
+
+
+def _picked(here: np.ndarray, token: np.ndarray, file: Path) -> np.ndarray:
+    """here[token], for tokens that a file names."""
+    try:
+        return here[token.view(np.uint32)]  # so that a negative one is out of bounds too
+    except IndexError:
+        raise files.damaged(file, "it names tokens that do not exist") from None
 
 
 class _opened:
