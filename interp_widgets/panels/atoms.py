@@ -9,8 +9,9 @@ import torch
 import traitlets as t
 
 from ..errors import TextError
-from ..methods.atom_activations import AtomsRun, atoms_frame, check_fits, reconstruction_frame, run_atoms
+from ..methods.atom_activations import AtomsRun, atoms_frame, reconstruction_frame, run_atoms
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_fits
 from ..session import scripts
 from ..session.session import Session
 from ..widgets import wire
@@ -49,7 +50,7 @@ class Atoms(Panel, AtomsWidget):
         check_fits(model, sae)
         self.sae = sae
         self._run: AtomsRun | None = None
-        super().__init__(model, text=text, sae_name=f"{sae.name} ({sae.site}, {sae.width} atoms)")
+        super().__init__(model, text=text, sae_name=f"{sae.name} ({_sites(sae)}, {sae.width} atoms)")
         if text:
             self._start()
 
@@ -105,7 +106,12 @@ class Atoms(Panel, AtomsWidget):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return {**super().provenance, "sae": self.sae.name, "site": self.sae.site, "sae_origin": dict(self.sae.origin)}
+        return {
+            **super().provenance,
+            "sae": self.sae.name,
+            "site": _sites(self.sae),
+            "sae_origin": dict(self.sae.origin),
+        }
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
@@ -126,9 +132,9 @@ class Atoms(Panel, AtomsWidget):
         self._run, self._frame = run, atoms_frame(run)
         self.tokens, self.token_ids = run.tokens["token"].to_list(), run.tokens["token_id"].to_list()
         self.masked, self.active = run.masked, run.active.tolist()
-        self.notes = _notes(run, self.session)
+        self.notes = _notes(run, self.session, self.sae)
         self.norm, self.error_norm = wire.float32(run.norm), wire.float32(run.error_norm)
-        self.error_share, self.bias_share = wire.float32(run.error_share), wire.float32(run.bias_share)
+        self.error_share, self.bias_share = wire.float32(run.error_share), wire.float32(run.bias_share + run.skip_share)
         self._show_lists(run)
         counted = [n for p, n in enumerate(self.active) if p not in run.masked]
         self.summary = {
@@ -187,8 +193,18 @@ class Atoms(Panel, AtomsWidget):
         self._start()
 
 
-def _notes(run: AtomsRun, model: Session) -> list[str]:
+def _sites(sae: Dictionary) -> str:
+    return f"{sae.site} to {sae.site_out}" if sae.transcodes else sae.site
+
+
+def _notes(run: AtomsRun, model: Session, sae: Dictionary) -> list[str]:
     notes = []
+    if sae.transcodes:
+        notes.append(
+            f"A transcoder: its atoms are read from {sae.site}; shares, error and norm are of {sae.site_out}, which it writes."
+        )
+    if sae.W_skip is not None:
+        notes.append("The share of the bias holds that of the skip connection; .reconstruction has them apart.")
     if run.masked:
         at = ", ".join(str(p) for p in run.masked)
         notes.append(

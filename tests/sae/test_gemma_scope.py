@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 import interp_widgets as iw
@@ -137,10 +136,6 @@ def test_a_scaling_factor(folder):
 def test_what_the_second_release_has_and_we_do_not(folder):
     with pytest.raises(DictionaryError, match="architecture 'topk' cannot be read; jump_relu can"):
         iw.load_sae(second(folder, architecture="topk"))
-    with pytest.raises(DictionaryError, match="is a transcoder"):
-        iw.load_sae(second(folder, hf_hook_point_out="model.layers.5.output", hf_hook_point_in="model.layers.4.output"))
-    with pytest.raises(DictionaryError, match="is a transcoder"):
-        iw.load_sae(second(folder, {"affine_skip_connection": torch.eye(8)}))
 
 
 def test_no_configuration_of_the_second_release(folder):
