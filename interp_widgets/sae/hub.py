@@ -29,12 +29,11 @@ class Place:
     @classmethod
     def parse(cls, name: str) -> Place | None:
         """owner/name, with or without a folder below it; None for what cannot be one."""
-        owner, _, rest = name.partition("/")
-        repo, _, folder = rest.strip("/").partition("/")
-        parts = (owner, repo, *folder.split("/")) if folder else (owner, repo)
-        if not all(re.fullmatch(r"[\w-][\w.=,:+-]*", part) for part in parts):
+        parts = name.removesuffix("/").split("/")
+        plain = all(re.fullmatch(r"\w[\w.-]*", part) for part in parts[:2])
+        if len(parts) < 2 or not plain or not all(re.fullmatch(r"[\w-][\w.=,:+-]*", part) for part in parts[2:]):
             return None
-        return cls(f"{owner}/{repo}", folder)
+        return cls("/".join(parts[:2]), "/".join(parts[2:]))
 
     def __str__(self) -> str:
         return f"{self.repo}/{self.folder}".rstrip("/")
