@@ -67,9 +67,10 @@ ATOMS: Schema = {
     "site": SITE,
     "atom": Column(pl.Int32, "index in the dictionary"),
     "activation": Column(pl.Float64, "activation a_i, in the dictionary's units"),
-    "share": Column(pl.Float64, "a_i d_i.x / |x|^2: share of the squared norm; atoms, bias and error add to 1"),
+    "share": Column(pl.Float64, "a_i d_i.x / |x|^2: share of the squared norm; atoms, bias, skip and error add to 1"),
 }
-"""Active atoms: one row per position and active atom, strongest first."""
+"""Active atoms: one row per position and active atom, strongest first. `site` is what the dictionary reads; x is the activation
+that it explains, of a transcoder that at another site."""
 
 RECONSTRUCTION: Schema = {
     "position": POSITION,
@@ -81,9 +82,10 @@ RECONSTRUCTION: Schema = {
     "error_norm": Column(pl.Float64, "|x - decode(encode(x))| / |x|"),
     "error_share": Column(pl.Float64, "e.x / |x|^2: share of the squared norm that the dictionary leaves unexplained"),
     "bias_share": Column(pl.Float64, "share of the squared norm in the decoder's bias"),
+    "skip_share": Column(pl.Float64, "share of the squared norm in a transcoder's skip connection; 0 without one"),
     "masked": Column(pl.Boolean, "left out of scales and sums: an attention sink or a marker such as <s>"),
 }
-"""How well a dictionary explains each token: one row a position."""
+"""How well a dictionary explains each token: one row a position. `site` is what it explains, of a transcoder what it writes."""
 
 ATOM_EFFECTS: Schema = {
     "position": POSITION,

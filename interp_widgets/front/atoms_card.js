@@ -103,6 +103,7 @@ export function createCard(model, signal, data, on) {
 
   /** @param {Removed} found */
   function drawDirect({ up, down, agreement, active }) {
+    if (!up.length) return []; // what it writes is no part of the stream
     const telling = known(agreement) && agreement >= TELLING;
     const judged = active && known(agreement) ? `They agree with the change measured here with r = ${number(agreement, 2)}${telling ? "." : ": at this depth they mean little."}`
       : "Later layers are left out, so at this depth they may mean little.";

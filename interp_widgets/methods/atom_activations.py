@@ -4,6 +4,10 @@ With x the activation, a = encode(x) and e = x - decode(a), the identity x = sum
 |x|^2 = sum_i a_i d_i.x + b_dec.x + e.x: each atom's `share` is its term divided by |x|^2, and atoms, bias and error add to 1.
 Shares are signed: an atom can point against x. Reconstruction errors are part of the result, not a footnote (Marks et al.,
 arXiv:2403.19647, section 3).
+
+A transcoder reads u at `site` and explains x at `site_out`: a = encode(u), e = x - decode(a, u), all else as above. A skip
+connection adds a term of its own, u @ W_skip, with a share of its own. Where a dictionary norms its inputs, d_i is its direction
+scaled back at each token, and the bias holds the mean that was taken away.
 """
 
 from __future__ import annotations
@@ -14,9 +18,9 @@ import polars as pl
 import torch
 
 from .. import frames
-from ..errors import DictionaryError
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_fits
 from ..session.masking import sinks
 from ..session.session import Session, Text
 
@@ -27,8 +31,11 @@ class AtomsRun:
 
     tokens: pl.DataFrame
     site: str
+    """What the dictionary reads."""
+    site_out: str
+    """What it explains; `site`, but for a transcoder."""
     x: torch.Tensor
-    """[T, d_in]: the activation, as the model has it"""
+    """[T, d_out]: the activation at `site_out`, as the model has it; heads side by side"""
     position: torch.Tensor
     """[N], ascending; within a position the strongest atom comes first"""
     atom: torch.Tensor
@@ -38,9 +45,11 @@ class AtomsRun:
     share: torch.Tensor
     """[N]"""
     error: torch.Tensor
-    """[T, d_in]: x - decode(encode(x))"""
+    """[T, d_out]: x - decode(a)"""
     bias_share: torch.Tensor
     """[T]"""
+    skip_share: torch.Tensor
+    """[T]: of the skip connection; 0 without one"""
     masked: list[int]
 
     @property
@@ -97,20 +106,6 @@ def reconstruction(model: Session, text: Text, *, sae: Dictionary, progress: Pro
     return reconstruction_frame(run_atoms(model, text, sae=sae, progress=progress))
 
 
-def check_fits(model: Session, sae: Dictionary) -> None:
-    """Raises SiteError or DictionaryError unless the dictionary's site exists in the model and has its width."""
-    site = model.site(sae.site)
-    if site.kind in ("head_out", "pattern", "logits", "mlp_act"):
-        raise DictionaryError(
-            f"{sae.name} is for {site}; dictionaries of the residual stream, attn_out and mlp_out can be used."
-        )
-    if sae.d_in != model.width:
-        raise DictionaryError(
-            f"{sae.name} reads activations of size {sae.d_in}, but {site} of {model.name} has size {model.width}. "
-            "Use a dictionary that was trained on this model."
-        )
-
-
 def run_atoms(model: Session, text: Text, *, sae: Dictionary, progress: Progress = silent) -> AtomsRun:
     """One forward pass up to the dictionary's site; what comes back is the activation and its active atoms."""
     check_fits(model, sae)
@@ -118,12 +113,12 @@ def run_atoms(model: Session, text: Text, *, sae: Dictionary, progress: Progress
     progress(0, 1, f"reading {sae.site}")
 
     def reduce(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        x = values[str(model.site(sae.site))][0].to(sae.W_enc)
-        a = sae.encode(x)
+        read, x = (values[str(model.site(name))][0].flatten(1).to(sae.W_enc) for name in (sae.site, sae.site_out))
+        a = sae.encode(read)
         size = x.pow(2).sum(-1).clamp(min=1e-30)
         position, atom = a.nonzero(as_tuple=True)
         activation = a[position, atom]
-        along = (sae.W_dec[atom] * x[position]).sum(-1)
+        along = (sae.W_dec[atom] * x[position]).sum(-1) * sae.scale(read)[position, 0]
         order = torch.argsort(activation, descending=True, stable=True)
         order = order[torch.argsort(position[order], stable=True)]
         out = {
@@ -132,14 +127,16 @@ def run_atoms(model: Session, text: Text, *, sae: Dictionary, progress: Progress
             "atom": atom[order],
             "activation": activation[order],
             "share": (activation * along / size[position])[order],
-            "error": x - sae.decode(a),
-            "bias_share": (x @ sae.b_dec) / size,
+            "error": x - sae.decode(a, read),
+            "bias_share": (sae.bias(read) * x).sum(-1) / size,
+            "skip_share": (sae.skip(read) * x).sum(-1) / size,
         }
         return {name: value.cpu() for name, value in out.items()}
 
-    out = model.run([ids], [sae.site], then=reduce)
+    out = model.run([ids], [sae.site, sae.site_out], then=reduce)
     progress(1, 1, f"reading {sae.site}")
-    return AtomsRun(model.tokens(ids), sae.site, masked=sinks(model, ids, out["x"].norm(dim=-1)), **out)
+    masked = sinks(model, ids, out["x"].norm(dim=-1))
+    return AtomsRun(model.tokens(ids), sae.site, sae.site_out, masked=masked, **out)
 
 
 def atoms_frame(run: AtomsRun) -> pl.DataFrame:
@@ -160,12 +157,13 @@ def atoms_frame(run: AtomsRun) -> pl.DataFrame:
 def reconstruction_frame(run: AtomsRun) -> pl.DataFrame:
     """Error and bias of each token of a run (see `frames.RECONSTRUCTION`)."""
     columns = run.tokens.to_dict(as_series=False) | {
-        "site": [run.site] * len(run.x),
+        "site": [run.site_out] * len(run.x),
         "active": run.active.tolist(),
         "norm": run.norm.tolist(),
         "error_norm": run.error_norm.tolist(),
         "error_share": run.error_share.tolist(),
         "bias_share": run.bias_share.tolist(),
+        "skip_share": run.skip_share.tolist(),
         "masked": [p in run.masked for p in range(len(run.x))],
     }
     return frames.build(frames.RECONSTRUCTION, columns)

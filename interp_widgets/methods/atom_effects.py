@@ -15,10 +15,11 @@ import polars as pl
 import torch
 
 from .. import frames
+from ..errors import DictionaryError
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_fits
 from ..session.masking import sinks
 from ..session.session import Session, Text
-from .atom_activations import check_fits
 from .ranking import top_k
 
 LISTED = 8
@@ -80,27 +81,28 @@ def run_effects(model: Session, text: Text, *, sae: Dictionary, answer: str | in
     check_fits(model, sae)
     ids = model.encode(text)
     chosen = None if answer in (None, "") else model.single_token(answer, "answer")
-    site = str(model.site(sae.site))
+    read, written = (str(model.site(name)) for name in (sae.site, sae.site_out))
     used: dict[str, torch.Tensor] = {}
 
-    def cut(x: torch.Tensor) -> torch.Tensor:
-        used["x"] = x.detach().clone().requires_grad_()
-        return used["x"]
+    def cut(y: torch.Tensor) -> torch.Tensor:
+        used["y"] = y.detach().clone().requires_grad_()
+        return used["y"]
 
     def then(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         log_p = values["logits"][0, -1].float().log_softmax(-1)
         answer = log_p.argmax() if chosen is None else torch.tensor(chosen, device=log_p.device)
-        (gradient,) = torch.autograd.grad(log_p[answer], [used["x"]])
-        x, gradient = used["x"].detach()[0].to(sae.W_enc), gradient[0].to(sae.W_enc)
+        (gradient,) = torch.autograd.grad(log_p[answer], [used["y"]])
+        x, y = (sae.flat(values[read][0].detach()), used["y"].detach()[0].flatten(1).to(sae.W_enc))
+        slope = gradient[0].flatten(1).to(sae.W_enc)
         a = sae.encode(x)
         position, atom, activation = _by_strength(a)
-        effect = -activation * (sae.W_dec[atom] * gradient[position]).sum(-1)
-        error = -((x - sae.decode(a)) * gradient).sum(-1)
-        out = {"answer": answer, "probability": log_p[answer].detach().exp(), "norms": x.norm(dim=-1)}
+        effect = -activation * sae.scale(x)[position, 0] * (sae.W_dec[atom] * slope[position]).sum(-1)
+        error = -((y - sae.decode(a, x)) * slope).sum(-1)
+        out = {"answer": answer, "probability": log_p[answer].detach().exp(), "norms": y.norm(dim=-1)}
         out |= {"position": position, "atom": atom, "effect": effect, "error": error}
         return {name: value.cpu() for name, value in out.items()}
 
-    out = model.run([ids], ["logits"], edit={site: cut}, then=then, logits_to_keep=1, grad=True)
+    out = model.run([ids], [read, "logits"], edit={written: cut}, then=then, logits_to_keep=1, grad=True)
     norms, answered, probability = out.pop("norms"), int(out.pop("answer")), float(out.pop("probability"))
     return EffectsRun(model.tokens(ids), answered, probability, masked=sinks(model, ids, norms), **out)
 
@@ -165,7 +167,9 @@ class AblationRun:
     effect: float
     """Change of the answer's log-probability at the last token, nats"""
     agreement: float | None
-    """Correlation over the vocabulary of the direct logit weights with the measured change, where the atom is strongest."""
+    """Correlation over the vocabulary of the direct logit weights with the measured change, where the atom is strongest.
+
+    None if it is silent, or has no direct weights."""
 
 
 def ablate_atom(model: Session, text: Text, *, sae: Dictionary, atom: int) -> pl.DataFrame:
@@ -191,12 +195,17 @@ def run_atom_ablation(
     chosen = None if answer in (None, "") else model.single_token(answer, "answer")
     seen: dict[str, torch.Tensor] = {}
 
-    def remove(x: torch.Tensor) -> torch.Tensor:
-        y = x[1].to(sae.W_enc)
-        a = sae.encode(y)[:, atom]
-        a[sinks(model, ids, y.norm(dim=-1))] = 0
+    def look(x: torch.Tensor) -> torch.Tensor:
+        seen["x"] = sae.flat(x[1])
+        return x
+
+    def remove(y: torch.Tensor) -> torch.Tensor:
+        whole = y[1].flatten(1).to(sae.W_enc)
+        x = seen.get("x", whole)
+        a = sae.encode(x)[:, atom]
+        a[sinks(model, ids, whole.norm(dim=-1))] = 0
         seen["activation"] = a
-        return torch.stack([x[0], (y - a[:, None] * sae.W_dec[atom]).to(x)])
+        return torch.stack([y[0], (whole - a[:, None] * sae.scale(x) * sae.W_dec[atom]).view_as(y[1]).to(y)])
 
     def then(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         normed, parts = values["final_norm"], []
@@ -209,12 +218,14 @@ def run_atom_ablation(
         log_p = last.log_softmax(-1)
         answer = log_p[0].argmax() if chosen is None else torch.tensor(chosen, device=log_p.device)
         out |= {"answer": answer, "effect": log_p[1, answer] - log_p[0, answer], "activation": seen["activation"]}
-        out |= {"change": there[1] - there[0], "direct": direct_weights(model, sae.W_dec[atom])}
+        if writes_stream(model, sae):
+            out["pair"] = torch.stack([there[1] - there[0], -direct_weights(model, sae.W_dec[atom])]).double()
         return {name: value.cpu() for name, value in out.items()}
 
-    out = model.run([ids, ids], ["final_norm"], edit={str(model.site(sae.site)): remove}, then=then)
-    pair = torch.stack([out.pop("change"), -out.pop("direct")]).double()
-    agreement = float(torch.corrcoef(pair)[0, 1]) if float(out["activation"].max()) > 0 else None
+    edit = {str(model.site(sae.site)): look} if sae.transcodes else {}
+    out = model.run([ids, ids], ["final_norm"], edit={**edit, str(model.site(sae.site_out)): remove}, then=then)
+    pair, active = out.pop("pair", None), float(out["activation"].max()) > 0
+    agreement = float(torch.corrcoef(pair)[0, 1]) if pair is not None and active else None
     answered, effect = int(out.pop("answer")), float(out.pop("effect"))
     return AblationRun(atom, model.tokens(ids), answer=answered, effect=effect, agreement=agreement, **out)
 
@@ -252,6 +263,11 @@ def ablation_frame(run: AblationRun, model: Session) -> pl.DataFrame:
     return frames.build(frames.ATOM_ABLATION, columns)
 
 
+def writes_stream(model: Session, sae: Dictionary) -> bool:
+    """Whether what the atoms write goes into the residual stream as it is, so that they have direct logit weights."""
+    return model.site(sae.site_out).kind in ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+
+
 def direct_weights(model: Session, direction: torch.Tensor) -> torch.Tensor:
     """[vocabulary]: what one unit of a direction adds to the logits on the direct way, up to the norm's scale. Inside `then` only.
 
@@ -276,9 +292,16 @@ def direct_logits(model: Session, sae: Dictionary, atom: int, *, count: int = 10
         model, sae: as in `atom_effects`.
         atom: which.
         count: tokens at either end; default 10.
+
+    Raises:
+        DictionaryError: no such atom, or one that does not write into the residual stream.
     """
     check_fits(model, sae)
     sae.check_atom(atom)
+    if not writes_stream(model, sae):
+        raise DictionaryError(
+            f"{sae.name} writes {sae.site_out}, which is no part of the stream: it has no direct logit weights."
+        )
     weights = model.run([[0]], ["embed"], then=lambda _: direct_weights(model, sae.W_dec[atom]).cpu())
     count = min(count, len(weights) // 2)
     order = weights.argsort(descending=True, stable=True)

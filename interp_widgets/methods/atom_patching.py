@@ -4,6 +4,9 @@ With x the activation at the dictionary's site and a its atoms, x = sum_i a_i d_
 replaces a_i alone and keeps every other atom and the error as they are (Marks et al. arXiv:2403.19647):
 
     x' = x + (a_i(clean) - a_i(corrupt)) d_i
+
+Of a transcoder, a is read at one site and x is the activation that it writes. Where a dictionary norms its inputs, d_i is scaled
+back as at the corrupt run's own activation.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import torch
 from .. import frames
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_fits
 from ..session.session import Session, Text
 from .activation_patching import prepare
 from .patching_run import PatchingRun, patching_frame
@@ -54,23 +58,24 @@ def atom_patching(
         TextError, AlignmentError: as in `activation_patching`.
     """
     check_metric(metric)
-    run = prepare(
-        model, clean, corrupt, answer, foil, [str(sae.site)], alignment, positions=positions, direction=direction
-    )
-    [site] = run.rows[0]
+    check_fits(model, sae)
+    both = [f"{sae.site}+{sae.site_out}"]
+    run = prepare(model, clean, corrupt, answer, foil, both, alignment, positions=positions, direction=direction)
+    site, out = model.site(sae.site), model.site(sae.site_out)
     assert run.reading is not None
     own, source = (sae.encode(x.float()) for x in (run.reading.own[site], run.reading.put[0][site]))
-    chosen = _chosen(sae, atoms, top, source - own, run)
+    scale = sae.scale(sae.flat(run.reading.own[site]))
+    chosen = _chosen(sae, atoms, top, (source - own) * scale, run)
     activations = {atom: (source[:, atom].tolist(), own[:, atom].tolist()) for atom in chosen}
 
     def with_atoms(reading: Reading) -> Reading:
-        x, y = reading.own[site], reading.put[0][site]
-        change = (sae.encode(y.float()) - sae.encode(x.float()))[:, chosen]
+        read, other, x = reading.own[site], reading.put[0][site], reading.own[out]
+        change = (sae.encode(other.float()) - sae.encode(read.float()))[:, chosen] * sae.scale(sae.flat(read))
         steps = torch.stack([change[:, [i]] * sae.direction(atom) for i, atom in enumerate(chosen)])
-        return replace(reading, put=[{site: x + step.to(x)} for step in steps])
+        return replace(reading, put=[{out: x + step.reshape(x.shape).to(x)} for step in steps])
 
     read, first = run.read, run.reading
-    run = run.regrid([(site,)] * len(chosen), lambda: with_atoms(read()))
+    run = run.regrid([(out,)] * len(chosen), lambda: with_atoms(read()))
     run.reading = with_atoms(first)
     sweep(model, run, memory=memory, progress=progress)
     rows, columns = run.done.nonzero(as_tuple=True)

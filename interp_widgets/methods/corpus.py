@@ -23,10 +23,10 @@ from ..sae.corpus.folder import WINDOW
 from ..sae.corpus.reader import Corpus
 from ..sae.corpus.store import Store, digest
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_fits
 from ..session import harvest
 from ..session.harvest import Texts
 from ..session.session import Session
-from .atom_activations import check_fits
 
 MOST = 50_000
 """Events kept of an atom unless asked for otherwise."""

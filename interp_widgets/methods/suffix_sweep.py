@@ -25,7 +25,7 @@ from .patched_runs import Measure
 from .prediction import Prediction
 from .reading import Reading, Row, Span, Values
 
-LOCAL = ("q", "head_out", "attn_out", "resid_mid", "mlp_act", "mlp_out")
+LOCAL = ("q", "head_out", "attn_out", "resid_mid", "mlp_in", "mlp_act", "mlp_out")
 """Kinds of site inside a layer that change the layer's result at their own position only."""
 TOKENS_AT_ONCE = {"cpu": 1024}
 """Rows x tokens of a batch: on a CPU enough for products at full speed, and more only leave its cache."""

@@ -12,7 +12,7 @@ import torch
 import traitlets as t
 
 from ..errors import TextError
-from ..methods.atom_activations import AtomsRun, atoms_frame, check_fits, reconstruction_frame, run_atoms
+from ..methods.atom_activations import AtomsRun, atoms_frame, reconstruction_frame, run_atoms
 from ..methods.atom_effects import (
     AblationRun,
     EffectsRun,
@@ -20,9 +20,11 @@ from ..methods.atom_effects import (
     effects_frame,
     run_atom_ablation,
     run_effects,
+    writes_stream,
 )
 from ..sae.corpus.reader import Corpus, open_corpus
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_fits
 from ..sae.load import bundled_corpus
 from ..session import scripts
 from ..session.harvest import Texts
@@ -79,11 +81,12 @@ class Atoms(Panel, AtomsWidget):
         self.sae = sae
         self._run: AtomsRun | None = None
         self._effects: EffectsRun | None = None
-        self._removed: dict[int, tuple[AblationRun, pl.DataFrame]] = {}
+        self._removed: dict[int, tuple[AblationRun, pl.DataFrame | None]] = {}
         self._reading: Reading | None = None
         self._corpus: Corpus | None = None
         self._refreshed = 0.0
-        super().__init__(model, text=text, answer=answer, sae_name=f"{sae.name} ({sae.site}, {sae.width} atoms)")
+        name = f"{sae.name} ({atoms_traits.sites(sae)}, {sae.width} atoms)"
+        super().__init__(model, text=text, answer=answer, sae_name=name)
         where = bundled_corpus(sae) if corpus is None else corpus
         self.corpus = open_corpus(where) if isinstance(where, str | Path) else where
         if text:
@@ -211,7 +214,7 @@ class Atoms(Panel, AtomsWidget):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        own = {"sae": self.sae.name, "site": self.sae.site, "sae_origin": dict(self.sae.origin)}
+        own = {"sae": self.sae.name, "site": atoms_traits.sites(self.sae), "sae_origin": dict(self.sae.origin)}
         return {**super().provenance, **own, "corpus": self.corpus and self.corpus.provenance}
 
     def code(self) -> str:
@@ -235,7 +238,7 @@ class Atoms(Panel, AtomsWidget):
             self.positions, self.found = [], {}
         self._run, self._frame = run, atoms_frame(run)
         self._effects, self._removed = None, {}
-        self.set_traits({**atoms_traits.run_traits(run, self.session), **atoms_traits.no_effects()})
+        self.set_traits({**atoms_traits.run_traits(run, self.session, self.sae), **atoms_traits.no_effects()})
         self._show_pinned()
         self._show_cards()
 
@@ -263,10 +266,11 @@ class Atoms(Panel, AtomsWidget):
         for done, atom in enumerate(atoms):
             progress(done, len(atoms), f"without #{atom}")
             without = run_atom_ablation(self.session, ids, sae=self.sae, atom=atom, answer=self.answer)
-            found = (without, direct_logits(self.session, self.sae, atom))
+            direct = direct_logits(self.session, self.sae, atom) if writes_stream(self.session, self.sae) else None
+            found = (without, direct)
             self._publish(progress, partial(self._show_removed, run, atom, found))
 
-    def _show_removed(self, run: AtomsRun, atom: int, found: tuple[AblationRun, pl.DataFrame]) -> None:
+    def _show_removed(self, run: AtomsRun, atom: int, found: tuple[AblationRun, pl.DataFrame | None]) -> None:
         if run is self._run and str(atom) in self.cards:
             self._removed[atom] = found
             without = atoms_card.removed(self.session, *found, self._effects)

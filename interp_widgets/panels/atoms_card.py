@@ -106,10 +106,12 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def removed(model: Session, run: AblationRun, direct: pl.DataFrame, effects: EffectsRun | None) -> dict[str, Any]:
+def removed(
+    model: Session, run: AblationRun, direct: pl.DataFrame | None, effects: EffectsRun | None
+) -> dict[str, Any]:
     """The model without the atom; see `Removed` in front/atoms_card.js."""
     estimate, share = (None, None) if effects is None or effects.answer != run.answer else effects.of_atom(run.atom)
-    ends = direct.select("token", "weight").rows()
+    ends = [] if direct is None else direct.select("token", "weight").rows()
     positions = zip(run.top_ids.tolist(), run.before.tolist(), run.after.tolist(), strict=True)
     return {
         "active": bool(run.activation.max() > 0),

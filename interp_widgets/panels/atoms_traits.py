@@ -9,6 +9,7 @@ import torch
 from ..methods.atom_activations import AtomsRun
 from ..methods.atom_effects import EffectsRun
 from ..methods.corpus import TEMPORARY
+from ..sae.dictionary import Dictionary
 from ..session.session import Session
 from ..widgets import wire
 from .lens import unknown_words
@@ -21,7 +22,7 @@ LISTED = 48
 """Active atoms sent for each token; a dictionary with more active ones is cut off, and the panel says so."""
 
 
-def run_traits(run: AtomsRun, model: Session) -> dict[str, Any]:
+def run_traits(run: AtomsRun, model: Session, sae: Dictionary) -> dict[str, Any]:
     """The tokens, the active atoms of each, and what they leave unexplained."""
     active = run.active.tolist()
     counted = [n for p, n in enumerate(active) if p not in run.masked]
@@ -39,8 +40,9 @@ def run_traits(run: AtomsRun, model: Session) -> dict[str, Any]:
         "top_atom": wire.int32(torch.full(shape, -1).index_put_(where, run.atom[keep])),
         "top_activation": wire.float32(torch.zeros(shape).index_put_(where, run.activation[keep])),
         "top_share": wire.float32(torch.zeros(shape).index_put_(where, run.share[keep])),
-        **{name: wire.float32(getattr(run, name)) for name in ("norm", "error_norm", "error_share", "bias_share")},
-        "notes": _notes(run, model),
+        **{name: wire.float32(getattr(run, name)) for name in ("norm", "error_norm", "error_share")},
+        "bias_share": wire.float32(run.bias_share + run.skip_share),
+        "notes": _notes(run, model, sae),
         "summary": {
             "explained_variance": run.explained_variance(),
             "mean_active": sum(counted) / len(counted) if counted else None,
@@ -98,8 +100,19 @@ def _columns(run: AtomsRun) -> tuple[torch.Tensor, torch.Tensor]:
     return column, column < LISTED
 
 
-def _notes(run: AtomsRun, model: Session) -> list[str]:
+def sites(sae: Dictionary) -> str:
+    """Where the dictionary reads, and where it writes if that is elsewhere."""
+    return f"{sae.site} to {sae.site_out}" if sae.transcodes else sae.site
+
+
+def _notes(run: AtomsRun, model: Session, sae: Dictionary) -> list[str]:
     notes = []
+    if sae.transcodes:
+        notes.append(
+            f"A transcoder: its atoms are read from {sae.site}; shares, error and norm are of {sae.site_out}, which it writes."
+        )
+    if sae.W_skip is not None:
+        notes.append("The share of the bias holds that of the skip connection; .reconstruction has them apart.")
     if run.masked:
         at = ", ".join(str(p) for p in run.masked)
         notes.append(

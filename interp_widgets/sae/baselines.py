@@ -11,13 +11,17 @@ import torch
 from ..errors import DictionaryError
 from ..session.session import Session
 from .dictionary import Dictionary, ReLU, TopK
-
-_OTHER_WIDTHS = ("q", "k", "v", "head_out", "pattern", "mlp_act", "logits")
+from .fits import checked_site
 
 
 def identity(model: Session, site: str) -> Dictionary:
-    """Coordinates: atom i is coordinate i where it is positive, atom i + width where it is negative. Nothing is lost."""
-    return _two_sided("identity", _checked(model, site), torch.eye(model.width), torch.zeros(model.width))
+    """Coordinates: atom i is coordinate i where it is positive, atom i + size where it is negative. Nothing is lost.
+
+    At `mlp_act.L` these are the neurons. Both signs are kept there, too: GELU and SiLU go below zero.
+    """
+    found = checked_site(model, site, "A baseline")
+    size = model.size(found)
+    return _two_sided("identity", str(found), torch.eye(size), torch.zeros(size))
 
 
 def pca(x: torch.Tensor, site: str, *, components: int | None = None) -> Dictionary:
@@ -48,15 +52,17 @@ def random(model: Session, site: str, *, width: int, k: int, seed: int = 0) -> D
     """`width` directions of norm 1, uniform on the sphere; the k that point most along an activation are on."""
     if min(width, k) < 1:
         raise DictionaryError(f"A random dictionary needs a width and a k above 0, not {width} and {k}.")
+    found = checked_site(model, site, "A baseline")
+    size = model.size(found)
     generator = torch.Generator().manual_seed(seed)
-    directions = torch.nn.functional.normalize(torch.randn(width, model.width, generator=generator), dim=1)
+    directions = torch.nn.functional.normalize(torch.randn(width, size, generator=generator), dim=1)
     return TopK(
         name="random",
-        site=_checked(model, site),
+        site=str(found),
         W_enc=directions.T.contiguous(),
         b_enc=torch.zeros(width),
         W_dec=directions,
-        b_dec=torch.zeros(model.width),
+        b_dec=torch.zeros(size),
         origin={"format": "random", "seed": seed},
         k=k,
     )
@@ -74,15 +80,3 @@ def _two_sided(name: str, site: str, directions: torch.Tensor, center: torch.Ten
         b_dec=center,
         origin={"format": name},
     )
-
-
-def _checked(model: Session, site: str) -> str:
-    """The site as this package writes it.
-
-    Raises:
-        SiteError, DictionaryError: it does not exist in the model, or is not as wide as the residual stream.
-    """
-    found = model.site(site)
-    if found.kind in _OTHER_WIDTHS:
-        raise DictionaryError(f"{found} cannot have a dictionary; the residual stream, attn_out and mlp_out can.")
-    return str(found)

@@ -37,7 +37,7 @@ _SITES = {"resid_pre": "resid_pre", "resid_post": "resid_post", "resid_out": "re
 _SITES |= {"attn_out": "attn_out", "mlp_out": "mlp_out"}
 
 
-def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
+def read(weights: Path, name: str, told: files.Told) -> Dictionary:
     """The dictionary in a file ae.pt.
 
     Raises:
@@ -57,7 +57,7 @@ def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
         tensors, reading = folding.norms(tensors, name), (*reading, *folding.NORMS)
     common: dict[str, Any] = {
         "name": name,
-        "site": files.own_site(site or _site(trainer, weights), where),
+        **files.sites(told, lambda: (_site(trainer, weights),) * 2, False, where),
         "subtract": kind not in ("AutoEncoderNew", "JumpReluAutoEncoder"),
         "origin": files.provenance(weights, "dictionary_learning", kind, trainer.get("lm_name")),
         "reading": reading,

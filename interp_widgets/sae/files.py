@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,18 @@ from ..errors import DictionaryError, SiteError
 from ..session.sites import parse
 
 Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the caller, or a table of releases, says of a dictionary; it wins over what its files say."""
+
+    site: str | None = None
+    site_out: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Entries of a configuration."""
+    factor: float | None = None
+    """What activations are multiplied with, where the configuration says that their average norm was scaled."""
 
 
 def read_config(file: Path, purpose: str) -> dict[str, Any]:
@@ -119,6 +132,25 @@ def positive(value: Any, what: str, where: Path) -> int:
     return value
 
 
+def sites(told: Told, said: Callable[[], tuple[Any, Any]], transcodes: bool, where: Path) -> dict[str, str]:
+    """`site` and `writes` of a dictionary. `said`: both as its files say them, asked only if the caller leaves one open.
+
+    Raises:
+        DictionaryError: they are no sites, or one and the same for a transcoder, or two for a dictionary that is none.
+    """
+    reads, writes = told.site, told.site_out if transcodes else told.site_out or told.site
+    if reads is None or writes is None:
+        found = said()
+        reads, writes = reads or found[0], writes or found[1]
+    reads, writes = own_site(reads, where), own_site(writes, where)
+    if transcodes == (reads == writes):
+        what = "a transcoder, which writes another site than it reads" if transcodes else "no transcoder"
+        raise DictionaryError(
+            f"{where} is {what}, but it is said to read {reads} and to write {writes}. Pass site= and site_out=."
+        )
+    return {"site": reads, "writes": writes if transcodes else ""}
+
+
 def own_site(name: Any, where: Path) -> str:
     """A site as this package writes it, from what a file or the caller says.
 
@@ -131,8 +163,8 @@ def own_site(name: Any, where: Path) -> str:
         raise DictionaryError(f"{where} is said to belong at {name!r}: {error}") from error
 
 
-def provenance(file: Path, form: str, architecture: str, model: Any) -> dict[str, Any]:
-    """What `Dictionary.origin` says of a file."""
+def provenance(file: Path, form: str, architecture: str, model: Any, neuronpedia: Any = None) -> dict[str, Any]:
+    """What `Dictionary.origin` says of a file. `neuronpedia`: the id under which that site shows it."""
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {
@@ -141,4 +173,5 @@ def provenance(file: Path, form: str, architecture: str, model: Any) -> dict[str
         "sha256": digest,
         "architecture": architecture,
         "model": model,
+        "neuronpedia": neuronpedia,
     }

@@ -26,6 +26,27 @@ def norms(tensors: Tensors, name: str) -> Tensors:
     }
 
 
+DIRECTIONS = ('sae["W_dec"] = sae["W_dec"] * sae["{}"][:, None]',)
+
+
+def directions(tensors: Tensors, key: str, name: str) -> Tensors:
+    """Directions larger by a factor each, which SAELens 5 learned while finetuning and applied to activations in decode."""
+    check_weights({"W_enc": tensors["W_enc"], "W_dec": tensors["W_dec"], key: tensors[key]}, name)
+    return tensors | {"W_dec": tensors["W_dec"] * tensors[key][:, None]}
+
+
+INPUTS = ('sae |= {{"W_enc": sae["W_enc"] * {0}, "W_dec": sae["W_dec"] / {0}, "b_dec": sae["b_dec"] / {0}}}',)
+
+
+def inputs(tensors: Tensors, factor: float) -> Tensors:
+    """For activations as they are, where the weights are for ones that were multiplied by a factor."""
+    return tensors | {
+        "W_enc": tensors["W_enc"] * factor,
+        "W_dec": tensors["W_dec"] / factor,
+        "b_dec": tensors["b_dec"] / factor,
+    }
+
+
 GATED = (
     'scale = sae["r_mag"].exp()',
     'sae |= {"W_enc": sae["W_enc"] * scale, "b_enc": sae["b_mag"], "threshold": sae["b_mag"] - sae["b_gate"] * scale}',

@@ -1,6 +1,7 @@
 """Gemma Scope's formats: params.npz (Gemma 2, Lieberum et al., arXiv:2408.05147), params.safetensors with config.json (Gemma 3).
 
-JumpReLU dictionaries that do not subtract b_dec. Of Gemma 2, the folders of the release say the site; of Gemma 3, config.json.
+JumpReLU dictionaries that do not subtract b_dec, and transcoders of the MLP. Of Gemma 2, the folders of the release say the site;
+of Gemma 3, config.json.
 """
 
 from __future__ import annotations
@@ -16,27 +17,35 @@ from . import files, npz
 from .dictionary import Dictionary, JumpReLU
 
 KEYS = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+_SKIP = "affine_skip_connection"
 _KINDS = {"res": "resid_post", "mlp": "mlp_out", "att": "head_out"}
+_FOLDERS = {
+    "resid_post": ("output", ""),
+    "attn_out": ("self_attn.o_proj.input", ""),
+    "mlp_out": ("post_feedforward_layernorm.output", ""),
+    "transcoder": ("pre_feedforward_layernorm.output", "post_feedforward_layernorm.output"),
+}
 _HOOKS = {
     "output": "resid_post",
+    "pre_feedforward_layernorm.output": "mlp_in",
     "post_feedforward_layernorm.output": "mlp_out",
     "self_attn.o_proj.input": "head_out",
 }
 
 
-def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
+def read(weights: Path, name: str, told: files.Told) -> Dictionary:
     """The dictionary in a file params.npz or params.safetensors.
 
     Raises:
-        DictionaryError: a file or key that is missing or damaged, a transcoder, no site.
+        DictionaryError: a file or key that is missing or damaged, an option that cannot be honoured, no site.
     """
     first = weights.suffix == ".npz"
-    config = (
-        {} if first else files.read_config(weights.parent / "config.json", "Gemma Scope 2 says there where it belongs")
-    )
+    config = {} if first else _config(weights.parent)
     found = npz.read(weights, (*KEYS, "w_enc", "w_dec", "scaling_factor")) if first else files.read_safetensors(weights)
     _refuse_unknown_options(config, found, weights)
     table = {key: key.lower() if key not in found and key.lower() in found else key for key in KEYS}
+    if _SKIP in found or config.get("affine_connection"):
+        table["W_skip"] = _SKIP
     files.require(found, tuple(table.values()), "Gemma Scope", weights)
     loading = (
         (
@@ -47,9 +56,23 @@ def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
         if first
         else ("from safetensors.torch import load_file", "", f"found = load_file({str(weights)!r})")
     )
+    if (
+        first
+        and told.site_out is None
+        and re.search(r"gemma-scope-[\w.-]+?-transcoders\b", weights.absolute().as_posix())
+    ):
+        raise DictionaryError(
+            f"{weights} is a transcoder of Gemma Scope 1. These read the stream behind the MLP's norm but before its gain, which "
+            "is no site here, so it would give wrong numbers. The transcoders of Gemma Scope 2 can be used."
+        )
+    out = config.get("hf_hook_point_out")
+    transcodes = told.site_out is not None if first else out not in (None, config.get("hf_hook_point_in"))
+    said = (lambda: (_site_of_path(weights),) * 2) if first else (lambda: _sites_of_config(config, transcodes, weights))
+    sites = files.sites(told, said, transcodes, weights)
     return JumpReLU(
         name=name,
-        site=files.own_site(site or (_site_of_path(weights) if first else _site_of_config(config, weights)), weights),
+        site=sites["site"],
+        writes=sites["writes"],
         subtract=False,
         origin=files.provenance(weights, f"Gemma Scope {1 if first else 2}", "jumprelu", config.get("model_name")),
         reading=(*loading, *files.renaming(table)),
@@ -57,13 +80,18 @@ def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
     )
 
 
+def _config(folder: Path) -> dict[str, Any]:
+    """config.json; where the release lacks it, what the folders say, as in transcoder_all/layer_5_width_16k_l0_big_affine."""
+    match = re.search(rf"/({'|'.join(_FOLDERS)})(?:_all)?/layer_(\d+)_[^/]*$", folder.absolute().as_posix())
+    if match is None or (folder / "config.json").is_file():
+        return files.read_config(folder / "config.json", "Gemma Scope 2 says there where it belongs")
+    reads, writes = _FOLDERS[match[1]]
+    return {
+        f"hf_hook_point_{end}": f"layers.{match[2]}.{hook}" for end, hook in (("in", reads), ("out", writes)) if hook
+    }
+
+
 def _refuse_unknown_options(config: dict[str, Any], found: files.Tensors, weights: Path) -> None:
-    out = config.get("hf_hook_point_out")
-    if "affine_skip_connection" in found or out not in (None, config.get("hf_hook_point_in")):
-        raise DictionaryError(
-            f"{weights} is a transcoder: those read one site and write another, which cannot be used yet. "
-            "Use a dictionary that reconstructs the site it reads."
-        )
     if (kind := config.get("architecture", "jump_relu")) != "jump_relu":
         raise DictionaryError(f"{weights.parent}: dictionaries of architecture {kind!r} cannot be read; jump_relu can.")
     if (scale := found.get("scaling_factor")) is not None and not torch.allclose(scale.float(), torch.ones(())):
@@ -84,12 +112,15 @@ def _site_of_path(weights: Path) -> str:
     return f"{_KINDS[kind[1]]}.{layer[1]}"
 
 
-def _site_of_config(config: dict[str, Any], weights: Path) -> str:
-    hook = str(config.get("hf_hook_point_in"))
-    match = re.fullmatch(r".*layers\.(\d+)\.(.+)", hook)
-    if match is None or match[2] not in _HOOKS:
-        raise DictionaryError(
-            f"{weights.parent / 'config.json'} says hf_hook_point_in = {hook!r}, which is no site that is known. "
-            "Pass site=, such as resid_post.20."
-        )
-    return f"{_HOOKS[match[2]]}.{match[1]}"
+def _sites_of_config(config: dict[str, Any], transcodes: bool, weights: Path) -> tuple[str, str]:
+    sites = []
+    for key in ("hf_hook_point_in", "hf_hook_point_out") if transcodes else ("hf_hook_point_in",):
+        hook = str(config.get(key))
+        match = re.fullmatch(r".*layers\.(\d+)\.(.+)", hook)
+        if match is None or match[2] not in _HOOKS:
+            raise DictionaryError(
+                f"{weights.parent / 'config.json'} says {key} = {hook!r}, which is no site that is known. "
+                "Pass site=, such as resid_post.20."
+            )
+        sites.append(f"{_HOOKS[match[2]]}.{match[1]}")
+    return sites[0], sites[-1]

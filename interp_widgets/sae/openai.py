@@ -1,17 +1,17 @@
 """OpenAI's format (openai/sparse_autoencoder, Gao et al., arXiv:2406.04093): one .pt file with a state dict and the nonlinearity.
 
-The ReLU dictionaries (v1, v4). The TopK ones (v5) norm each activation and undo it after decoding with its mean and size, which
-encode and decode of a `Dictionary` do not hand on.
+The ReLU dictionaries (v1, v4) and the TopK ones (v5), which norm each input and undo that.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from ..errors import DictionaryError
 from . import files
-from .dictionary import Dictionary, ReLU
+from .dictionary import Dictionary, ReLU, TopK
 
 _TABLE = {"W_enc": "encoder.weight.T", "b_enc": "latent_bias", "W_dec": "decoder.weight.T", "b_dec": "pre_bias"}
 _SITES = {
@@ -23,7 +23,7 @@ _SITES = {
 }
 
 
-def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
+def read(weights: Path, name: str, told: files.Told) -> Dictionary:
     """The dictionary in a .pt file.
 
     Raises:
@@ -31,21 +31,27 @@ def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
     """
     found = files.load_pickle(weights)
     kind = found.pop("activation", "ReLU")
-    found.pop("activation_state_dict", None)
-    if kind != "ReLU":
-        why = ", because its inputs are layer normed" if kind == "TopK" else ""
+    options = found.pop("activation_state_dict", None)
+    options = options if isinstance(options, dict) else {}
+    if kind not in ("ReLU", "TopK") or options.get("postact_fn", "ReLU") != "ReLU":
         raise DictionaryError(
-            f"{weights}: an OpenAI dictionary with activation {kind!r} cannot be read{why}; those with ReLU (v1 and v4) can."
+            f"{weights}: an OpenAI dictionary with activation {kind!r} {options or ''} cannot be read; ReLU (v1 and v4) and TopK "
+            "followed by ReLU (v5) can."
         )
-    tensors = files.only_tensors(found, weights)
+    # The library writes the nonlinearity's numbers a second time, among the tensors.
+    named = {key: value for key, value in found.items() if not str(key).startswith("activation.")}
+    tensors = files.only_tensors(named, weights)
     files.require(tensors, tuple(key.removesuffix(".T") for key in _TABLE.values()), "OpenAI", weights)
-    return ReLU(
-        name=name,
-        site=files.own_site(site or _site(weights), weights),
-        origin=files.provenance(weights, "OpenAI", kind, None),
-        reading=files.reading_pickle(weights, _TABLE),
+    common: dict[str, Any] = {
+        "name": name,
+        **files.sites(told, lambda: (_site(weights),) * 2, False, weights),
+        "origin": files.provenance(weights, "OpenAI", kind, None),
+        "reading": files.reading_pickle(weights, _TABLE),
         **{our: files.taken(tensors, key).float() for our, key in _TABLE.items()},
-    )
+    }
+    if kind == "TopK":  # the library norms the inputs of these, and of no others
+        return TopK(**common, norm="layer_norm", k=files.positive(options.get("k"), "k", weights))
+    return ReLU(**common)
 
 
 def _site(weights: Path) -> str:

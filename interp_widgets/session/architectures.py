@@ -48,6 +48,8 @@ class Architecture:
     mid: Tap | None = None
     """Residual stream between attention and MLP; None where the two run side by side."""
     attn_out: Tap | None = None
+    mlp_in: Tap | None = None
+    """What the MLP reads, behind its norm; left out it is the input of `mlp`, where that is the whole MLP."""
     mlp_out: Tap | None = None
     tuple_layer: bool = False
     """The layer returns a tuple whose first item is the residual stream."""
@@ -68,6 +70,7 @@ class Architecture:
             "pattern": Tap(self.attn, "output", 1),
             "attn_out": self.attn_out or Tap(self.attn, "output", 0),
             "resid_mid": self.mid and replace(self.mid, shared=True),
+            "mlp_in": self.mlp_in or (Tap(self.mlp, "input") if self.mlp != self.neurons_in else None),
             "mlp_act": Tap(self.neurons_in, "input"),
             "mlp_out": self.mlp_out or Tap(self.mlp),
             "resid_post": Tap("", "output", 0 if self.tuple_layer else None),
@@ -143,6 +146,7 @@ _OPT = Architecture(
     neurons_in="fc2",
     qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     mid=Tap("final_layer_norm", "input"),
+    mlp_in=Tap("fc1", "input"),
 )
 
 _PHI = replace(_LLAMA, final_norm="model.final_layernorm", heads_in="self_attn.dense", neurons_in="mlp.fc2", mid=None)
@@ -159,6 +163,7 @@ _MPT = Architecture(
     qkv="attn.Wqkv",
     fused="by kind",
     mid=Tap("norm_2", "input"),
+    mlp_in=Tap("ffn", "input"),
     tuple_layer=True,
 )
 

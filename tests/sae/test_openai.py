@@ -51,10 +51,18 @@ def test_without_the_name_of_a_nonlinearity_it_is_relu(tmp_path):
     assert iw.load_sae(write(tmp_path, activation=None, activation_state_dict=None)).origin["architecture"] == "ReLU"
 
 
-@pytest.mark.parametrize(("kind", "why"), [("TopK", ", because its inputs are layer normed"), ("Identity", "")])
-def test_another_nonlinearity_is_refused(tmp_path, kind, why):
-    with pytest.raises(DictionaryError, match=f"activation '{kind}' cannot be read{why}; those with ReLU"):
-        iw.load_sae(write(tmp_path, activation=kind))
+def test_another_nonlinearity_is_refused(tmp_path):
+    with pytest.raises(DictionaryError, match=r"activation 'Identity' .*cannot be read; ReLU \(v1 and v4\) and TopK"):
+        iw.load_sae(write(tmp_path, activation="Identity"))
+    options = {"k": 5, "postact_fn": "Identity"}
+    with pytest.raises(DictionaryError, match=r"activation 'TopK' .*Identity.* cannot be read; ReLU"):
+        iw.load_sae(write(tmp_path, activation="TopK", activation_state_dict=options))
+
+
+@pytest.mark.parametrize("options", [None, 3, {}, {"k": 0}, {"k": "5"}])
+def test_topk_without_a_number(tmp_path, options):
+    with pytest.raises(DictionaryError, match="gives no k"):
+        iw.load_sae(write(tmp_path, activation="TopK", activation_state_dict=options))
 
 
 @pytest.mark.parametrize("key", KEYS)

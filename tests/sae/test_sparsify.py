@@ -48,6 +48,33 @@ def test_hook_points(copy, hookpoint, site):
     assert iw.load_sae(copy(name=hookpoint)).site == site
 
 
+@pytest.mark.parametrize(
+    ("hookpoint", "sites"),
+    [("layers.10", ("resid_pre.10", "resid_post.10")), ("h.5.mlp", ("mlp_in.5", "mlp_out.5"))],
+)
+def test_what_a_transcoder_reads(copy, hookpoint, sites):
+    d = iw.load_sae(copy("layers.5.mlp", name=hookpoint))
+    assert (d.site, d.site_out) == sites
+
+
+@pytest.mark.parametrize("hookpoint", ["layers.3.self_attn", "embed_tokens"])
+def test_a_transcoder_of_something_else_needs_its_sites(copy, hookpoint):
+    folder = copy("layers.5.mlp", name=hookpoint)
+    with pytest.raises(DictionaryError, match=r"Pass site="):
+        iw.load_sae(folder)
+    d = iw.load_sae(folder, site="resid_pre.3", site_out="attn_out.3")
+    assert (d.site, d.site_out) == ("resid_pre.3", "attn_out.3")
+
+
+def test_a_skip_connection_that_is_not_there_or_damaged(copy):
+    with pytest.raises(DictionaryError, match="lacks W_skip, which a topk dictionary needs"):
+        iw.load_sae(copy("layers.5.mlp", {"W_skip": None}, name="layers.5.mlp"))
+    with pytest.raises(DictionaryError, match=r"W_skip has shape \(8, 9\), but W_enc \(8, 32\) needs \(8, 8\)"):
+        iw.load_sae(copy("layers.5.mlp", {"W_skip": torch.zeros(9, 8)}, name="layers.6.mlp"))
+    with pytest.raises(DictionaryError, match="W_skip has entries that are not finite"):
+        iw.load_sae(copy("layers.6", {"W_skip": torch.full((8, 8), float("inf"))}, name="layers.7"))
+
+
 @pytest.mark.parametrize("name", ["mine", "layers.3.mlp.down_proj", "layers.x", "layers"])
 def test_a_folder_that_is_not_named_after_a_hook_point(copy, name):
     folder = copy(name=name)

@@ -42,20 +42,23 @@ class Known(NamedTuple):
     """The norm whose input is the stream between attention and MLP."""
     qkv: str = "self_attn.{}_proj"
     """Makes queries, keys and values, or with q, k or v in the braces one of them."""
+    normed: str = "post_attention_layernorm"
+    """The norm whose output the MLP reads."""
 
 
 LLAMA = Known("model.layers", "model.embed_tokens", "model.norm", "input_layernorm", "self_attn.o_proj", "self_attn.o_proj",
               "mlp.down_proj", "mlp.down_proj", "post_attention_layernorm")  # fmt: skip
 GEMMA = LLAMA._replace(
-    attention="post_attention_layernorm", mlp="post_feedforward_layernorm", between="pre_feedforward_layernorm"
-)
+    attention="post_attention_layernorm", mlp="post_feedforward_layernorm", between="pre_feedforward_layernorm",
+    normed="pre_feedforward_layernorm",
+)  # fmt: skip
 NEOX = Known("gpt_neox.layers", "gpt_neox.embed_in", "gpt_neox.final_layer_norm", "input_layernorm", "attention.dense",
              "attention.dense", "mlp.dense_4h_to_h", "mlp.dense_4h_to_h", qkv="attention.query_key_value")  # fmt: skip
 GPT2 = Known("transformer.h", "transformer.wte", "transformer.ln_f", "ln_1", "attn.c_proj", "attn.c_proj", "mlp.c_proj",
-             "mlp.c_proj", "ln_2", "attn.c_attn")  # fmt: skip
+             "mlp.c_proj", "ln_2", "attn.c_attn", "ln_2")  # fmt: skip
 FALCON = Known("transformer.h", "transformer.word_embeddings", "transformer.ln_f", "input_layernorm", "self_attention.dense",
                "self_attention.dense", "mlp.dense_4h_to_h", "mlp.dense_4h_to_h",
-               qkv="self_attention.query_key_value")  # fmt: skip
+               qkv="self_attention.query_key_value", normed="input_layernorm")  # fmt: skip
 
 KNOWN = {
     "gpt2": GPT2,
@@ -69,17 +72,18 @@ KNOWN = {
     "gemma2": GEMMA,
     "gemma3_text": GEMMA,
     "opt": Known("model.decoder.layers", "model.decoder.embed_tokens", "model.decoder.final_layer_norm",
-                 "self_attn_layer_norm", "self_attn.out_proj", "self_attn.out_proj", "fc2", "fc2", "final_layer_norm"),
+                 "self_attn_layer_norm", "self_attn.out_proj", "self_attn.out_proj", "fc2", "fc2", "final_layer_norm",
+                 normed="final_layer_norm"),
     "phi": LLAMA._replace(norm="model.final_layernorm", projection="self_attn.dense", attention="self_attn.dense",
-                          down="mlp.fc2", mlp="mlp.fc2", between=""),
+                          down="mlp.fc2", mlp="mlp.fc2", between="", normed="input_layernorm"),
     "gptj": GPT2._replace(projection="attn.out_proj", attention="attn.out_proj", down="mlp.fc_out", mlp="mlp.fc_out",
-                          between="", qkv="attn.{}_proj"),
+                          between="", qkv="attn.{}_proj", normed="ln_1"),
     "mpt": Known("transformer.blocks", "transformer.wte", "transformer.norm_f", "norm_1", "attn.out_proj", "attn.out_proj",
-                 "ffn.down_proj", "ffn.down_proj", "norm_2", "attn.Wqkv"),
+                 "ffn.down_proj", "ffn.down_proj", "norm_2", "attn.Wqkv", "norm_2"),
     "falcon": FALCON,
-    "falcon-new": FALCON._replace(reads="ln_attn"),
+    "falcon-new": FALCON._replace(reads="ln_attn", normed="ln_mlp"),
     "falcon-new-one-norm": FALCON,
-    "falcon-sequential": FALCON._replace(between="post_attention_layernorm"),
+    "falcon-sequential": FALCON._replace(between="post_attention_layernorm", normed="post_attention_layernorm"),
 }  # fmt: skip
 
 
@@ -169,6 +173,7 @@ def places(family: Family) -> dict[str, tuple[str, str]]:
         found[f"attn_out.{layer}"] = (f"{at}.{known.attention}", "output")
         if known.between:
             found[f"resid_mid.{layer}"] = (f"{at}.{known.between}", "input")
+        found[f"mlp_in.{layer}"] = (f"{at}.{known.normed}", "output")
         found[f"mlp_act.{layer}"] = (f"{at}.{known.down}", "input")
         found[f"mlp_out.{layer}"] = (f"{at}.{known.mlp}", "output")
         found[f"resid_post.{layer}"] = (after, "input")

@@ -150,7 +150,7 @@ def test_logits_can_be_had_of_the_last_position_only(family):
 
 # changing
 
-EDITED = ("resid_pre", "attn_out", "mlp_act", "mlp_out", "resid_post")
+EDITED = ("resid_pre", "attn_out", "mlp_in", "mlp_act", "mlp_out", "resid_post")
 
 
 @torch.no_grad()
@@ -163,6 +163,9 @@ def target(family: Family, kind: str, layer: int) -> tuple[str, str]:
     """Where a hook changes a site for all that read it: the layer's own ends for the stream."""
     if kind in ("resid_pre", "resid_post"):
         return f"{family.known.layers}.{layer}", "input" if kind == "resid_pre" else "output"
+    if kind == "mlp_in":  # the norm before it may feed the attention, too
+        mlp = family.known.down.rpartition(".")[0] or "fc1"
+        return f"{family.known.layers}.{layer}.{mlp}", "input"
     return places(family)[f"{kind}.{layer}"]
 
 

@@ -75,14 +75,18 @@ def atoms(session: Session, ids: list[int], sae: Dictionary) -> str:
         raise DictionaryError(
             f"{sae.name} was made in memory, so no script can read it. Use a dictionary that iw.load_sae reads from a file."
         )
+    explained = f"        y = nnsight.save({_vector(session, sae.site_out)}.float())\n" if sae.transcodes else ""
     return _loading(session, "Active atoms of a dictionary") + _fill(
         "atoms.txt",
         ids=ids,
         prompt=_prompt(session, ids),
         reading="\n".join(sae.reading),
-        x='x - sae["b_dec"]' if sae.subtract else "x",
+        x=sae.formula_in,
         activation=sae.formula,
-        read=_access(session, session.site(sae.site).kind, f"layers[{session.site(sae.site).layer}]"),
+        read=_vector(session, sae.site),
+        explained=explained,
+        y="y" if sae.transcodes else "x",
+        scaled=sae.formula_scale and f" * ({sae.formula_scale})[position, 0]",
         site=sae.site,
     )
 
@@ -202,10 +206,19 @@ def _source(session: Session) -> str:
     return _PRETRAINED.format(where=where, dtype=session.dtype, device=device)
 
 
+def _vector(session: Session, name: str) -> str:
+    """The expression that reads a site of the first row of a batch, [tokens, size]."""
+    site = session.site(name)
+    columns = session.layout.columns(site) if site.unit is not None else None
+    part = "" if columns is None else f"[:, {int(columns[0])}:{int(columns[-1]) + 1}]"
+    return f"{_access(session, site.kind, f'layers[{site.layer}]')}[0]{part}"
+
+
 def _access(session: Session, kind: str, layer: str) -> str:
     """The expression that reads a kind of site of a layer."""
-    if kind == "embed":
-        return f"model.{session.architecture.embed}.output"
+    whole = {"embed": session.architecture.embed, "final_norm": session.architecture.final_norm}
+    if kind in whole:
+        return f"model.{whole[kind]}.output"
     tap = session.architecture.taps[kind]
     return (
         f"{_end(tap, layer)}"

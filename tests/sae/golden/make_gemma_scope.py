@@ -2,6 +2,8 @@
 
 Gemma Scope comes without a library. These folders have the names, keys and types of the release, in small; the expected numbers,
 x [16, 8], a [16, 32] and y [16, 8] in expected.safetensors, are those of SAELens' loaders for the release.
+
+Whether a transcoder has a skip connection is told by the tensors here; SAELens goes by `affine_connection`, so both say the same.
 """
 
 import json
@@ -35,10 +37,15 @@ def expect(loader, repo, folder):
     config, state, _ = loader(repo, folder)
     kept = {key: config[key] for key in ("apply_b_dec_to_input", "normalize_activations")}
     kept["normalize_activations"] = kept["normalize_activations"] or "none"
-    sae = sae_lens.JumpReLUSAE(sae_lens.JumpReLUSAEConfig(d_in=8, d_sae=32, **kept))
+    kind = {
+        "jumprelu": "JumpReLUSAE",
+        "jumprelu_transcoder": "JumpReLUTranscoder",
+        "jumprelu_skip_transcoder": "JumpReLUSkipTranscoder",
+    }[config["architecture"]]
+    kept |= {"d_out": config["d_out"]} if "d_out" in config else {}
+    sae = getattr(sae_lens, kind)(getattr(sae_lens, f"{kind}Config")(d_in=8, d_sae=32, **kept))
     sae.load_state_dict(state)
-    a = sae.encode(X)
-    save_file({"x": X, "a": a, "y": sae.decode(a)}, HERE / repo / folder / "expected.safetensors")
+    save_file({"x": X, "a": sae.encode(X), "y": sae(X)}, HERE / repo / folder / "expected.safetensors")
 
 
 for repo, folder, upper in (
@@ -50,22 +57,18 @@ for repo, folder, upper in (
     expect(loaders.gemma_2_sae_huggingface_loader, repo, folder)
 
 repo = "gemma-scope-2-1b-pt"
-for kind, hook, options, extra in (
-    ("resid_post", "output", {}, {}),
-    ("mlp_out", "post_feedforward_layernorm.output", {}, {}),
-    (
-        "transcoder",
-        "pre_feedforward_layernorm.output",
-        {"hf_hook_point_out": "model.layers.5.post_feedforward_layernorm.output"},
-        {"affine_skip_connection": torch.eye(8)},
-    ),
+MLP = ("pre_feedforward_layernorm.output", {"hf_hook_point_out": "model.layers.5.post_feedforward_layernorm.output"})
+SKIP = torch.randn(8, 8, generator=torch.Generator().manual_seed(2))
+for kind, end, hook, options, extra in (
+    ("resid_post", "", "output", {}, {}),
+    ("mlp_out", "", "post_feedforward_layernorm.output", {}, {}),
+    ("transcoder", "", *MLP, {}),
+    ("transcoder", "_affine", *MLP, {"affine_skip_connection": SKIP}),
 ):
-    folder = f"{kind}/layer_5_width_16k_l0_medium"
+    folder = f"{kind}/layer_5_width_16k_l0_medium{end}"
+    options = options | ({"affine_connection": True} if extra else {})
     (HERE / repo / folder).mkdir(parents=True, exist_ok=True)
     save_file(weights(upper=False) | extra, HERE / repo / folder / "params.safetensors")
     config = {"architecture": "jump_relu", "model_name": "gemma-v3-1b-pt", "hf_hook_point_in": f"model.layers.5.{hook}"}
     (HERE / repo / folder / "config.json").write_text(json.dumps(config | options))
-    if kind == "transcoder":
-        save_file({"x": X}, HERE / repo / folder / "expected.safetensors")  # refused
-    else:
-        expect(loaders.gemma_3_sae_huggingface_loader, repo, folder)
+    expect(loaders.gemma_3_sae_huggingface_loader, repo, folder)

@@ -28,4 +28,5 @@ def write(folder, layer, **options):
 
 
 write("resid_delta_mlp_v4/autoencoders", 3)
+# The library tells by the nonlinearity whether inputs are normed.
 write("resid_post_mlp_v5_32k/autoencoders", 7, activation=TopK(5), normalize=True)

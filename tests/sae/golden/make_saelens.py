@@ -1,9 +1,9 @@
 """Writes the golden files of SAELens with SAELens itself: `pip install sae-lens==6.54.12`, then run this file.
 
-Each folder holds what the library saved, and expected.safetensors: x [16, 8], its encode a [16, 32] and decode y [16, 8].
+Each folder holds what the library saved, and expected.safetensors: x [16, 8] (of heads, [16, 2, 4]), its encode a [16, 32] and its
+reconstruction y, of transcoders [16, 6].
 """
 
-import json
 from pathlib import Path
 
 import sae_lens
@@ -35,19 +35,20 @@ def write(name, sae, oracle=None):
     if oracle is None:
         sae.save_model(folder)
         oracle = sae
-    a = oracle.encode(X)
-    save_file({"x": X, "a": a.contiguous(), "y": oracle.decode(a).contiguous()}, folder / "expected.safetensors")
+    x = X.unflatten(1, (2, 4)) if oracle.cfg.reshape_activations == "hook_z" else X
+    a, y = oracle.encode(x), oracle(x)  # what forward gives is decode of encode, and the skip connection
+    save_file({"x": x.contiguous(), "a": a.contiguous(), "y": y.contiguous()}, folder / "expected.safetensors")
 
 
-def metadata(config):
-    for key, value in METADATA.items():
+def metadata(config, **changes):
+    for key, value in {**METADATA, **changes}.items():
         setattr(config.metadata, key, value)
     return config
 
 
-def make(kind, **options):
+def make(kind, said=(), **options):
     sae, config = getattr(sae_lens, kind), getattr(sae_lens, f"{kind}Config")
-    return fill(sae(metadata(config(**SIZES, **options))))
+    return fill(sae(metadata(config(**SIZES, **options), **dict(said))))
 
 
 write("standard", make("StandardSAE"))
@@ -57,8 +58,32 @@ write("topk-rescaled", make("TopKSAE", k=5, rescale_acts_by_decoder_norm=True))
 write("jumprelu", make("JumpReLUSAE"))
 write("gated", make("GatedSAE"))
 write("gated-no-subtraction", make("GatedSAE", apply_b_dec_to_input=False))
-write("transcoder", make("Transcoder", d_out=8, apply_b_dec_to_input=False))
-write("skip-transcoder", make("SkipTranscoder", d_out=8, apply_b_dec_to_input=False))
+
+IN_OUT = {"hook_name": "blocks.1.mlp.hook_in", "hook_name_out": "blocks.1.hook_mlp_out"}
+for kind in ("Transcoder", "SkipTranscoder", "JumpReLUTranscoder", "JumpReLUSkipTranscoder"):
+    transcoder = make(kind, IN_OUT, d_out=6, apply_b_dec_to_input=False)
+    write(transcoder.cfg.architecture(), transcoder)
+write(
+    "transcoder-layer-norm",
+    make("Transcoder", IN_OUT, d_out=6, apply_b_dec_to_input=False, normalize_activations="layer_norm"),
+)
+
+for kind in ("StandardSAE", "TopKSAE", "JumpReLUSAE", "GatedSAE"):
+    for option in ("layer_norm", "constant_norm_rescale"):
+        only = {"k": 5} if kind == "TopKSAE" else {}
+        sae = make(kind, normalize_activations=option, **only)
+        write(f"{sae.cfg.architecture()}-{option}", sae)
+HEADS = {"hook_name": "blocks.1.attn.hook_z"}
+write("heads", make("StandardSAE", HEADS, reshape_activations="hook_z"))
+write("heads-layer-norm", make("TopKSAE", HEADS, k=5, reshape_activations="hook_z", normalize_activations="layer_norm"))
+write("one-head", make("StandardSAE", {**HEADS, "hook_head_index": 1}))
+
+# A checkpoint of a training that scales activations: the factor lies beside the weights. The release's loader folds it.
+scaled = make("StandardSAE", normalize_activations="expected_average_only_in")
+scaled.save_model(HERE / "scaled")
+(HERE / "scaled" / "activation_scaler.json").write_text('{"scaling_factor": 0.4}')
+scaled.fold_activation_norm_scaling_factor(0.4)
+write("scaled", None, oracle=scaled)
 
 # Trained as batchtopk and matryoshka; the library says what architecture it saves them as, and reads them back itself.
 for name, kind, options in (
@@ -70,27 +95,3 @@ for name, kind, options in (
     trained.topk_threshold.fill_(1.5)
     trained.save_inference_model(HERE / name)
     write(name, trained, oracle=sae_lens.SAE.load_from_disk(HERE / name))
-
-# Version 5 wrote the same weights with a flat configuration; version 6 reads it, so version 6 says what it means.
-for name, source, changes in (
-    ("v5-standard", "standard", {"activation_fn_str": "relu"}),
-    ("v5-topk", "topk", {"architecture": "standard", "activation_fn_str": "topk", "activation_fn_kwargs": {"k": 5}}),
-    ("v5-gated", "gated", {"activation_fn_str": "relu"}),
-    ("v5-jumprelu", "jumprelu", {"activation_fn_str": "relu"}),
-):
-    config = {
-        **SIZES,
-        **METADATA,
-        "architecture": source,
-        "dtype": "float32",
-        "device": "cpu",
-        "hook_layer": 1,
-        "normalize_activations": "none",
-        "finetuning_scaling_factor": False,
-        "sae_lens_training_version": "5.11.0",
-        **changes,
-    }
-    (HERE / name).mkdir(parents=True, exist_ok=True)
-    (HERE / name / "sae_weights.safetensors").write_bytes((HERE / source / "sae_weights.safetensors").read_bytes())
-    (HERE / name / "cfg.json").write_text(json.dumps(config))
-    write(name, None, oracle=sae_lens.SAE.load_from_disk(HERE / name))
