@@ -14,7 +14,7 @@ from . import theme
 def atoms_chart(
     frame: pl.DataFrame, reconstruction: pl.DataFrame, position: int | None = None, *, most: int = 15
 ) -> alt.Chart:
-    """The strongest atoms at a position with their share of the norm, and beside them bias and error, always.
+    """The strongest atoms at a position with their share of the norm; beside them bias and error, always, and a skip connection.
 
     Args:
         frame: see `frames.ATOMS`.
@@ -35,14 +35,11 @@ def atoms_chart(
     bars = atoms.select(
         pl.format("#{}", pl.col("atom")).alias("part"), "share", pl.lit("atom").alias("kind"), "activation"
     )
+    others = [("bias", "bias_share", "bias"), ("reconstruction error", "error_share", "error")]
+    if here["skip_share"].item():
+        others.insert(1, ("skip connection", "skip_share", "bias"))
     rest = pl.DataFrame(
-        {
-            "part": ["bias", "reconstruction error"],
-            "share": [here["bias_share"][0], here["error_share"][0]],
-            "kind": ["bias", "error"],
-            "activation": [None, None],
-        },
-        schema=bars.schema,
+        [(part, here[column].item(), kind, None) for part, column, kind in others], schema=bars.schema, orient="row"
     )
     shown = pl.concat([bars, rest])
     title = (

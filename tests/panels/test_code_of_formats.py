@@ -45,3 +45,59 @@ def test_the_script_makes_the_frame(toy, toy_sae, tmp_path, write) -> None:
     atoms = iw.Atoms(toy, TEXT, sae=iw.load_sae(tmp_path, site=toy_sae.site))
     assert len(atoms.frame) > 8
     run_code(atoms, tmp_path)
+
+
+def random_folder(model, folder, site, writes="", **config):
+    """A SAELens folder of random weights for sites of a model; with a site to write, a transcoder with a skip connection."""
+    generator = torch.Generator().manual_seed(0)
+    d_in, d_out = model.size(site), model.size(writes or site)
+    shapes = {"W_enc": (d_in, 40), "b_enc": (40,), "W_dec": (40, d_out), "b_dec": (d_out,)}
+    shapes |= {"W_skip": (d_out, d_in)} if writes else {}
+    save_file(
+        {key: torch.randn(shape, generator=generator) / shape[0] ** 0.5 for key, shape in shapes.items()},
+        folder / "sae_weights.safetensors",
+    )
+    said = {
+        "architecture": "skip_transcoder" if writes else "standard",
+        "hook_name": site,
+        "hook_name_out": writes or None,
+    }
+    (folder / "cfg.json").write_text(json.dumps({**said, **config}))
+    return iw.load_sae(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("site", "writes", "config"),
+    [
+        ("mlp_in.1", "mlp_out.1", {}),
+        ("resid_pre.2", "resid_post.2", {"normalize_activations": "layer_norm"}),
+        ("head_out.1", "", {"normalize_activations": "constant_norm_rescale"}),
+        ("head_out.2.3", "", {"normalize_activations": "layer_norm"}),
+        ("mlp_act.3", "", {}),
+        ("final_norm", "", {}),
+        ("resid_post.1", "", {"model_from_pretrained_kwargs": {"center_writing_weights": True}}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_script_of_a_transcoder_a_norm_and_other_sites(toy, tmp_path, site, writes, config) -> None:
+    atoms = iw.Atoms(toy, TEXT, sae=random_folder(toy, tmp_path, site, writes, **config))
+    assert len(atoms.frame) > 8
+    run_code(atoms, tmp_path)
+
+
+def test_a_panel_on_a_transcoder_names_both_sites(toy, tmp_path) -> None:
+    panel = iw.Atoms(toy, TEXT, sae=random_folder(toy, tmp_path, "mlp_in.1", "mlp_out.1"))
+    panel.run()
+    assert "(mlp_in.1 to mlp_out.1, 40 atoms)" in panel.sae_name
+    assert panel.provenance["site"] == "mlp_in.1 to mlp_out.1"
+    notes = " ".join(panel.notes)
+    assert "its atoms are read from mlp_in.1; shares, error and norm are of mlp_out.1, which it writes." in notes
+    assert "The share of the bias holds that of the skip connection" in notes
+    rest = panel.reconstruction
+    shown = np.frombuffer(panel.bias_share, np.float32)
+    np.testing.assert_allclose(shown, rest["bias_share"] + rest["skip_share"], rtol=1e-4, atol=1e-6)
+    assert rest["skip_share"].abs().min() > 0
+    assert panel.chart.to_dict()
+    panel.select(position=3)
+    assert "skip connection" in panel.chart.to_json()

@@ -1,5 +1,7 @@
 """Names of sites: our own, those of other libraries, and what is no name at all."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -47,6 +49,8 @@ def test_a_site_passes_through():
         ("blocks.15.hook_resid_post", "resid_post.15"),
         ("blocks.3.hook_attn_out", "attn_out.3"),
         ("blocks.3.hook_mlp_out", "mlp_out.3"),
+        ("blocks.3.hook_mlp_in", "resid_mid.3"),
+        ("blocks.3.mlp.hook_in", "mlp_in.3"),
         ("blocks.3.mlp.hook_post", "mlp_act.3"),
         ("blocks.3.attn.hook_q", "q.3"),
         ("blocks.3.attn.hook_k", "k.3"),
@@ -166,6 +170,27 @@ def test_a_neuron_that_does_not_exist(llama):
         SiteError, match=r"mlp_act\.1\.48 does not exist: tiny has 48 neurons a layer, counted from 0\."
     ):
         llama.site("mlp_act.1.48")
+
+
+@pytest.mark.parametrize("variant", ["llama-grouped", "gpt2", "gemma2", "opt", "mpt", "falcon-new"])
+def test_the_size_of_a_site_is_how_many_numbers_it_has_at_a_token(variant):
+    session = iw.load(tiny.model(variant), tokenizer=tiny.tokenizer())
+    names = [name for name in session.sites() if not name.startswith("pattern")]
+    names += ["q.0.3", "k.1.0", "head_out.1.2", "mlp_act.0.5"]
+    for name, value in session.read([5, 6, 7], names).items():
+        assert session.size(name) == value[0].numel(), name
+    with pytest.raises(SiteError, match=r"pattern\.0 has no size of its own"):
+        session.size("pattern.0")
+    with pytest.raises(SiteError, match="is not a site"):
+        session.size("somewhere")
+
+
+def test_an_architecture_that_does_not_say_what_its_mlp_reads():
+    row = replace(TABLE["opt"], mlp_in=None)
+    session = iw.load(tiny.model("opt"), tokenizer=tiny.tokenizer(), architecture=row, name="tiny")
+    assert "mlp_in.0" not in session.sites()
+    with pytest.raises(SiteError, match=r"tiny has no mlp_in: .* Name it: iw\.Architecture\(mlp_in=\.\.\.\)"):
+        session.site("mlp_in.0")
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,7 @@ def atoms_frames() -> tuple[pl.DataFrame, pl.DataFrame]:
             "error_norm": [0.5] * n,
             "error_share": [0.25] * n,
             "bias_share": [-0.05] * n,
+            "skip_share": [0.0] * n,
             "masked": [p == 0 for p in range(n)],
         },
     )
@@ -334,6 +335,13 @@ def test_bias_and_error_stand_beside_the_atoms() -> None:
     assert spec["encoding"]["x"]["field"] == "share"
     assert spec["encoding"]["y"]["sort"] == ["#100", "#101", "#102", "#103", "bias", "reconstruction error"]
     assert "Position 1 ⏎" in spec["title"]
+
+
+def test_a_skip_connection_stands_apart() -> None:
+    active, reconstruction = atoms_frames()
+    spec = spec_of(atoms_chart(active, reconstruction.with_columns(skip_share=pl.lit(0.4)), position=1, most=1))
+    assert {row["part"]: row["share"] for row in values_of(spec)}["skip connection"] == 0.4
+    assert spec["encoding"]["y"]["sort"] == ["#100", "bias", "skip connection", "reconstruction error"]
 
 
 def test_few_atoms_may_be_asked_for_but_the_error_stays() -> None:
