@@ -24,7 +24,7 @@ def url(lab_url, tmp_path_factory) -> str:
         "all",
         TOY,
         "lens = iw.Lens(model, IOI)\nlens",
-        "atoms = iw.Atoms(model, IOI, sae=sae)\natoms",
+        "atoms = iw.Atoms(model, IOI, sae=sae, corpus=iw.corpus(model, [IOI, CORRUPT] * 3, sae=sae))\natoms",
         "attention = iw.Attention(model, IOI)\nattention",
         "patching = iw.Patching(model, IOI, CORRUPT, 'mary', 'john')\npatching",
     )
@@ -87,6 +87,12 @@ def test_atoms_click_recolours_the_text(url, page) -> None:
     page.wait_for_function(
         "([e, before]) => getComputedStyle(e).backgroundColor !== before", arg=[token.element_handle(), before]
     )
+    card = atoms.get_by_label("Atom card")
+    card.get_by_text("Most changed predictions").or_(card.get_by_text("No prediction changes")).wait_for()
+    assert card.get_by_role("tab", name="Whole range").is_visible()
+    assert "of the tokens" in card.text_content()
+    atoms.get_by_role("button", name="Find").click()
+    atoms.get_by_role("list", name="Atoms found").get_by_role("button").first.wait_for()
     run_cell(page, "print(atoms.atom == atoms.frame.filter(position=11)['atom'][0], atoms.pinned == [atoms.atom])")
     assert cell_output(page).strip() == "True True"
 
