@@ -4,7 +4,7 @@ import { createExamples, oneIn } from "./atoms_examples.js";
 import { button, needsKernel } from "./controls.js";
 import { h, hit } from "./dom.js";
 import { createHistogram } from "./histogram.js";
-import { count, known, number, percent, quoted, signed, visible } from "./numbers.js";
+import { change, count, known, number, percent, quoted, visible } from "./numbers.js";
 
 /**
  * @typedef {object} Card
@@ -51,6 +51,7 @@ export function createCard(model, signal, data, on) {
   const neighbours = h("div", { class: "iw-part" });
   const examples = createExamples(signal, draw);
   const none = h("p", { class: "iw-invite iw-no-corpus" });
+  let open = false; // whether the direct weights are shown, from one atom to the next
   const side = h("div", { class: "iw-card-side" }, histogram.element, removed, neighbours);
   const element = h("section", { class: "iw-card", "aria-label": "Atom card" },
     h("div", { class: "iw-tools" }, title, pin, link, corpus.element), about, h("div", { class: "iw-card-columns" }, side, h("div", { class: "iw-card-main" }, examples.element, none)));
@@ -92,8 +93,8 @@ export function createCard(model, signal, data, on) {
     const at = position ?? found.kl.length - 1;
     const changes = (found.changes[at] ?? []).filter(([, before, after]) => before !== after);
     return [heading,
-      h("p", {}, `log p(${quoted(found.answer)}) after the last token changes by `, h("strong", {}, signed(found.effect)),
-        known(found.estimate) ? ` (first order: ${signed(found.estimate)}${known(found.share) ? `, ${percent(found.share)} of the effect of all atoms and errors` : ""})` : ""),
+      h("p", {}, `log p(${quoted(found.answer)}) after the last token changes by `, h("strong", {}, change(found.effect)),
+        known(found.estimate) ? ` (first order: ${change(found.estimate)}${known(found.share) ? `, ${percent(found.share)} of the effect of all atoms and errors` : ""})` : ""),
       h("table", { class: "iw-changes" }, h("caption", {}, `${changes.length ? "Most changed predictions" : "No prediction changes"} after token ${at} ${quoted(model.get("tokens")[at] ?? "")} · KL ${number(found.kl[at], 2)}`),
         h("thead", { hidden: !changes.length }, h("tr", {}, ...["token", "with", "without"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, ...changes.map(([token, before, after]) =>
@@ -107,8 +108,10 @@ export function createCard(model, signal, data, on) {
     const telling = known(agreement) && agreement >= TELLING;
     const judged = active && known(agreement) ? `They agree with the change measured here with r = ${number(agreement, 2)}${telling ? "." : ": at this depth they mean little."}`
       : "Later layers are left out, so at this depth they may mean little.";
-    return [h("details", { class: "iw-direct" }, h("summary", {}, "Direct logit weights"), h("p", { class: telling ? "iw-hint" : "iw-hint iw-why" }, judged),
-      h("p", {}, "up: ", ...listWords(up)), h("p", {}, "down: ", ...listWords(down)))];
+    const details = h("details", { class: "iw-direct", open }, h("summary", {}, "Direct logit weights"), h("p", { class: telling ? "iw-hint" : "iw-hint iw-why" }, judged),
+      h("p", {}, "up: ", ...listWords(up)), h("p", {}, "down: ", ...listWords(down)));
+    details.addEventListener("toggle", () => { open = details.open; }, { signal });
+    return [details];
   }
 
   neighbours.addEventListener("click", (event) => {

@@ -2,7 +2,7 @@
 
 import { button, createSelect, NEEDS_KERNEL } from "./controls.js";
 import { h, hit } from "./dom.js";
-import { known, level, number, quoted, share, signed } from "./numbers.js";
+import { change, level, number, quoted, share } from "./numbers.js";
 
 const FIRST = 10;
 
@@ -64,7 +64,7 @@ export function createAtomList(model, signal, data, on) {
       h("button", { type: "button", class: "iw-entry", "data-atom": atom, "aria-pressed": String(model.get("atom") === atom), disabled: off,
         title: off ? NEEDS_KERNEL : "Colour the text by this atom and open its card" },
       h("span", { class: "iw-entry-token" }, `#${atom}`), h("span", { class: "iw-number" }, level(activation)),
-      ...(by === "effect" ? [shareBar(effect, axis), h("span", { class: "iw-number" }, known(effect) ? signed(effect) : "–")]
+      ...(by === "effect" ? [shareBar(effect, axis), h("span", { class: "iw-number" }, change(effect))]
         : [shareBar(part, axis), h("span", { class: "iw-number" }, share(part))])),
       h("button", { type: "button", class: "iw-button iw-small", "data-pin": atom, "aria-pressed": String(pinned), disabled: off,
         title: off ? NEEDS_KERNEL : null, "aria-label": `${pinned ? "Unpin" : "Pin"} atom ${atom}` }, pinned ? "unpin" : "pin"));
@@ -73,7 +73,7 @@ export function createAtomList(model, signal, data, on) {
   /** @param {ReturnType<import("./atoms_data.js").AtomsData["token"]>} about @param {number} listed @param {Axis} axis */
   function drawRest({ active, norm, errorNorm, errorShare, biasShare, errorEffect }, listed, axis) {
     rest.replaceChildren(
-      ...(by === "effect" ? pair("reconstruction error", shareBar(errorEffect, axis), known(errorEffect) ? signed(errorEffect) : "–")
+      ...(by === "effect" ? pair("reconstruction error", shareBar(errorEffect, axis), change(errorEffect))
         : [...pair("bias", shareBar(biasShare, axis), share(biasShare)), ...pair("reconstruction error", shareBar(errorShare, axis), share(errorShare))]),
       ...pair("|error| / |activation|", "", number(errorNorm)),
       ...pair("|activation|", "", number(norm)),

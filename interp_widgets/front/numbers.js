@@ -64,6 +64,9 @@ export function signed(value) {
   return value > 0 ? `+${text}` : text.replace("-", "−");
 }
 
+/** With its sign and two digits that count, however small. @param {number | null | undefined} value */
+export const change = (value) => (known(value) && value > 0 ? `+${number(value, 2)}` : number(value, 2));
+
 /** A share of a whole, which may be negative. @param {number | null | undefined} value */
 export function share(value) {
   return known(value) ? `${(100 * value).toFixed(1)}%`.replace("-", "−") : MISSING;
