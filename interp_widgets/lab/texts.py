@@ -33,6 +33,8 @@ from . import text_cleaning as clean
 from .text_readers import READERS
 from .text_sources import SOURCES, Source
 
+SAMPLES = Path(__file__).parents[1] / "assets" / "texts" / "held_out.jsonl"
+
 LIMIT = 6_000_000
 """Characters kept of one source at most, so that none drowns the others."""
 
@@ -60,6 +62,15 @@ def texts(names: Iterable[str] | None = None, folder: Path | None = None) -> Ite
                 continue
         with file.open(encoding="utf-8") as lines:
             yield from ((name, json.loads(line)["text"]) for line in lines)
+
+
+def samples() -> dict[str, list[str]]:
+    """Two held-out documents of each source that may be shipped, from the package itself: some 29,000 tokens of SmolLM2."""
+    found: dict[str, list[str]] = {}
+    with SAMPLES.open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            found.setdefault(row["source"], []).append(row["text"])
+    return found
 
 
 def held_out(text: str) -> bool:

@@ -365,3 +365,12 @@ def test_the_page_has_each_source_with_its_licence() -> None:
 def test_sources_of_one_package_stand_together() -> None:
     packages = [(entry.kind, entry.package) for entry in SOURCES.values()]
     assert len(set(packages)) == 1 + sum(a != b for a, b in pairwise(packages))
+
+
+def test_the_samples_are_held_out_and_may_be_shipped() -> None:
+    found = texts.samples()
+    assert {name for name, source in SOURCES.items() if source.ship} - set(found) == {"britannica"}
+    for name, documents in found.items():
+        assert SOURCES[name].ship
+        assert len(documents) == 2
+        assert all(texts.held_out(text) and len(text) >= 2000 for text in documents)
