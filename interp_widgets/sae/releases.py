@@ -42,7 +42,7 @@ def _listed(release: str, identity: str) -> Place | None:
     part = re.search(rf"^{re.escape(release)}:\n(?:[ -].*\n?)*", file.read_text(encoding="utf-8"), re.MULTILINE)
     if part is None:
         return None
-    import yaml
+    import yaml  # SAELens needs it, so it is there
 
     entry: dict[str, Any] = yaml.safe_load(part[0])[release]
     if (kind := entry.get("conversion_func")) not in READABLE:

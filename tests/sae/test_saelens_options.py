@@ -160,8 +160,11 @@ def test_factors_of_finetuning(folder, key):
 def test_a_damaged_transcoder(folder, key):
     with pytest.raises(DictionaryError, match=f"lacks {key}, which a skip_transcoder dictionary needs"):
         iw.load_sae(write(folder, *transcoder(**{key: None})))
-    whole = transcoder()[1][key]
+    cfg, weights = transcoder()
+    with pytest.raises(DictionaryError, match=rf"says d_out = 5, but W_dec has shape \({WIDTH}, 4\)"):
+        iw.load_sae(write(folder, cfg | {"d_out": 5}, weights))
+    whole = weights[key]
     with pytest.raises(DictionaryError, match=f"{key} has entries that are not finite"):
         iw.load_sae(write(folder, *transcoder(**{key: torch.full_like(whole, float("nan"))})))
-    with pytest.raises(DictionaryError, match=r"has shape .* needs|says \(d_in, d_sae\)"):
+    with pytest.raises(DictionaryError, match=r"has shape .* needs|says \(d_in, d_sae\)|says d_out"):
         iw.load_sae(write(folder, *transcoder(**{key: torch.ones(*whole.shape[:-1], 5)})))
