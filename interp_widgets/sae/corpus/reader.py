@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,9 +38,11 @@ class Corpus:
     Made by `iw.corpus` and `iw.open_corpus`. Answers come from the folder each time, so they follow a corpus that is being made.
     """
 
-    def __init__(self, folder: Path, temporary: Any = None) -> None:
+    def __init__(self, folder: Path, *, temporary: bool = False) -> None:
         self.folder = folder
-        self._temporary = temporary  # a temporary folder lives as long as this
+        """Where it lies; gone with this object if it is temporary."""
+        if temporary:
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._seen: tuple[Any, View] | None = None
         self._view()
 
