@@ -19,7 +19,7 @@ from interp_widgets.sae.baselines import identity
 from interp_widgets.sae.corpus import store
 from interp_widgets.session.harvest import windows
 from interp_widgets.session.masking import sinks
-from tests.sae.test_corpus import contents
+from tests.sae.events import contents
 
 WORDS = ["the", "boy", "girl", "cabinet", "keys", "to", "on", "table", "."]
 PLANTED = ["boy", "cabinet", "."]
