@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,39 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, other: dict[str, 
         pass
 
 
+def test_a_slim_copy_cannot_be_gone_on_with(tmp_path: Path) -> None:
+    written(tmp_path / "c", random_truth(4, texts=3))
+    iw.open_corpus(tmp_path / "c").save(tmp_path / "slim", 1)
+    with pytest.raises(CorpusError, match="is a slim copy"), Store(tmp_path / "slim", about(40), word):
+        pass
+
+
+def test_it_can_be_asked_by_another_thread_at_any_moment(tmp_path: Path) -> None:
+    truth = random_truth(6, texts=150)
+    store = Store(tmp_path / "c", about(40, most=30), word)
+    with store:
+        corpus, seen, failures = iw.open_corpus(tmp_path / "c"), [], []
+
+        def ask() -> None:
+            try:
+                while not seen or not corpus.complete:
+                    atom = len(seen) % 40
+                    seen.append(max(corpus.examples(atom, kind, 3).height for kind in KINDS))
+                    corpus.top_atoms_for_token(len(seen) % 6)
+            except Exception as error:
+                failures.append(error)
+
+        reader = threading.Thread(target=ask)
+        reader.start()
+        for batch in truth.batches():
+            store.append(*batch)
+            store.commit()
+        store.finish()
+    reader.join(300)
+    assert not failures
+    assert max(seen) > 0
+
+
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     with (
         Store(tmp_path / "c", about(40), word),
@@ -164,6 +198,7 @@ def table(**columns: Any) -> Any:
         ("corpus.json", edit(width="40")),
         ("corpus.json", edit(atoms_per_file=0)),
         ("corpus.json", edit(tokens="many")),
+        ("corpus.json", edit(slim={"count": 3})),
         ("corpus.json", lambda file: file.write_text("[]")),
         ("atoms.parquet", cut),
         ("atoms.parquet", lambda file: file.unlink()),
