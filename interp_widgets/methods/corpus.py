@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sized
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -78,11 +78,10 @@ def corpus(
     check_fits(model, sae)
     if min(batch, most, 1 if tokens is None else tokens) < 1:
         raise TextError(f"batch, most and tokens must be above 0, not {batch}, {most} and {tokens}.")
-    temporary = None if folder else TemporaryDirectory(prefix=TEMPORARY)
-    where = Path(folder or temporary.name).expanduser()  # type: ignore[union-attr]
+    where = Path(folder or mkdtemp(prefix=TEMPORARY)).expanduser()
     about = identity(model, sae) | {"context": context, "batch": batch, "asked": tokens, "most": most}
     with Store(where, about, model.text_of) as store:
-        found = Corpus(where, temporary)
+        found = Corpus(where, temporary=not folder)
         _stream(model, texts, sae, store, found, progress)
     return found
 

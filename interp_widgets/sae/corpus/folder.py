@@ -79,14 +79,15 @@ def write_state(folder: Path, state: State) -> None:
 
 
 def read_state(folder: Path, width: int) -> State:
-    """The last commit; a fresh state if there was none.
+    """The last commit.
 
     Raises:
         CorpusError: a damaged state file.
+        FileNotFoundError: there is none; the corpus is finished, or nobody began it.
     """
     file, state = making(folder) / "state.safetensors", fresh(width)
     if not file.exists():
-        return state
+        raise FileNotFoundError(file)
     try:
         with safe_open(file, "numpy") as opened:
             said = json.loads(opened.metadata()["state"])
@@ -132,7 +133,21 @@ def read_about(folder: Path) -> dict[str, Any]:
         raise damaged(file, f"{', '.join(bad)} is missing or of another type")
     if min(about["width"], about["atoms_per_file"], about["most"]) < 1:
         raise damaged(file, "width, atoms_per_file and most must be above 0")
+    if about.get("slim") is not None and not _is_slim(about["slim"]):
+        raise damaged(file, "what it says of a slim copy is not whole")
     return about
+
+
+def _is_slim(said: Any) -> bool:
+    """Whether this says which examples a slim copy holds."""
+    numbers = ("count", "intervals", "seed")
+    return (
+        isinstance(said, dict)
+        and all(type(said.get(name)) is int for name in numbers)
+        and all(isinstance(said.get(name), list) for name in ("kinds", "context"))
+        and [type(entry) for entry in said["context"]] == [int, int]
+        and all(isinstance(kind, str) for kind in said["kinds"])
+    )
 
 
 def making(folder: Path) -> Path:

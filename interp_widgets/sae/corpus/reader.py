@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import time
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +24,9 @@ Answer = TypeVar("Answer")
 COUNT, CONTEXT, INTERVALS = 10, (8, 7), 10
 """Of examples, unless asked for otherwise: how many a list, tokens before and after, and ranges of activation."""
 
+PAUSES = (0, 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+"""Seconds to wait before each new attempt, when a file went while it was about to be read."""
+
 
 def open_corpus(folder: str | Path) -> Corpus:
     """A corpus that `iw.corpus` or `Corpus.save` wrote; no model is needed. One that is being made can be opened too.
@@ -37,9 +43,11 @@ class Corpus:
     Made by `iw.corpus` and `iw.open_corpus`. Answers come from the folder each time, so they follow a corpus that is being made.
     """
 
-    def __init__(self, folder: Path, temporary: Any = None) -> None:
+    def __init__(self, folder: Path, *, temporary: bool = False) -> None:
         self.folder = folder
-        self._temporary = temporary  # a temporary folder lives as long as this
+        """Where it lies; gone with this object if it is temporary."""
+        if temporary:
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._seen: tuple[Any, View] | None = None
         self._view()
 
@@ -230,22 +238,24 @@ class Corpus:
 
     def _retried(self, ask: Callable[[View], Answer]) -> Answer:
         """An answer from the folder as it is; if it changed meanwhile, from the folder as it is then."""
-        for _ in range(5):
+        for pause in PAUSES:
             try:
                 return ask(self._view())
             except FileNotFoundError:
                 self._seen = None
+                time.sleep(pause)
         raise files.damaged(self.folder, "files that it speaks of are missing")
 
     def _view(self) -> View:
         seen = self._seen
         if seen is not None and (seen[0] is None or seen[0] == _stamp(self.folder)):
             return seen[1]
-        for _ in range(5):
+        for pause in PAUSES:
             try:
                 stamp = _stamp(self.folder)
                 found = view(self.folder)
             except FileNotFoundError:
+                time.sleep(pause)
                 continue
             self._seen = (None if found.about["complete"] else stamp, found)
             return found

@@ -49,16 +49,15 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            self._open()
         except Timeout:
             raise CorpusError(
                 f"Another process is writing to {self.folder}. Wait for it, or give another folder."
             ) from None
-        except OSError as error:
-            raise CorpusError(f"{self.folder} cannot be written to: {error}. Give another folder.") from error
-        try:
-            self._open()
-        except BaseException:
+        except BaseException as error:
             self._lock.release()
+            if isinstance(error, OSError):
+                raise CorpusError(f"{self.folder} cannot be written to: {error}. Give another folder.") from error
             raise
         return self
 
@@ -173,17 +172,24 @@ class Store:
                 f"{self.folder} is not empty ({extra[0]} lies there) and no corpus. Give an empty folder."
             )
         else:
-            files.making(self.folder).mkdir(exist_ok=True)
+            files.write_state(self.folder, files.fresh(self.about["width"]))
             files.write_about(self.folder, self.about)
-        self.state = files.read_state(self.folder, self.about["width"])
+        self.state = files.fresh(self.about["width"]) if self.complete else self._last()
         self._committed, self._began = -COMMIT_SECONDS, time.monotonic() - self.state.seconds
-        if not self.complete:
+        if self.complete:
+            shutil.rmtree(files.making(self.folder), ignore_errors=True)  # left by a crash at the very end
+        else:
             self._cut_back()
+
+    def _last(self) -> files.State:
+        try:
+            return files.read_state(self.folder, self.about["width"])
+        except FileNotFoundError as error:
+            raise files.damaged(files.making(self.folder), "it has no state") from error
 
     def _cut_back(self) -> None:
         """Takes away what was written after the last commit."""
         state, home = self.state, files.making(self.folder)
-        home.mkdir(exist_ok=True)
         sizes = {"tokens.raw": state.rows * TOKEN.itemsize, "windows.raw": state.windows * WINDOW.itemsize}
         for number, (generation, events) in enumerate(zip(state.generation, state.events, strict=True)):
             if not (state.ended and files.sorted_events(self.folder, number).exists()):
@@ -337,6 +343,8 @@ def _append(file: Path, records: np.ndarray) -> None:
 
 def _check_same(folder: Path, found: dict[str, Any], ours: dict[str, Any]) -> None:
     """Raises CorpusError where a folder is of another model, dictionary or way of cutting."""
+    if found.get("slim"):
+        raise CorpusError(f"{folder} is a slim copy, which cannot be gone on with. Give another folder.")
     for name, digest_name, what in (("model", "weights_sha256", "model"), ("sae", "sae_sha256", "dictionary")):
         if found.get(digest_name) != ours[digest_name]:
             same = " with other weights" if found.get(name) == ours[name] else ""

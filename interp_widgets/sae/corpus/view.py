@@ -147,8 +147,6 @@ def view(folder: Path) -> View:
 
 def _unfinished(folder: Path, about: dict[str, Any]) -> View:
     home, state = files.making(folder), files.read_state(folder, about["width"])
-    if not home.exists():
-        raise FileNotFoundError(home)
     windows = files.read_raw(home / "windows.raw", WINDOW, state.windows)
     tokens = files.read_raw(home / "tokens.raw", TOKEN, state.rows)
     text, position = places(windows)
@@ -158,7 +156,10 @@ def _unfinished(folder: Path, about: dict[str, Any]) -> View:
     row = np.empty(len(order), np.int64)
     row[order] = np.arange(len(order))
     texts = texts_frame(windows, state.sources)
-    words = read_table(home / "vocabulary.parquet", frames.CORPUS_VOCABULARY) if state.rows else None
+    words = None
+    if state.rows:
+        (home / "vocabulary.parquet").stat()  # which raises if it is gone
+        words = read_table(home / "vocabulary.parquet", frames.CORPUS_VOCABULARY)
     return View(
         folder,
         about | {"seconds": round(state.seconds, 3), "sources": state.sources, "texts": len(texts)},
