@@ -31,16 +31,15 @@ class Reading:
         self._temporary = None if folder else TemporaryDirectory(prefix=TEMPORARY)
         self.folder = Path(folder or self._temporary.name)  # type: ignore[union-attr]
         self._job: Job | None = None
+        self._running = False
         self._found: Corpus | None = None
-
-    @property
-    def running(self) -> bool:
-        return self._job is not None and self._job.running
 
     def start(self) -> None:
         """Begin, or go on where it was paused."""
-        if not self.running:
-            self._job = Job(self._read, self._report).start()
+        if not self._running:
+            before, self._running = self._job, True
+            self._job = Job(lambda progress: self._read(before, progress), self._report)
+            self._job.start()
 
     def pause(self, because: BaseException | None = None) -> None:
         """Stop after the present batch; what was read is kept."""
@@ -54,12 +53,15 @@ class Reading:
             if self._job.error is not None:
                 raise self._job.error
 
-    def _read(self, progress: Job) -> None:
+    def _read(self, before: Job | None, progress: Job) -> None:
+        if before is not None:
+            before.wait()  # it has told its end, and may still be on its way out of the folder
         self._found = corpus(
             self.model, self.texts, sae=self.sae, folder=self.folder, tokens=self.tokens, progress=progress
         )
 
     def _report(self, job: Job, status: dict[str, Any], error: str) -> None:
         if job is self._job:
+            self._running = status["state"] == "running"
             self._found = status.pop("partial", None) or self._found
             self._tell(self._found, status, error)
