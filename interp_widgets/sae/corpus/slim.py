@@ -20,7 +20,7 @@ from ...progress import Progress
 from . import folder as files
 from .examples import Example, Pool, check, choose, edges_of
 from .examples import pool as pool_of
-from .store import sort_events
+from .tables import sort_events
 from .view import View
 
 BINS = 40

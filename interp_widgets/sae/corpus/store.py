@@ -21,7 +21,7 @@ from ... import frames
 from ...errors import CorpusError
 from . import folder as files
 from .folder import EVENT, TOKEN, WINDOW
-from .tables import atoms_frame, places, texts_frame
+from .tables import atoms_frame, places, sort_events, texts_frame
 
 COMMIT_SECONDS = 2.0
 """At most this much work is lost when the process is killed."""
@@ -325,15 +325,6 @@ def digest(before: str, windows: np.ndarray, sources: list[str], ids: np.ndarray
     cut = windows[["text", "start", "length"]].tolist()
     parts = f"{before} {cut} {sources} ".encode(), np.ascontiguousarray(ids, "<i4").tobytes()
     return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
-def sort_events(
-    atom: np.ndarray, token: np.ndarray, activation: np.ndarray, first: int, count: int
-) -> dict[str, np.ndarray]:
-    """What a file of events holds: those of atom `first + i` are offsets[i] to offsets[i + 1], by token."""
-    order = np.argsort((atom.astype(np.int64) << 32) | token)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(atom - first, minlength=count))]).astype(np.int64)
-    return {"offsets": offsets, "token": token[order].astype(np.int32), "activation": activation[order]}
 
 
 def _append(file: Path, records: np.ndarray) -> None:

@@ -42,6 +42,15 @@ def places(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(windows["text"], length), np.repeat(windows["start"], length) + inside
 
 
+def sort_events(
+    atom: np.ndarray, token: np.ndarray, activation: np.ndarray, first: int, count: int
+) -> dict[str, np.ndarray]:
+    """What a file of events holds: those of atom `first + i` are offsets[i] to offsets[i + 1], by token."""
+    order = np.argsort((atom.astype(np.int64) << 32) | token)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(atom - first, minlength=count))]).astype(np.int64)
+    return {"offsets": offsets, "token": token[order].astype(np.int32), "activation": activation[order]}
+
+
 def read_table(file: Path, schema: frames.Schema) -> pl.DataFrame:
     """A Parquet file with the columns of `schema`.
 
