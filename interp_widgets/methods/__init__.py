@@ -7,6 +7,10 @@ from .atom_activations import reconstruction as reconstruction
 from .atom_patching import atom_patching as atom_patching
 from .attention import attention as attention
 from .attribution_patching import attribution_patching as attribution_patching
+from .directions import Direction as Direction
+from .directions import atom_direction as atom_direction
+from .directions import mean_difference as mean_difference
+from .directions import probe_direction as probe_direction
 from .head_scores import head_scores as head_scores
 from .logit_lens import lens_lines as lens_lines
 from .logit_lens import logit_lens as logit_lens
@@ -16,3 +20,5 @@ from .path_patching import path_patching as path_patching
 from .predictions import predictions as predictions
 from .single_patch import continuations as continuations
 from .single_patch import single_patch as single_patch
+from .steering import steer as steer
+from .steering import steered_text as steered_text
