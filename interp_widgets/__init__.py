@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
+    from .panels.steering import Steering as Steering
     from .sae.load import load_sae as load_sae
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
@@ -38,6 +39,7 @@ _CONTENTS = {
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
     "Session": ".session.session",
+    "Steering": ".panels.steering",
     "errors": "",
     "frames": "",
     "load": ".session.load",
@@ -54,6 +56,7 @@ __all__ = [
     "Patching",
     "PatchingPairs",
     "Session",
+    "Steering",
     "errors",
     "frames",
     "load",

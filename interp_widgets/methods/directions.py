@@ -59,7 +59,7 @@ class Direction:
         """How it was made, in words."""
         kind, of = self.origin.get("kind"), self.origin
         if kind == "atom":
-            return f"atom {of['atom']} of {of['sae']}, one unit is one unit of its activation"
+            return "its decoder row: one unit is one unit of the atom's activation"
         if kind == "mean_difference":
             halves = "" if of["halves"] is None else f"; two halves of the texts agree with cosine {of['halves']:.2f}"
             return f"mean of {of['positive']} texts less mean of {of['negative']}, {of['at']}{halves}"

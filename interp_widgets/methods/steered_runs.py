@@ -85,6 +85,7 @@ def go_on(
     strengths: torch.Tensor,
     *,
     tokens: int,
+    ends: Sequence[int],
     pick: Pick,
     plain: int = 0,
     step: Callable[[int], None] = lambda _: None,
@@ -94,11 +95,12 @@ def go_on(
     Args:
         vectors, strengths: [rows, width] and [rows], one a steered run.
         tokens: how many each says at most.
+        ends: tokens that end a text.
         pick: chooses the next tokens.
         plain: so many runs that are not steered come before the others.
         step: called with the number of tokens said so far.
     """
-    keeps, past, ends = cache.kept_by(model.torch_module), cache.empty(), end_tokens(model)
+    keeps, past = cache.kept_by(model.torch_module), cache.empty()
     rows = plain + len(vectors)
     whole = torch.tensor(ids).expand(rows, -1)
     steered = torch.zeros(len(ids) + tokens, dtype=torch.bool)

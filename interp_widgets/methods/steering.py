@@ -23,7 +23,7 @@ from .choices import check_tokens, layers_of
 from .directions import direction_of
 from .masking import sinks
 from .progress import Progress, silent
-from .steered_runs import MODES, Change, Said, fluency, go_on, greedy, sampler
+from .steered_runs import MODES, Change, Said, end_tokens, fluency, go_on, greedy, sampler
 from .steering_run import Outcome, SteeringRun, steering_frame, text_frame
 
 ROWS = 32
@@ -144,6 +144,7 @@ def prepare_steering(
         answer=first,
         foil=second,
         length=tokens,
+        ends=end_tokens(model),
         temperature=temperature,
         seed=seed,
         seeds=list(range(seed, seed + randoms)),
@@ -172,7 +173,16 @@ def fill_steering(model: Session, run: SteeringRun, progress: Progress = silent)
         pick = sampler(run.temperature, run.seed) if run.temperature else greedy
         plain = int(run.baseline is None)
         said, logits = go_on(
-            model, ids, run.change, vectors, strengths, tokens=run.length, pick=pick, plain=plain, step=report
+            model,
+            ids,
+            run.change,
+            vectors,
+            strengths,
+            tokens=run.length,
+            ends=run.ends,
+            pick=pick,
+            plain=plain,
+            step=report,
         )
         found = _measure(model, run, ids, said, logits)
         if plain:
@@ -259,11 +269,11 @@ def _strengths(wanted: float | Sequence[float] | None, run: SteeringRun) -> list
     if run.change.mode in ("project_out", "ablate"):
         return [0.0, 0.25, 0.5, 0.75, 1.0]
     norms = np.median(run.activations.norm(dim=-1))
-    step = _round(0.2 * float(norms) / run.change.direction.norm)
+    step = round_number(0.2 * float(norms) / run.change.direction.norm)
     return [float(f"{step * k:.6g}") + 0.0 for k in range(-_STEPS, _STEPS + 1)]
 
 
-def _round(x: float) -> float:
+def round_number(x: float) -> float:
     """The nearest of 1, 2, 2.5, 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(max(x, 1e-30)))
     return min((m * power for m in (1, 2, 2.5, 5, 10)), key=lambda near: abs(math.log(near / max(x, 1e-30))))

@@ -42,6 +42,8 @@ class SteeringRun:
     foil: int
     length: int
     """New tokens."""
+    ends: list[int]
+    """Tokens that end a text."""
     temperature: float
     seed: int
     seeds: list[int]
