@@ -66,7 +66,7 @@ def steer(
         strengths: in units of the vector; default nine from -4 to 4 steps, a step being a round number that changes an activation
             by about 0.2 of its norm; 0, 0.25, ..., 1 where the strength is a share (project_out, ablate).
         positions: positions of the prompt, or spans (first, last), negative ones from the end; default all but attention sinks and
-            start markers, which hold no text. An empty list steers new tokens only.
+            start markers, which hold no text. An empty list steers new tokens only, as does a prompt with nothing else.
         generated: whether new tokens are steered as well.
         tokens: how many new tokens at most; a text that ends is not gone on with.
         answer, foil: one token each, as text or id, for the logit difference and the probability after the prompt; default the
@@ -123,13 +123,11 @@ def prepare_steering(
     masked = sinks(model, ids, x.norm(dim=-1))
     free = [p for p in range(len(ids)) if p not in masked]
     steered = free if positions is None else _positions(positions, len(ids))
-    if positions is None and not free:
-        raise TextError(
-            "Every token of this prompt is an attention sink or a start marker, which are not steered unless positions names "
-            "them. Use a longer prompt."
-        )
     if not steered and not generated:
-        raise TextError("There is nothing to steer: no position of the prompt and no new token.")
+        raise TextError(
+            "There is nothing to steer: no new token, and no position of the prompt that is not an attention sink or a start "
+            "marker. Name positions, or steer new tokens."
+        )
     change = Change(mode, found, sites, steered, generated)
     first = model.single_token(answer, "answer") if answer not in (None, "") else int(logits.argmax())
     likely = [i for i in logits.topk(2).indices.tolist() if i != first]

@@ -117,6 +117,10 @@ def _notes(model: Session, run: SteeringRun) -> list[str]:
         notes.append(
             f"Position {at} is not steered: an attention sink or a start marker. Select it to steer it all the same."
         )
+    if not run.change.positions:
+        notes.append(
+            "No token of the prompt is steered, so the token after it is the baseline's; only fluency and texts can differ."
+        )
     if run.temperature:
         notes.append(
             f"Tokens are drawn at temperature {run.temperature:g} with seed {run.seed}, all runs with the same random numbers."

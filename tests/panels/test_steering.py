@@ -38,7 +38,7 @@ def panel(toy, plural) -> iw.Steering:
 
 
 def floats(data: bytes, *shape: int) -> np.ndarray:
-    return np.frombuffer(data, "<f4").reshape(shape)
+    return np.frombuffer(data, "<f4").reshape(shape or (-1,))
 
 
 def test_what_travels_is_what_the_frames_hold(panel) -> None:
@@ -198,19 +198,18 @@ def test_the_given_direction_is_shown_before_the_random_ones(toy, plural, monkey
     from interp_widgets.methods import steering
 
     seen = []
-    way = steering.go_on
+    measure = steering.fluency
 
-    def slow(*arguments, **options):
-        seen.append((len(panel.strengths), bool(panel.given), panel.status["state"]))
-        return way(*arguments, **options)
+    def watched(*arguments):
+        seen.append((len(panel.strengths), np.isnan(floats(panel.random)).mean() if panel.random else None))
+        return measure(*arguments)
 
-    monkeypatch.setattr(steering, "go_on", slow)
+    monkeypatch.setattr(steering, "fluency", watched)
     with toy._lock:
         panel = iw.Steering(toy, PROMPT, direction=plural, tokens=3)
     panel.run()
-    assert seen[0] == (0, False, "running")
-    assert len(seen) == 2
-    assert not np.isnan(floats(panel.random, 3, 4, 9)).any()
+    assert seen == [(0, None), (9, 1.0)], "while the random directions ran, the given one was there"
+    assert not np.isnan(floats(panel.random)).any()
 
 
 def test_cancelling_keeps_what_is_done(toy, plural, monkeypatch) -> None:
