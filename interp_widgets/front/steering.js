@@ -14,7 +14,8 @@ const DATA = ["strengths", "norm_ratio", "strength", "metric", "given", "random"
 /** @param {import("@anywidget/types").RenderProps<import("./steering_data.js").SteeringState>} props */
 function render({ model, el, signal }) {
   const body = createPanel({ model, el, signal, name: "Steering", fields: [
-    { trait: "text", label: "Prompt" }, { trait: "site", label: "Site", short: true },
+    { trait: "text", label: "Prompt" },
+    { trait: "site", label: "Site", short: true, hint: "One site as in resid_post.15, several joined by +, or a range of layers as in resid_post.12-17" },
     { trait: "answer", label: "Answer", short: true }, { trait: "foil", label: "Foil", short: true }] });
   let data = readSteering(model);
 
@@ -91,7 +92,7 @@ function render({ model, el, signal }) {
       setAttributes(slider, { max: Math.max(0, data.strengths.length - 1), "aria-valuetext": `${number(model.get("strength"))}` });
       slider.value = String(Math.max(0, data.at));
       typed.value = String(Number(model.get("strength").toPrecision(6)));
-      ratio.textContent = data.at < 0 ? "" : `norm ratio ${number(data.ratios[data.at], 2)} · ${data.format(data.given[data.at])}`;
+      ratio.textContent = data.at < 0 ? "" : `norm ratio ${number(data.ratios[data.at], 2)} · ${data.name} ${data.format(data.given[data.at])}`;
     }
     return { element: h("div", { class: "iw-tools iw-dose" }, h("label", { class: "iw-field" }, h("span", { class: "iw-label" }, "Strength"), slider), typed, ratio, why), draw };
   }

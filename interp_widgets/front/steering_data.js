@@ -67,6 +67,7 @@ export function readSteering(model) {
 
   return {
     strengths, about,
+    name: STEERING_METRICS[which]?.[1] ?? "",
     at: strengths.indexOf(model.get("strength")),
     ratios: model.get("norm_ratio"),
     given: line(given, 0),

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from ..errors import TextError
 from ..session import cache
 from ..session.session import Session
 from ..session.sites import Site
@@ -99,6 +100,9 @@ def go_on(
         pick: chooses the next tokens.
         plain: so many runs that are not steered come before the others.
         step: called with the number of tokens said so far.
+
+    Raises:
+        TextError: strengths so large that numbers overflow.
     """
     keeps, past = cache.kept_by(model.torch_module), cache.empty()
     rows = plain + len(vectors)
@@ -119,8 +123,11 @@ def go_on(
         logits = found["logits"][:, -1].float().cpu()
         if not said:
             after_prompt = logits
+        total = logits.logsumexp(-1)
+        if not total.isfinite().all():
+            raise TextError("At these strengths the model's numbers overflow, so it says nothing. Give smaller ones.")
         chosen = pick(logits)
-        probabilities.append((logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)).double().exp())
+        probabilities.append((logits.gather(1, chosen[:, None])[:, 0] - total).double().exp())
         whole = torch.cat([whole, chosen[:, None]], 1)
         finished |= torch.isin(chosen, torch.tensor(ends))
         if finished.all():

@@ -235,7 +235,7 @@ def _check(
 
 def _read(model: Session, ids: list[int], sites: list[Site], found: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits after the unsteered prompt [vocabulary], and its activations [sites, tokens, width], float32 on the CPU."""
-    seen = model.run([ids], [*map(str, sites), "logits"])
+    seen = model.run([ids], [*map(str, sites), "logits"], logits_to_keep=1)
     x = [seen[str(site)][0].float().cpu() for site in sites]
     for site, one in zip(sites, x, strict=True):
         if one.dim() != 2 or one.shape[-1] != len(found.vector):

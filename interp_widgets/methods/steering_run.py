@@ -69,11 +69,9 @@ class SteeringRun:
     def random_range(self, metric: str) -> np.ndarray:
         """Mean, least and largest over the random directions, [3, strengths]; NaN where not all are known."""
         values = np.array([self.values(metric, seed) for seed in self.seeds]).reshape(-1, len(self.strengths))
-        return (
-            np.stack([values.mean(0), values.min(0), values.max(0)])
-            if len(values)
-            else np.full((3, values.shape[1]), np.nan)
-        )
+        if not self.seeds:
+            return np.full((3, len(self.strengths)), np.nan)
+        return np.stack([values.mean(0), values.min(0), values.max(0)])
 
 
 def steering_frame(run: SteeringRun) -> pl.DataFrame:

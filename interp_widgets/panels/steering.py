@@ -109,8 +109,10 @@ class Steering(Panel, SteeringWidget):
         """
         self._finished_run()
         self._on_strength(strength)
-        if self._job is not None and self.strength != strength:
+        if self._job is not None:
             self._job.wait()
+            if self._job.error is not None and self.strength != strength:
+                raise self._job.error
 
     @property
     def chart(self) -> alt.Chart:
@@ -222,5 +224,5 @@ class Steering(Panel, SteeringWidget):
         if value in run.strengths:
             self.strength = value
             return
-        more = replace(run, strengths=sorted([*run.strengths, value]), outcomes=dict(run.outcomes))
+        more = replace(run, strengths=sorted([*run.strengths, float(value)]), outcomes=dict(run.outcomes))
         self._launch(lambda progress: self._fill(more, None, progress, value))

@@ -49,7 +49,7 @@ def test_pressing_a_strength_shows_its_text_and_asks_nothing(show_live):
     settle(page)
     assert get(page, "strength") == 0
     assert text(page, "Steered, strength 0").locator("[data-differs]").count() == 0
-    assert "norm ratio 0 · −1.00" in page.locator(".iw-dose").text_content()
+    assert "norm ratio 0 · logit difference −1.00" in page.locator(".iw-dose").text_content()
     strengths(page).nth(2).focus()
     page.keyboard.press("ArrowLeft")
     settle(page)

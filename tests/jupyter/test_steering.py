@@ -27,6 +27,8 @@ def test_steering_sits_for_its_portraits(smollm2, lab_url, lab_page, tmp_path, p
     text = box.get_by_role("region", name="Steered, strength 1", exact=True)
     text.get_by_text("shared with the baseline").wait_for()
     assert "✓ strength 0 says the 24 tokens of the baseline" in box.text_content()
+    page.mouse.move(0, 0)
+    page.evaluate("() => document.activeElement?.blur()")
     for dark in (False, True):
         jupyterlab.set_theme(page, dark=dark)
         page.wait_for_timeout(700)

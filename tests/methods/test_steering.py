@@ -338,6 +338,7 @@ def test_sites_positions_and_grids(toy, toy_sae) -> None:
         ({"mode": "ablate"}, DictionaryError, "needs an atom"),
         ({"strengths": [math.inf]}, TextError, "finite"),
         ({"strengths": []}, TextError, "one or more"),
+        ({"strengths": [1e39]}, TextError, "overflow"),
         ({"positions": [6]}, TextError, "positions 0 to 5"),
         ({"positions": [(4, 2)]}, TextError, "span"),
         ({"positions": [], "generated": False}, TextError, "nothing to steer"),
