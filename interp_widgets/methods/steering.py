@@ -221,7 +221,7 @@ def _check(
             f"Steering needs one new token or more, a temperature of 0 or more and no negative number of random directions, "
             f"not {tokens}, {temperature} and {randoms}."
         )
-    if model.max_positions and prompt + tokens > model.max_positions:
+    if model.max_positions and prompt + tokens - 1 > model.max_positions:  # the last token is said and not read
         raise TextError(
             f"{prompt} tokens and {tokens} new ones are more than the {model.max_positions} that {model.name} reads. "
             f"Shorten the prompt, or ask for fewer."

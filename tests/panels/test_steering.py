@@ -172,6 +172,17 @@ def test_the_contract_call(toy, toy_sae) -> None:
     assert (panel.atom, panel.atoms) == (-1, 0)
 
 
+def test_a_model_without_a_cache() -> None:
+    model = iw.load("modadd-59")
+    here, there = (model.read(text, ["resid_post.0"])["resid_post.0"][2] for text in ("12 30 =", "40 1 ="))
+    asked = {"site": "resid_post.0", "positions": [2], "tokens": 1, "strengths": [0, 1]}
+    panel = iw.Steering(model, "12 30 =", direction=there - here, **asked)
+    panel.run()
+    assert panel.said["baseline"][0]["token"] == "42"
+    assert panel.checks[0]["passed"]
+    assert panel.said["given"][1]["tokens"][0]["token"] == "41", "the activation of 40 + 1, put in its place"
+
+
 def test_what_cannot_be_is_refused_at_once_or_told_in_the_panel(toy, toy_sae, plural) -> None:
     with pytest.raises(SiteError, match="Say where to steer"):
         iw.Steering(toy, PROMPT, direction=torch.ones(128))
