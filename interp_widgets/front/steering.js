@@ -111,7 +111,7 @@ function render({ model, el, signal }) {
     strip.select(model.get("positions"));
     const chosen = model.get("positions").length;
     where.textContent = model.get("where") === "new" ? "No token of the prompt is steered, only new ones."
-      : chosen ? `${chosen} of ${model.get("tokens").length} tokens steered. Press the selected one again to steer all.`
+      : chosen ? `${chosen} of ${model.get("tokens").length} tokens steered. To steer all, press one of them until none is selected.`
       : "All tokens but hatched ones are steered. Press one, or Shift and another, to steer only these.";
   }
 

@@ -32,6 +32,7 @@ export function createCurve({ signal, onSelect }) {
       ...(band.length > 2 ? [s("polygon", { class: "iw-curve-band", points: band.join(" ") })] : []),
       ...(known(data.baseline) ? [s("line", { class: "iw-curve-base", x1: CURVE.left, x2: right, y1: y(data.baseline), y2: y(data.baseline) })] : []),
       s("polyline", { class: "iw-curve-random", points: points(strengths.map(x), data.mean, y).join(" ") }),
+      ...strengths.flatMap((strength, i) => (known(data.mean[i]) ? [s("circle", { class: "iw-curve-mean", cx: x(strength), cy: y(data.mean[i]), r: 2.2 })] : [])),
       s("g", { class: "iw-line-0" }, s("polyline", { class: "iw-line", points: points(strengths.map(x), data.given, y).join(" ") })),
       ...(at >= 0 ? [s("line", { class: "iw-curve-now", x1: x(strengths[at]), x2: x(strengths[at]), y1: CURVE.top - 6, y2: base })] : []),
       ...strengths.flatMap((strength, i) => (known(data.given[i]) ? [s("circle", { class: "iw-curve-point", cx: x(strength), cy: y(data.given[i]), r: i === at ? 5.5 : 3.4 })] : [])),

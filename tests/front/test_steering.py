@@ -203,6 +203,7 @@ def test_one_strength_and_very_long_texts_keep_their_shape(show_live):
         width=600,
     )
     assert strengths(page).count() == 1
+    assert page.locator(".iw-curve-mean").count() == 1, "one point is no line"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert text(page, "Baseline").locator(".iw-steered-body").evaluate("e => e.clientHeight") <= 262
     page = show_live(states.steering(strengths=tuple(range(-30, 31))))
@@ -218,12 +219,12 @@ def test_one_strength_and_very_long_texts_keep_their_shape(show_live):
 def test_a_saved_page_answers_what_it_stores(show_saved):
     page = show_saved(states.steering())
     strengths(page).nth(0).click()
-    assert text(page, "Steered, strength −40").is_visible()
+    text(page, "Steered, strength −40").wait_for()
     page.get_by_role("radio", name="KL").check()
-    assert page.get_by_text("KL(baseline ‖ this run)").is_visible()
+    page.get_by_text("KL(baseline ‖ this run)").wait_for()
     assert page.get_by_role("radio", name="clamp").is_disabled()
     assert page.get_by_role("button", name="Run", exact=True).is_disabled()
     typed = page.get_by_role("spinbutton", name="Strength as a number")
     typed.fill("7")
     typed.press("Tab")
-    assert page.get_by_text("7 is not stored here. Needs a running kernel.").is_visible()
+    page.get_by_text("7 is not stored here. Needs a running kernel.").wait_for()
