@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
+    from .panels.steering import Steering as Steering
     from .sae.corpus.reader import open_corpus as open_corpus
     from .sae.corpus.tables import read_examples as read_examples
     from .sae.load import load_sae as load_sae
@@ -41,6 +42,7 @@ _CONTENTS = {
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
     "Session": ".session.session",
+    "Steering": ".panels.steering",
     "corpus": ".methods.corpus",
     "errors": "",
     "frames": "",
@@ -60,6 +62,7 @@ __all__ = [
     "Patching",
     "PatchingPairs",
     "Session",
+    "Steering",
     "corpus",
     "errors",
     "frames",

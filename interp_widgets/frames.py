@@ -219,6 +219,31 @@ CONTINUATIONS: Schema = {
 }
 """What runs say next, token by token, the likeliest each time: one row per run and step."""
 
+STEERING: Schema = {
+    "direction": Column(pl.String, "baseline (not steered), given, or random (of the same norm)"),
+    "seed": Column(pl.Int32, "seed of a random direction; null for the others", nullable=True),
+    "strength": Column(pl.Float64, "in units of the direction's vector; 0 for the baseline"),
+    "norm_ratio": Column(pl.Float64, "median over steered tokens and sites of |change| / |activation|"),
+    "logit_difference": Column(pl.Float64, "logit(answer) - logit(foil) after the prompt"),
+    "probability": Column(pl.Float64, "probability of the answer after the prompt"),
+    "kl": Column(pl.Float64, "KL(baseline || this run) of the token after the prompt, nats"),
+    "fluency": Column(
+        pl.Float64, "mean log-probability of the run's new tokens under the unsteered model, nats a token"
+    ),
+}
+"""Steering: one row per direction and strength, and the baseline first."""
+
+STEERED_TEXT: Schema = {
+    "direction": STEERING["direction"],
+    "seed": STEERING["seed"],
+    "strength": STEERING["strength"],
+    "step": Column(pl.Int32, "token after the prompt, from 0"),
+    "token_id": TOKEN_ID,
+    "token": TOKEN,
+    "probability": PROBABILITY,
+}
+"""What steered runs say, up to the end of text: one row per run and new token."""
+
 ATTRIBUTION: Schema = {
     **{name: column for name, column in PATCHING.items() if name not in ("method", "logit_difference", "probability")},
     "method": Column(

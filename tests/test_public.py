@@ -18,6 +18,7 @@ CONTENTS = [
     "Patching",
     "PatchingPairs",
     "Session",
+    "Steering",
     "corpus",
     "errors",
     "frames",

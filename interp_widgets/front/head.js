@@ -8,6 +8,7 @@ import { follow, h, hit, setAttributes } from "./dom.js";
  * @prop {string} trait    the trait that holds the text, and its name in the run message
  * @prop {string} label
  * @prop {boolean} [short] one line, a few characters
+ * @prop {string} [hint]   what may be written there
  */
 
 /**
@@ -79,8 +80,8 @@ function keepFromNotebook(event) {
  * @param {Field[]} fields
  */
 function createPrompts(model, signal, fields) {
-  const inputs = fields.map(({ short }) => (short
-    ? h("input", { type: "text", size: 10, spellcheck: "false", autocomplete: "off" })
+  const inputs = fields.map(({ short, hint }) => (short
+    ? h("input", { type: "text", size: 10, spellcheck: "false", autocomplete: "off", title: hint })
     : h("textarea", { rows: 1, spellcheck: "false", autocomplete: "off" })));
   const grown = inputs.map((input) => h("span", { class: "iw-grow" }, input));
   const stored = fields.map(() => "");

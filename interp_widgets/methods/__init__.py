@@ -12,6 +12,10 @@ from .atom_search import search_atoms as search_atoms
 from .atom_search import similar_atoms as similar_atoms
 from .attention import attention as attention
 from .attribution_patching import attribution_patching as attribution_patching
+from .directions import Direction as Direction
+from .directions import atom_direction as atom_direction
+from .directions import mean_difference as mean_difference
+from .directions import probe_direction as probe_direction
 from .head_scores import head_scores as head_scores
 from .logit_lens import lens_lines as lens_lines
 from .logit_lens import logit_lens as logit_lens
@@ -21,3 +25,5 @@ from .path_patching import path_patching as path_patching
 from .predictions import predictions as predictions
 from .single_patch import continuations as continuations
 from .single_patch import single_patch as single_patch
+from .steering import steer as steer
+from .steering import steered_text as steered_text

@@ -10,6 +10,7 @@ from interp_widgets.widgets.attention import AttentionWidget
 from interp_widgets.widgets.lens import LensWidget
 from interp_widgets.widgets.pairs import PairsWidget
 from interp_widgets.widgets.patching import PatchingWidget
+from interp_widgets.widgets.steering import SteeringWidget
 
 EVIL = ["</script><script>window.pwned = 1</script>", "<img src=x onerror=window.pwned=2>"]
 PROMPT = ["The", " Eiffel", " Tower", " is", " in", " the", " city", " of"]
@@ -336,3 +337,49 @@ def pairs(count: int = 12, layers: int = 30, baseline: bool = True, **traits) ->
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 6.1},
     }  # fmt: skip
     return PairsWidget(**state | traits)
+
+
+def steering(
+    tokens: list[str] = HARMFUL, strengths: tuple[float, ...] = (-40, -20, 0, 20, 40), randoms: int = 3, **traits
+) -> SteeringWidget:
+    """The given direction raises the logit difference by 0.1 a unit of strength; random ones lie around the baseline."""
+    count = len(strengths)
+    s = np.array(strengths, dtype=float)
+    given = np.stack([-1 + 0.1 * s, 1 / (1 + np.exp(1 - 0.1 * s)), (s / 40) ** 2, -1 - np.abs(s) / 20])
+    spread = np.stack([np.abs(s) / 80, np.abs(s) / 400, np.abs(s) / 100, np.abs(s) / 40])
+    mean = np.repeat(given[:, [int(np.argmin(np.abs(s)))]], count, 1)
+    random = np.stack([mean, mean - spread, mean + spread])
+    words = [" Paris", ".", "\n", " It", " is", EVIL[0]]
+    other = [" Rome", ".", " And", " it", " is", EVIL[1]]
+
+    def listed(texts):
+        return [{"token": token, "token_id": 300 + i, "probability": 0.5 - i / 20} for i, token in enumerate(texts)]
+
+    same = {
+        "tokens": listed(words),
+        "differs": [False] * 6,
+        "baseline_differs": [False] * 6,
+        "first": None,
+        "shared": 6,
+    }
+    differs = [True, False, True, True, False, True]
+    changed = {"tokens": listed(other), "differs": differs, "baseline_differs": differs, "first": 0, "shared": 2}
+    state = {
+        "model_name": "SmolLM2-135M", "text": "".join(tokens), "site": "resid_post.15", "answer": " Paris", "foil": " Rome",
+        "atom": 2779, "atoms": 4096,
+        "direction": {"name": "15-resid-4096 #2779", "made": "its decoder row", "norm": 1.0},
+        "tokens": tokens, "token_ids": list(range(100, 100 + len(tokens))), "masked": [0],
+        "measured": [" Paris", " Rome"],
+        "strengths": list(map(float, strengths)), "norm_ratio": [abs(x) / 170 for x in strengths],
+        "strength": float(strengths[-2 if count > 1 else 0]),
+        "given": wire.float32(given), "random": wire.float32(random if randoms else random * np.nan), "seeds": list(range(randoms)),
+        "baseline": [-1.0, 0.27, 0.0, -1.0], "levels": [[-6, -4, -2, 0, 2, 4], [0, 0.5, 1], [0, 0.5, 1, 1.5], [-4, -3, -2, -1, 0]],
+        "said": {
+            "baseline": listed(words), "given": [same if x == 0 else changed for x in strengths],
+            "random": [same] * count if randoms else [], "gap": "",
+        },
+        "checks": [{"name": "zero", "passed": True, "text": "strength 0 says the 6 tokens of the baseline, KL 1e-12"}],
+        "notes": ["Position 0 is not steered: an attention sink or a start marker."],
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 4.2},
+    }  # fmt: skip
+    return SteeringWidget(**state | traits)

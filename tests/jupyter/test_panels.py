@@ -30,6 +30,12 @@ def url(lab_url, tmp_path_factory) -> str:
     )
     write(
         folder,
+        "steering",
+        TOY,
+        "steering = iw.Steering(model, 'mary went home because', direction=(sae, 122), tokens=4)\nsteering",
+    )
+    write(
+        folder,
         "linked",
         TOY,
         "import ipywidgets\nlens = iw.Lens(model, IOI)\natoms = iw.Atoms(model, IOI, sae=sae)\n"
@@ -134,6 +140,26 @@ def test_patching_click_shows_the_patched_prediction(url, page) -> None:
     patching.get_by_text("✓ identity").wait_for()
     run_cell(page, "print(patching.site)")
     assert cell_output(page).strip() == "attn_out"
+
+
+def test_steering_runs_a_strength_that_is_typed_and_another_mode(url, page) -> None:
+    open_and_run(page, url, "steering")
+    steering = panel(page, "Steering")
+    typed = steering.get_by_role("spinbutton", name="Strength as a number")
+    typed.fill("12.5")
+    typed.press("Enter")
+    steering.get_by_role("region", name="Steered, strength 12.5").wait_for()
+    wait_for_panels(page)
+    run_cell(page, "print(steering.strength, 12.5 in steering.frame['strength'], steering.selection.height)")
+    assert cell_output(page).strip() == "12.5 True 4"
+    steering.get_by_role("radio", name="ablate").check()
+    steering.get_by_role("button", name="Run with these").click()
+    steering.get_by_role("region", name="Steered, strength 1", exact=True).wait_for()
+    wait_for_panels(page)
+    steering.get_by_role("listbox", name="Strengths").get_by_role("option").first.click()
+    steering.get_by_role("region", name="Steered, strength 0", exact=True).wait_for()
+    run_cell(page, "print(steering.strength, steering.provenance['mode'], steering.stale)")
+    assert cell_output(page).strip() == "0.0 ablate False"
 
 
 def test_hover_sends_nothing_to_the_kernel(url, page) -> None:

@@ -12,6 +12,7 @@ from tests.methods.conftest import toy as toy
 from tests.methods.conftest import toy_sae as toy_sae
 
 TEXT = "the keys to the cabinet are on the table ."
+STEERED = "mary went home because"
 
 
 @pytest.fixture
@@ -49,12 +50,19 @@ def many(toy) -> iw.PatchingPairs:
     return panel
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many"])
+@pytest.fixture
+def steering(toy, toy_sae) -> iw.Steering:
+    panel = iw.Steering(toy, STEERED, direction=(toy_sae, 122), tokens=5)
+    panel.run()
+    return panel
+
+
+@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "steering"])
 def panel(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching"])
+@pytest.fixture(params=["lens", "atoms", "attention", "patching", "steering"])
 def make(request, toy, toy_sae) -> Callable:
     """A function from a text to a panel that reads it, still working or not."""
     return {
@@ -62,6 +70,7 @@ def make(request, toy, toy_sae) -> Callable:
         "atoms": lambda text: iw.Atoms(toy, text, sae=toy_sae),
         "attention": lambda text: iw.Attention(toy, text),
         "patching": lambda text: iw.Patching(toy, text, text, answer="mary", foil="john"),
+        "steering": lambda text: iw.Steering(toy, text, direction=(toy_sae, 122), tokens=5),
     }[request.param]
 
 

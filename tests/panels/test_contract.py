@@ -16,7 +16,7 @@ import interp_widgets as iw
 from interp_widgets import frames, methods
 from tests.methods.conftest import IOI, IOI_CORRUPT
 
-from .conftest import TEXT, click
+from .conftest import STEERED, TEXT, click
 
 COMPARE = """
 import runpy, sys, warnings
@@ -27,7 +27,8 @@ made = runpy.run_path(sys.argv[1])["frame"]
 expected = pl.read_parquet(sys.argv[2])
 assert made.schema == expected.schema, (made.schema, expected.schema)
 assert made.height == expected.height, (made.height, expected.height)
-key = [c for c in ("site", "layer", "head", "position", "key_position", "rank", "atom") if c in made.columns]
+known = ("direction", "seed", "strength", "site", "layer", "head", "position", "key_position", "rank", "atom")
+key = [c for c in known if c in made.columns]
 made, expected = made.sort(key), expected.sort(key)
 for name in made.columns:
     if made.schema[name] == pl.Float64:
@@ -50,7 +51,9 @@ def run_code(panel, folder: Path, *, alone: bool = True) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_frames_equal_the_methods(toy, toy_sae, lens, atoms, attention, patching) -> None:
+def test_frames_equal_the_methods(toy, toy_sae, lens, atoms, attention, patching, steering) -> None:
+    assert steering.frame.equals(methods.steer(toy, STEERED, direction=(toy_sae, 122), tokens=5))
+    assert steering.texts.equals(methods.steered_text(toy, STEERED, direction=(toy_sae, 122), tokens=5))
     assert lens.frame.equals(methods.logit_lens(toy, IOI, track="mary"))
     assert atoms.frame.equals(methods.atom_activations(toy, TEXT, sae=toy_sae))
     assert atoms.reconstruction.equals(methods.reconstruction(toy, TEXT, sae=toy_sae))

@@ -17,6 +17,7 @@ from interp_widgets.views.attention import attention_chart, heads_chart
 from interp_widgets.views.lens import TITLES, lens_chart, lines_chart
 from interp_widgets.views.pairs import pairs_chart
 from interp_widgets.views.patching import patching_chart
+from interp_widgets.views.steering import steering_chart
 
 TOKENS = [" the", "\n", "\t", " the", "</script><img src=x onerror=alert(1)>"]
 """Two equal texts, white space, and one that would like to be a script."""
@@ -476,3 +477,38 @@ def test_means_over_pairs_are_lines_with_bands() -> None:
         pairs_chart(pair_summary(), site="mlp_out")
     with pytest.raises(FrameError, match="no metric of patching"):
         pairs_chart(pair_summary(), metric="rank")
+
+
+def steering_frame() -> pl.DataFrame:
+    """One direction that raises every metric with its strength, and two random ones a little above and below the baseline."""
+    rows = [("baseline", None, 0.0, 0.0), *(("given", None, s, abs(s) / 10) for s in (-2.0, 0.0, 2.0))]
+    rows += [("random", seed, s, abs(s) / 10) for seed in (0, 1) for s in (-2.0, 0.0, 2.0)]
+    value = [s if who == "given" else {0: 0.5, 1: -0.3, None: 0.0}[seed] * abs(s) for who, seed, s, _ in rows]
+    columns = dict(zip(("direction", "seed", "strength", "norm_ratio"), zip(*rows, strict=True), strict=True))
+    return frames.build(
+        frames.STEERING, columns | {"logit_difference": value, "probability": value, "kl": value, "fluency": value}
+    )
+
+
+def test_a_dose_response_curve_has_the_random_ones_beside_it() -> None:
+    chart = steering_chart(steering_frame(), metric="kl").to_dict()
+    assert [layer["mark"]["type"] for layer in chart["layer"]] == ["area", "line"]
+    assert chart["title"] == "Steering beside 2 random directions of the same length (band: their range)"
+    band, lines = (rows_of(chart, layer) for layer in chart["layer"])
+    assert [(row["strength"], row["low"], row["high"]) for row in band] == [(-2, -0.6, 1), (0, 0, 0), (2, -0.6, 1)]
+    assert [row["value"] for row in lines if row["line"] == "given direction"] == [-2, 0, 2]
+    assert [row["value"] for row in lines if row["line"] == "random, mean"] == pytest.approx([0.2, 0, 0.2])
+    assert [(row["strength"], row["value"]) for row in lines if row["line"] == "baseline"] == [(-2, 0), (2, 0)]
+    line = chart["layer"][1]["encoding"]
+    assert len({str(dash) for dash in line["strokeDash"]["scale"]["range"]}) == 3, "told apart without colour"
+    assert line["y"]["title"] == "KL from the baseline, nats"
+    with pytest.raises(FrameError, match="no metric of steering"):
+        steering_chart(steering_frame(), metric="recovery")
+    alone = steering_frame().filter(pl.col("direction") != "random")
+    chart = steering_chart(alone).to_dict()
+    assert rows_of(chart, chart["layer"][0]) == []
+
+
+def rows_of(chart: dict, layer: dict) -> list[dict]:
+    """The data of a layer, which Altair may keep at the top of the chart."""
+    return layer["data"]["values"] if "values" in layer["data"] else chart["datasets"][layer["data"]["name"]]

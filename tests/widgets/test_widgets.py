@@ -11,13 +11,15 @@ from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import SORTS, AttentionWidget
 from interp_widgets.widgets.lens import COLORS, LensWidget
 from interp_widgets.widgets.patching import METRICS, PatchingWidget
+from interp_widgets.widgets.steering import SteeringWidget
 
-WIDGETS = (LensWidget, AtomsWidget, AttentionWidget, PatchingWidget)
+WIDGETS = (LensWidget, AtomsWidget, AttentionWidget, PatchingWidget, SteeringWidget)
 ENTRY = {
     LensWidget: "lens.js",
     AtomsWidget: "atoms.js",
     AttentionWidget: "attention.js",
     PatchingWidget: "patching.js",
+    SteeringWidget: "steering.js",
     chart.ChartWidget: "chart.js",
 }
 SHARED = {"status", "error", "notes", "model_name", "live"}

@@ -6,13 +6,14 @@ each in a fresh process and compare the frames.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...errors import DictionaryError
+from ...errors import DictionaryError, SiteError
 from ..architectures import Tap
 
 if TYPE_CHECKING:
@@ -182,6 +183,75 @@ def attention(
         length=length,
         value_weight="float(weight[q, k] * length[k])" if value_weighted else "None",
     )
+
+
+_AMOUNTS = {
+    "add": "strength.expand(x.shape[:-1])",
+    "project_out": "-strength * (x @ vector) / vector.dot(vector)",
+    "clamp": "strength - (x @ vector) / vector.dot(vector)",
+    "ablate": "-strength * encode(x)[..., atom]",
+}
+
+_ENCODE = """
+
+def encode(x):
+    h = ({x}) @ sae["W_enc"] + sae["b_enc"]
+    return {formula}
+"""
+
+
+def steering(session: Session, run: Any) -> str:
+    """Steering, everything read again for each new token (see `methods.steer`). `run`: a `SteeringRun`."""
+    change, direction = run.change, run.change.direction
+    if wrong := [site for site in change.sites if site.layer is None or site.unit is not None]:
+        raise SiteError(f"No script can be written for {wrong[0]}; steer a site of whole layers, such as resid_post.")
+    sae = direction.dictionary
+    if sae is not None and sae.reading:
+        encode = _ENCODE.format(x='x - sae["b_dec"]' if sae.subtract else "x", formula=sae.formula)
+        lines = [*sae.reading, f'atom, vector = {direction.atom}, sae["W_dec"][{direction.atom}]']
+        reading = "\n".join(lines) + (encode if change.mode == "ablate" else "")
+    elif change.mode == "ablate":
+        raise DictionaryError(f"{sae.name} was made in memory, so no script can read it.")
+    else:
+        reading = f"vector = torch.tensor({direction.vector.tolist()})  # {direction.made}"
+    tokens = run.tokens["token_id"].to_list()
+    free = [p for p in range(len(tokens)) if p not in run.masked]
+    return _loading(session, "Steering") + _fill(
+        "steering.txt",
+        ids=tokens,
+        prompt=_prompt(session, tokens),
+        answer=run.answer,
+        foil=run.foil,
+        answer_text=repr(session.text_of(run.answer)),
+        foil_text=repr(session.text_of(run.foil)),
+        tokens=run.length,
+        ends=run.ends,
+        temperature=run.temperature,
+        seed=run.seed,
+        strengths=run.strengths,
+        positions=change.positions,
+        generated=change.generated,
+        ratio_positions=change.positions or free or list(range(len(tokens))),
+        sites_list=[(site.kind, site.layer) for site in change.sites],
+        reading=reading,
+        seeds=run.seeds,
+        amount=_AMOUNTS[change.mode],
+        sites=_steered_sites(session, dict.fromkeys(site.kind for site in change.sites)),
+    )
+
+
+def _steered_sites(session: Session, kinds: Iterable[str]) -> str:
+    """The lines that read and steer each kind of site of one layer."""
+    lines = []
+    for kind in sorted(kinds, key=list(session.architecture.taps).index):
+        lines += [
+            f'if ("{kind}", layer) in sites:',
+            f'    seen["{kind}", layer] = {_access(session, kind, "module")}',
+            "    if along is not None and at.any():",
+            f'        value = steered(seen["{kind}", layer], along, strength, at)',
+            *(f"        {line}" for line in _assign(session, kind, "value")),
+        ]
+    return "\n".join(" " * 16 + line for line in lines)
 
 
 def _loading(session: Session, title: str) -> str:
