@@ -6,6 +6,8 @@ i + (number of directions).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..errors import DictionaryError
@@ -15,9 +17,17 @@ from .dictionary import Dictionary, ReLU, TopK
 _OTHER_WIDTHS = ("q", "k", "v", "head_out", "pattern", "mlp_act", "logits")
 
 
-def identity(model: Session, site: str) -> Dictionary:
-    """Coordinates: atom i is coordinate i where it is positive, atom i + width where it is negative. Nothing is lost."""
-    return _two_sided("identity", _checked(model, site), torch.eye(model.width), torch.zeros(model.width))
+def identity(model: Session, site: str, *, k: int | None = None, center: torch.Tensor | None = None) -> Dictionary:
+    """Coordinates: atom i is coordinate i where it is positive, atom i + width where it is negative. Nothing is lost.
+
+    Args:
+        k: keep only the k coordinates of largest size at each token; default all.
+        center: [width], from where the coordinates count and what stands in for those left out; default zero.
+    """
+    if k is not None and k < 1:
+        raise DictionaryError(f"Coordinates to keep must be 1 or more, not {k}.")
+    center = torch.zeros(model.width) if center is None else center.float().cpu()
+    return _two_sided("identity", _checked(model, site), torch.eye(model.width), center, k)
 
 
 def pca(x: torch.Tensor, site: str, *, components: int | None = None) -> Dictionary:
@@ -44,8 +54,13 @@ def pca(x: torch.Tensor, site: str, *, components: int | None = None) -> Diction
     return _two_sided("pca", site, (directions * largest.sign()).float(), x.mean(0).float())
 
 
-def random(model: Session, site: str, *, width: int, k: int, seed: int = 0) -> Dictionary:
-    """`width` directions of norm 1, uniform on the sphere; the k that point most along an activation are on."""
+def random(
+    model: Session, site: str, *, width: int, k: int, seed: int = 0, center: torch.Tensor | None = None
+) -> Dictionary:
+    """`width` directions of norm 1, uniform on the sphere; the k that point most along an activation less `center` are on.
+
+    `center`: [width of the model], default zero.
+    """
     if min(width, k) < 1:
         raise DictionaryError(f"A random dictionary needs a width and a k above 0, not {width} and {k}.")
     generator = torch.Generator().manual_seed(seed)
@@ -56,24 +71,27 @@ def random(model: Session, site: str, *, width: int, k: int, seed: int = 0) -> D
         W_enc=directions.T.contiguous(),
         b_enc=torch.zeros(width),
         W_dec=directions,
-        b_dec=torch.zeros(model.width),
+        b_dec=torch.zeros(model.width) if center is None else center.float().cpu(),
         origin={"format": "random", "seed": seed},
         k=k,
     )
 
 
-def _two_sided(name: str, site: str, directions: torch.Tensor, center: torch.Tensor) -> Dictionary:
-    """Orthonormal `directions` [n, d_in], each read with both signs from `center` [d_in]."""
+def _two_sided(
+    name: str, site: str, directions: torch.Tensor, center: torch.Tensor, k: int | None = None
+) -> Dictionary:
+    """Orthonormal `directions` [n, d_in], each read with both signs from `center` [d_in]; the `k` strongest, or all."""
     both = torch.cat([directions, -directions])
-    return ReLU(
-        name=name,
-        site=site,
-        W_enc=both.T.contiguous(),
-        b_enc=torch.zeros(len(both)),
-        W_dec=both,
-        b_dec=center,
-        origin={"format": name},
-    )
+    weights: dict[str, Any] = {
+        "name": name,
+        "site": site,
+        "W_enc": both.T.contiguous(),
+        "b_enc": torch.zeros(len(both)),
+        "W_dec": both,
+        "b_dec": center,
+        "origin": {"format": name},
+    }
+    return ReLU(**weights) if k is None else TopK(**weights, k=k)
 
 
 def _checked(model: Session, site: str) -> str:
