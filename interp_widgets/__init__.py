@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from . import frames as frames
     from . import methods as methods
     from .export.html import to_html as to_html
+    from .methods.audit import audit as audit
     from .panels.atoms import Atoms as Atoms
     from .panels.attention import Attention as Attention
+    from .panels.audit import Audit as Audit
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
@@ -34,10 +36,12 @@ _CONTENTS = {
     "Architecture": ".session.architectures",
     "Atoms": ".panels.atoms",
     "Attention": ".panels.attention",
+    "Audit": ".panels.audit",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
     "Session": ".session.session",
+    "audit": ".methods.audit",
     "errors": "",
     "frames": "",
     "load": ".session.load",
@@ -50,10 +54,12 @@ __all__ = [
     "Architecture",
     "Atoms",
     "Attention",
+    "Audit",
     "Lens",
     "Patching",
     "PatchingPairs",
     "Session",
+    "audit",
     "errors",
     "frames",
     "load",

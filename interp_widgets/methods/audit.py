@@ -22,10 +22,9 @@ from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..session.harvest import Texts
 from ..session.session import Session, Text
-from .atom_activations import check_fits
-from .audit_run import ALL, TEXT, AuditRun, measure, prepare
+from .audit_fit import ALL, TEXT, Settings
+from .audit_run import AuditRun, measure_text, measure_texts, start
 
-TOKENS, LOSS_TOKENS, BATCH = 16_384, 4_096, 8
 SAMPLES = 1000
 """Draws of the bootstrap."""
 UNDEFINED = 1e-3
@@ -62,10 +61,10 @@ def audit(
     answer: str | int | None = None,
     foil: str | int | None = None,
     baselines: bool = True,
-    tokens: int = TOKENS,
-    loss_tokens: int = LOSS_TOKENS,
+    tokens: int = Settings.tokens,
+    loss_tokens: int = Settings.loss_tokens,
     context: int | None = None,
-    batch: int = BATCH,
+    batch: int = Settings.batch,
     outliers: bool = False,
     seed: int = 0,
     progress: Progress = silent,
@@ -100,55 +99,26 @@ def audit(
         SiteError, DictionaryError: a dictionary that does not fit the model.
     """
     dictionaries = [sae] if isinstance(sae, Dictionary) else list(sae)
+    settings = Settings(baselines, tokens, loss_tokens, context, batch, outliers, seed)
     found = []
     for each in dictionaries:
-        run = run_audit(
-            model, texts, each, text=text, answer=answer, foil=foil, baselines=baselines, tokens=tokens, loss_tokens=loss_tokens,
-            context=context, batch=batch, outliers=outliers, seed=seed, progress=progress,
-        )  # fmt: skip
-        found.append(audit_frame(run, seed=seed))
+        run = start(model, texts, each, settings, progress)
+        if text is not None:
+            measure_text(model, run, text, answer=answer, foil=foil, progress=progress)
+        measure_texts(model, run, progress)
+        found.append(audit_frame(run))
     if not found:
         raise DictionaryError("There is no dictionary to audit. Give one that iw.load_sae reads.")
     return pl.concat(found)
 
 
-def run_audit(
-    model: Session,
-    texts: Texts,
-    sae: Dictionary,
-    *,
-    text: Text | None,
-    answer: str | int | None,
-    foil: str | int | None,
-    baselines: bool,
-    tokens: int,
-    loss_tokens: int,
-    context: int | None,
-    batch: int,
-    outliers: bool,
-    seed: int,
-    progress: Progress = silent,
-) -> AuditRun:
-    """The sums behind `audit`, for one dictionary."""
-    check_fits(model, sae)
-    run, measured = prepare(
-        model, texts, sae, others=baselines, tokens=tokens, context=context, batch=batch, outliers=outliers, seed=seed,
-        progress=progress,
-    )  # fmt: skip
-    measure(
-        model, run, measured, text, answer=answer, foil=foil, loss_tokens=loss_tokens, batch=batch, context=context,
-        progress=progress,
-    )  # fmt: skip
-    return run
-
-
-def audit_frame(run: AuditRun, *, seed: int = 0, samples: int = SAMPLES) -> pl.DataFrame:
+def audit_frame(run: AuditRun, *, samples: int = SAMPLES) -> pl.DataFrame:
     """What a run says so far (see `frames.AUDIT`)."""
     rows: list[dict[str, Any]] = []
     for source in [ALL, *run.named, *([TEXT] if TEXT in run.sources else [])]:
         at = run.at(source)
         if at.any():
-            rows += _Source(run, source, at, seed, samples).rows()
+            rows += _Source(run, source, at, samples).rows()
     columns = {name: [row.get(name) for row in rows] for name in frames.AUDIT}
     return frames.build(frames.AUDIT, columns)
 
@@ -157,10 +127,12 @@ class _Source:
     """The rows of one source of text. A draw of the bootstrap says how often each window counts: `draws` [samples + 1, windows],
     the first row is the sample itself."""
 
-    def __init__(self, run: AuditRun, name: str, at: np.ndarray, seed: int, samples: int) -> None:
+    def __init__(self, run: AuditRun, name: str, at: np.ndarray, samples: int) -> None:
         self.run, self.name, self.at = run, name, at
         count = int(at.sum())
-        drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), samples if count > 1 else 0)
+        drawn = np.random.default_rng(run.settings.seed).multinomial(
+            count, np.full(count, 1 / count), samples if count > 1 else 0
+        )
         self.draws = np.concatenate([np.ones((1, count)), drawn])
         self.tokens = self.draws @ np.array(run.tokens, float)[at]
         self.predicted = self.draws @ np.array(run.predicted, float)[at]

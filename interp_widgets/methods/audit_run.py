@@ -1,46 +1,26 @@
-"""What an audit gathers: sums over the tokens of each window, so that any share of the windows can be summed up and drawn anew.
-
-The texts are cut into windows. A fifth of them is read first and only to fit what dictionaries are compared with (the mean, the
-principal components, how many numbers a token gets); nothing is measured on them.
-"""
+"""What an audit gathers: sums over the tokens of each window, so that any share of the windows can be summed up and drawn anew."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import compress
 
 import numpy as np
 import torch
 
-from ..errors import TextError
 from ..progress import Progress, silent
-from ..sae import baselines
 from ..sae.dictionary import Dictionary
-from ..session.harvest import Batch, Texts, Values, Window, batched, read_batch, windows
+from ..session.harvest import Batch, Texts, Window, batched, read_batch, windows
 from ..session.session import Session, Text
+from .atom_activations import check_fits
+from .audit_fit import ALL, TEXT, Fit, Settings, fit, split, spread
 from .error_effect import ErrorEffect, run_effect
 from .splicing import read_clean, spliced_loss
 
-ALL, TEXT = "all", "this text"
-"""Names of the sources that every audit has: all texts together, and the one that is looked at."""
-FIT = 5
-"""One window of so many of each source is read for fitting alone."""
-FIT_TOKENS = 8
-"""Times the width: more tokens than that are not needed to fit principal components."""
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """What was fitted on windows that are not measured on."""
-
-    mean: torch.Tensor
-    """[d_in]"""
-    k: int
-    """Numbers a token: the mean number of active atoms of the dictionary, rounded."""
-    tokens: int
-    others: dict[str, Dictionary]
-    """The dictionaries that nobody trained, by name."""
+EDGES = 10.0 ** (np.arange(-19, 1) / 4)
+"""Upper ends of the columns of a histogram of densities: four for each power of ten, from 10^-4.75 to 1."""
 
 
 @dataclass(eq=False)
@@ -49,11 +29,12 @@ class AuditRun:
 
     site: str
     sae: Dictionary
+    settings: Settings
     fit: Fit
-    total: int
-    """Windows to measure."""
-    outliers: bool = False
-    """Whether tokens of outlying norm count."""
+    fitted: list[Window]
+    """What was fitted on."""
+    measured: list[Window]
+    """What is to be measured, besides the text that is looked at."""
     sources: list[str] = field(default_factory=list)
     """[N]: the source of each window; `TEXT` for those of the text that is looked at."""
     tokens: list[int] = field(default_factory=list)
@@ -83,6 +64,16 @@ class AuditRun:
         return {self.sae.name: self.sae, **self.fit.others}
 
     @property
+    def done(self) -> bool:
+        """Whether every window of the texts is measured."""
+        return int(self.at(ALL).sum()) == len(self.measured)
+
+    @property
+    def with_loss(self) -> list[Window]:
+        """The windows of the texts that the loss is measured on."""
+        return spread(self.measured, self.settings.loss_tokens)[0]
+
+    @property
     def named(self) -> list[str]:
         """Names of the sources, as the texts came."""
         return [name for name in dict.fromkeys(self.sources) if name not in ("", TEXT)]
@@ -100,6 +91,22 @@ class AuditRun:
         tokens = int(np.array(self.tokens)[self.at(source)].sum()) if self.tokens else 0
         return fired / tokens if tokens else np.full_like(fired, np.nan)
 
+    def histogram(self, source: str) -> np.ndarray:
+        """[1 + len(EDGES)]: atoms that never fire, and atoms by density: up to the first edge, to the second, ... to 1."""
+        density = self.density(source)
+        counted = np.bincount(self._bins(density), minlength=len(EDGES) + 1)
+        return counted if np.isfinite(density).all() else np.zeros_like(counted)
+
+    def atoms_in(self, source: str, column: int) -> list[int]:
+        """The atoms of a column of `histogram`, the densest first."""
+        density = self.density(source)
+        members = np.flatnonzero(self._bins(density) == column)
+        return members[np.argsort(-density[members], kind="stable")].tolist()
+
+    @staticmethod
+    def _bins(density: np.ndarray) -> np.ndarray:
+        return np.where(density > 0, 1 + np.searchsorted(EDGES, density, side="left").clip(max=len(EDGES) - 1), 0)
+
     def strength(self) -> np.ndarray:
         """[width]: mean activation of each atom where it fires, over all texts; NaN for atoms that never fire."""
         fired = self.density(ALL) * sum(n for n, s in zip(self.tokens, self.sources, strict=True) if s != TEXT)
@@ -107,102 +114,79 @@ class AuditRun:
             return self.activation.numpy() / fired
 
 
-def prepare(
-    model: Session,
-    texts: Texts,
-    sae: Dictionary,
-    *,
-    others: bool,
-    tokens: int,
-    context: int | None,
-    batch: int,
-    outliers: bool,
-    seed: int,
-    progress: Progress = silent,
-) -> tuple[AuditRun, list[Window]]:
-    """Cuts the texts, fits what the dictionary is compared with, and says which windows to measure."""
-    fitting, measured = _split(model, texts, tokens, FIT_TOKENS * sae.d_in, context)
-    found, active, seen = [], 0, 0
-
-    def keep(values: Values, counts: torch.Tensor) -> torch.Tensor:
-        return next(iter(values.values()))[counts].float()
-
-    for done, part in enumerate(batches := list(batched(model, fitting, size=batch))):
-        progress(done, len(batches), "fitting the baselines")
-        x = read_batch(model, part, [sae.site], keep, outliers=outliers).to(sae.W_enc)
-        active, seen = active + int((sae.encode(x) > 0).sum()), seen + len(x)
-        found.append(x.cpu())
-    x = torch.cat(found)
-    if len(x) < 2:
-        raise TextError(
-            "Nearly all tokens of these texts are left out as attention sinks or markers. Give longer texts."
-        )
-    k, mean = max(1, round(active / seen)), x.double().mean(0).float()
-    made: dict[str, Dictionary] = {}
-    if others:
-        if k < min(x.shape):
-            made["pca"] = baselines.pca(x, sae.site, components=k)
-        made["random"] = baselines.random(model, sae.site, width=sae.width, k=k, seed=seed, center=mean)
-        made["identity"] = baselines.identity(model, sae.site, k=k, center=mean)
-    made = {name: dictionary.to(sae.W_enc.device) for name, dictionary in made.items() if name != sae.name}
-    run = AuditRun(sae.site, sae, Fit(mean, k, len(x), made), len(measured), outliers)
+def start(model: Session, texts: Texts, sae: Dictionary, settings: Settings, progress: Progress = silent) -> AuditRun:
+    """A run with nothing measured yet: the texts are cut, and the baselines fitted."""
+    check_fits(model, sae)
+    fitting, measured = split(model, texts, settings, sae.d_in)
+    fitted = fit(model, sae, fitting, settings, progress)
+    run = AuditRun(sae.site, sae, settings, fitted, fitting, measured)
     run.activation = torch.zeros(sae.width, dtype=torch.float64)
-    return run, measured
+    return run
 
 
-def measure(
+def measure_texts(model: Session, run: AuditRun, progress: Progress = silent) -> None:
+    """Reads the windows and fills the run: those with a loss first, then the others."""
+    size = run.settings.batch
+    parts = spread(run.measured, run.settings.loss_tokens)
+    for part, loss in zip(parts, (True, False), strict=True):
+        for batch in batched(model, part, size=size):
+            progress(int(run.at(ALL).sum()), len(run.measured), f"{run.site}: reading the texts", run)
+            _take(model, run, batch, [window.source for window in batch.windows], loss)
+    progress(len(run.measured), len(run.measured), run.site, run)
+
+
+def measure_text(
     model: Session,
     run: AuditRun,
-    measured: Sequence[Window],
-    text: Text | None,
+    text: Text,
     *,
-    answer: str | int | None,
-    foil: str | int | None,
-    loss_tokens: int,
-    batch: int,
-    context: int | None,
+    answer: str | int | None = None,
+    foil: str | int | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Reads the windows and fills the run: the text that is looked at first, then those with a loss, then the others.
-
-    Which answer the text's errors matter to is asked for its first window alone.
-    """
-    looked_at = [] if text is None else list(windows(model, [text], context=context))
-    with_loss, without = _spread(measured, loss_tokens)
-    if looked_at:
-        for name, dictionary in run.dictionaries.items():
-            progress(0, 0, f"{name}: effect of errors")
-            ids, first = looked_at[0].ids, name == run.sae.name
-            run.effects[name] = run_effect(
-                model, ids, dictionary, answer=answer, foil=foil, outliers=run.outliers, whole_curve=first
-            )
-    parts = [
-        *((part, TEXT, True) for part in batched(model, looked_at, size=batch)),
-        *((part, None, True) for part in batched(model, with_loss, size=batch)),
-        *((part, None, False) for part in batched(model, without, size=batch)),
-    ]
-    run.total = len(looked_at) + len(measured)
-    for part, source, loss in parts:
-        said = "reading the texts" if source is None else "reading the text"
-        progress(len(run.sources), run.total, f"{run.site}: {said}", run if run.sources else None)
-        _take(model, run, part, source, loss)
-    progress(run.total, run.total, run.site)
+    """Reads the text that is looked at. Which answer its errors matter to is asked for its first window alone."""
+    looked_at = list(windows(model, [text], context=run.settings.context))
+    for name, dictionary in run.dictionaries.items():
+        progress(0, 0, f"{name}: what goes through the errors")
+        ids, first = (looked_at[0].ids if looked_at else text), name == run.sae.name
+        run.effects[name] = run_effect(
+            model, ids, dictionary, answer=answer, foil=foil, outliers=run.settings.outliers, whole_curve=first
+        )
+    for batch in batched(model, looked_at, size=run.settings.batch):
+        progress(0, 0, f"{run.site}: reading the text")
+        _take(model, run, batch, [TEXT] * len(batch.windows), True)
 
 
-def _take(model: Session, run: AuditRun, batch: Batch, source: str | None, loss: bool) -> None:
-    """Adds a batch to the sums."""
-    names = [source if source is not None else window.source for window in batch.windows]
+def without_text(run: AuditRun) -> AuditRun:
+    """The run as it was before a text was looked at."""
+    keep = run.at(ALL).tolist()
+
+    def kept(values: list) -> list:  # type: ignore[type-arg]
+        return list(compress(values, keep))
+
+    return replace(
+        run,
+        **{name: kept(getattr(run, name)) for name in ("sources", "tokens", "inside", "predicted", "sum", "square")},
+        sums=defaultdict(list, {key: kept(values) for key, values in run.sums.items()}),
+        loss=defaultdict(list, {key: kept(values) for key, values in run.loss.items()}),
+        fired={key: count for key, count in run.fired.items() if key[1] != TEXT},
+        effects={},
+    )
+
+
+def _take(model: Session, run: AuditRun, batch: Batch, names: list[str], loss: bool) -> None:
+    """Adds a batch to the sums. `names`: the source of each window."""
     rows = len(names)
     if loss:
-        reading = read_clean(model, batch, run.site, outliers=run.outliers)
+        reading = read_clean(model, batch, run.site, outliers=run.settings.outliers)
         x, counts = reading.x, reading.counts
     else:
         x, counts = read_batch(
-            model, batch, [run.site], lambda v, c: (next(iter(v.values())).float(), c), outliers=run.outliers
+            model, batch, [run.site], lambda v, c: (next(iter(v.values())).float(), c), outliers=run.settings.outliers
         )
     window = torch.arange(rows, device=counts.device)[:, None].expand_as(counts)[counts]
     flat = x[counts].to(run.sae.W_enc)
-    rebuilt, put = {}, []
+    rebuilt = {}
 
     def by_window(values: torch.Tensor) -> torch.Tensor:
         """Sums [rows, ...] over the counted tokens of each window."""
@@ -218,7 +202,7 @@ def _take(model: Session, run: AuditRun, batch: Batch, source: str | None, loss:
             mine = torch.tensor([each == one for each in names], device=window.device)[window].to(on.device)
             before = run.fired.get((name, one), torch.zeros(dictionary.width, dtype=torch.long))
             run.fired[name, one] = before + on[mine].sum(0).cpu()
-        if name == run.sae.name and source is None:
+        if name == run.sae.name and TEXT not in names:
             run.activation += a.double().sum(0).cpu()
     run.sources += names
     run.tokens += counts.sum(1).tolist()
@@ -231,8 +215,10 @@ def _take(model: Session, run: AuditRun, batch: Batch, source: str | None, loss:
         for name in labels:
             run.loss[name] += [np.nan] * rows
         return
-    for value in (*rebuilt.values(), run.fit.mean.to(flat).expand_as(flat), torch.zeros_like(flat)):
-        put.append(x.clone().index_put_((counts.nonzero(as_tuple=True)), value.to(x)))
+    put = [
+        x.clone().index_put_(counts.nonzero(as_tuple=True), value.to(x))
+        for value in (*rebuilt.values(), run.fit.mean.to(flat).expand_as(flat), torch.zeros_like(flat))
+    ]
     found = [reading.loss, *spliced_loss(model, reading, run.site, put)]
     for name, nats in zip(labels, found, strict=True):
         run.loss[name] += nats.cpu().tolist()
@@ -250,47 +236,3 @@ def _add(
         "active": (a > 0).sum(1),
     }.items():
         run.sums[name, quantity] += by_window(values).tolist()
-
-
-def _split(
-    model: Session, texts: Texts, tokens: int, most: int, context: int | None
-) -> tuple[list[Window], list[Window]]:
-    """Windows to fit on, at most `most` tokens of them, and windows to measure, until they have `tokens`."""
-    fitting: list[Window] = []
-    measured: list[Window] = []
-    seen: dict[str, int] = defaultdict(int)
-    fit_tokens = measured_tokens = 0
-    for window in _checked(windows(model, texts, context=context)):
-        seen[window.source] += 1
-        if fit_tokens < most and seen[window.source] % FIT == 2:  # the second: a source of one window is still measured
-            fitting.append(window)
-            fit_tokens += len(window.ids)
-            continue
-        measured.append(window)
-        measured_tokens += len(window.ids)
-        if measured_tokens >= tokens and fitting:
-            break
-    if not fitting or not measured:
-        raise TextError(
-            "An audit needs two windows of text or more: one to fit the baselines on, the others to measure."
-        )
-    return fitting, measured
-
-
-def _checked(stream: Iterator[Window]) -> Iterator[Window]:
-    for window in stream:
-        if window.source in (ALL, TEXT):
-            raise TextError(
-                f"A source of texts cannot be called {window.source!r}, which has a meaning here. Rename it."
-            )
-        yield window
-
-
-def _spread(measured: Sequence[Window], tokens: int) -> tuple[list[Window], list[Window]]:
-    """Windows on which the loss is measured too, evenly over all of them, and the others."""
-    whole = sum(len(window.ids) for window in measured)
-    share = min(1.0, tokens / whole)
-    chosen = [int((i + 1) * share) > int(i * share) for i in range(len(measured))]
-    if not any(chosen) and tokens:
-        chosen[0] = True
-    return tuple([w for w, c in zip(measured, chosen, strict=True) if c is wanted] for wanted in (True, False))  # type: ignore[return-value]

@@ -20,7 +20,7 @@ from .. import frames
 from ..errors import DictionaryError, TextError
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
-from ..session.harvest import Batch, Values, Window, batched
+from ..session.harvest import Batch, Values, Window, batched, markers
 from ..session.harvest import read_batch as read
 from ..session.session import Session, Text
 from .atom_activations import check_fits
@@ -90,7 +90,20 @@ def effect_over_contexts(
         before, after = _logits(model, batch, sae.site, directions, amounts)
         for row, window in enumerate(batch.windows):
             clean[window.text], changed[window.text] = before[row], after[:, row]
+    progress(len(batches), len(batches), f"atom {atom} in {len(used)} contexts")
     return _frame(model, used, clean, changed, activations, *tokens)
+
+
+def contexts_of(
+    model: Session, windows: Sequence[Window], *, count: int = 64, length: int = 32, seed: int = 0
+) -> list[list[int]]:
+    """Token ids of up to `count` contexts: beginnings of windows, at most `length` tokens and cut at random."""
+    draw = torch.Generator().manual_seed(seed)
+    first = len(markers(model)) + 2
+    usable = [window.ids for window in windows if len(window.ids) >= first]
+    step = max(1, len(usable) // count)
+    ends = [int(torch.randint(first, min(length, len(ids)) + 1, (1,), generator=draw)) for ids in usable[::step]]
+    return [ids[:end] for ids, end in zip(usable[::step], ends, strict=True)][:count]
 
 
 def context_summary(effects: pl.DataFrame) -> pl.DataFrame:
