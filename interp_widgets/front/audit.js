@@ -40,7 +40,7 @@ function render({ model, el, signal }) {
 
   /** @param {string} label @param {(value: string) => void} onChoose */
   function createChooser(label, onChoose) {
-    const select = h("select", { class: "iw-select" });
+    const select = h("select", { class: "iw-select", "aria-label": label });
     const element = h("label", { class: "iw-field iw-short" }, h("span", { class: "iw-label" }, label), select);
     select.addEventListener("change", () => onChoose(select.value), { signal });
     /** @param {[value: string, text: string][]} options @param {string} chosen */

@@ -32,9 +32,9 @@ export function createDensity({ signal, onSelect, onAtom }) {
     svg.replaceChildren(
       s("line", { class: "iw-density-axis", x1: 0, x2: width, y1: BIN_HEIGHT, y2: BIN_HEIGHT }),
       ...bins.map((count, i) => bar(count, i, x(i), count / most, i === chosen, binName(i, edges), i === Math.max(0, chosen))),
-      text(x(0) + BIN_WIDTH / 2, "never"),
-      ...ticks.map((i) => text(x(i + 1) + BIN_WIDTH, `${number(100 * edges[i], 2)}%`)),
-      text(width / 2, "share of tokens at which an atom fires", BIN_HEIGHT + 29));
+      text(x(0), "never", "start"),
+      ...ticks.map((i) => text(x(i + 1) + BIN_WIDTH, `${number(100 * edges[i], 2)}%`, i === edges.length - 1 ? "end" : "middle")),
+      text(width / 2, "share of tokens at which an atom fires", "middle", BIN_HEIGHT + 29));
     const at = bins[chosen] === undefined ? null : chosen;
     caption.textContent = at === null ? "Press a column to list its atoms."
       : `${bins[at]} atoms ${binName(at, edges)}${listed.length && listed.length < bins[at] ? `, the ${listed.length} that fire most:` : listed.length ? ":" : "."}`;
@@ -53,9 +53,9 @@ export function createDensity({ signal, onSelect, onAtom }) {
       s("rect", { class: "iw-density-bar", x: left + 1, y: BIN_HEIGHT - drawn, width: BIN_WIDTH - 2, height: drawn }));
   }
 
-  /** @param {number} at @param {string} words @param {number} [y] */
-  function text(at, words, y = BIN_HEIGHT + 13) {
-    const label = s("text", { x: at, y, "text-anchor": "middle" });
+  /** @param {number} at @param {string} words @param {string} anchor @param {number} [y] */
+  function text(at, words, anchor, y = BIN_HEIGHT + 13) {
+    const label = s("text", { x: at, y, "text-anchor": anchor });
     label.textContent = words;
     return label;
   }

@@ -95,15 +95,19 @@ def effect_over_contexts(
 
 
 def contexts_of(
-    model: Session, windows: Sequence[Window], *, count: int = 64, length: int = 32, seed: int = 0
+    model: Session, windows: Sequence[Window], *, count: int = 48, length: int = 24, seed: int = 0
 ) -> list[list[int]]:
-    """Token ids of up to `count` contexts: beginnings of windows, at most `length` tokens and cut at random."""
-    draw = torch.Generator().manual_seed(seed)
-    first = len(markers(model)) + 2
-    usable = [window.ids for window in windows if len(window.ids) >= first]
-    step = max(1, len(usable) // count)
-    ends = [int(torch.randint(first, min(length, len(ids)) + 1, (1,), generator=draw)) for ids in usable[::step]]
-    return [ids[:end] for ids, end in zip(usable[::step], ends, strict=True)][:count]
+    """Token ids of up to `count` contexts: pieces of windows, spread evenly over them, at most `length` tokens, cut at random."""
+    front, draw = len(markers(model)), torch.Generator().manual_seed(seed)
+    size = length - front
+    pieces = [
+        window.ids[:front] + window.ids[start : start + size]
+        for window in windows
+        for start in range(front, len(window.ids), size)
+    ]
+    usable = [piece for piece in pieces if len(piece) >= front + 2]
+    chosen = usable[:: max(1, len(usable) // count)][:count]
+    return [piece[: int(torch.randint(front + 2, len(piece) + 1, (1,), generator=draw))] for piece in chosen]
 
 
 def context_summary(effects: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import traitlets as t
 
 from ..errors import DictionaryError, TextError
 from ..methods.audit import SAMPLES, audit_frame
-from ..methods.audit_fit import Settings
+from ..methods.audit_fit import ALL, Settings
 from ..methods.audit_run import AuditRun, measure_text, measure_texts, start, without_text
 from ..methods.context_effects import context_summary, contexts_of, effect_over_contexts
 from ..methods.error_effect import effect_frame
@@ -210,7 +210,7 @@ class Audit(Panel, AuditWidget):
         self._parts = [audit_frame(run, samples=samples) for run in runs]
         self._frame = pl.concat(self._parts)
         names = traits.sources(self._frame)
-        self.sources, self.source = names, self.source if self.source in names else names[0]
+        self.sources, self.source = names, self.source if self.source in names else ALL
         self.dictionaries = [traits.about(run) for run in runs]
         self.dictionary = min(self.dictionary, len(runs) - 1)
         self.set_traits(traits.numbers(self._parts, names) | traits.histograms(runs, names))
@@ -290,5 +290,5 @@ def _notes(runs: list[AuditRun]) -> list[str]:
     unfinished = [r for r in runs if not r.done]
     if unfinished:
         r = unfinished[0]
-        notes.insert(0, f"{r.site}: {int(r.at('all').sum())} of {len(r.measured)} windows so far.")
+        notes.insert(0, f"{r.site}: {int(r.at(ALL).sum())} of {len(r.measured)} windows so far.")
     return notes

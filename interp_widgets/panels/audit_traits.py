@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from ..methods.audit import DEFINITIONS
-from ..methods.audit_fit import TEXT
+from ..methods.audit_fit import ALL, TEXT
 from ..methods.audit_run import EDGES, AuditRun
 from ..session.session import Session
 from ..widgets import wire
@@ -46,9 +46,9 @@ def quantities() -> list[dict[str, str]]:
 
 
 def sources(frame: pl.DataFrame) -> list[str]:
-    """All sources of a frame, the text that is looked at last."""
+    """All sources of a frame, "all" first, even before anything of it is measured; the text that is looked at last."""
     found = frame["source"].unique(maintain_order=True).to_list()
-    return [name for name in found if name != TEXT] + [name for name in found if name == TEXT]
+    return [ALL, *(name for name in found if name not in (ALL, TEXT)), *(name for name in found if name == TEXT)]
 
 
 def numbers(parts: Sequence[pl.DataFrame], names: list[str]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def numbers(parts: Sequence[pl.DataFrame], names: list[str]) -> dict[str, Any]:
 
 def about(run: AuditRun) -> dict[str, Any]:
     """One entry of `dictionaries`."""
-    done = int(run.at("all").sum())
+    done = int(run.at(ALL).sum())
     return {
         "name": run.sae.name, "site": run.site, "width": run.sae.width, "k": run.fit.k, "done": done, "total": len(run.measured),
     }  # fmt: skip
