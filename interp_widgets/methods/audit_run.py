@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import compress
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from .audit_fit import ALL, TEXT, Fit, Settings, fit, split, spread
 from .error_effect import ErrorEffect, run_effect
 from .splicing import read_clean, spliced_loss
 
+T = TypeVar("T")
 EDGES = 10.0 ** (np.arange(-19, 1) / 4)
 """Upper ends of the columns of a histogram of densities: four for each power of ten, from 10^-4.75 to 1."""
 
@@ -161,12 +163,17 @@ def without_text(run: AuditRun) -> AuditRun:
     """The run as it was before a text was looked at."""
     keep = run.at(ALL).tolist()
 
-    def kept(values: list) -> list:  # type: ignore[type-arg]
+    def kept(values: list[T]) -> list[T]:
         return list(compress(values, keep))
 
     return replace(
         run,
-        **{name: kept(getattr(run, name)) for name in ("sources", "tokens", "inside", "predicted", "sum", "square")},
+        sources=kept(run.sources),
+        tokens=kept(run.tokens),
+        inside=kept(run.inside),
+        predicted=kept(run.predicted),
+        sum=kept(run.sum),
+        square=kept(run.square),
         sums=defaultdict(list, {key: kept(values) for key, values in run.sums.items()}),
         loss=defaultdict(list, {key: kept(values) for key, values in run.loss.items()}),
         fired={key: count for key, count in run.fired.items() if key[1] != TEXT},

@@ -186,12 +186,16 @@ class Audit(Panel, AuditWidget):
         whole = len(self._runs) == len(self.saes) and all(run.done for run in self._runs)
         runs = [without_text(run) for run in self._runs] if whole else []
         text = self.text
+
+        def tell(done: int, total: int, message: str = "", partial: Any = None) -> None:
+            progress(done, total, message, [*runs])
+
         try:
             for sae in self.saes[len(runs) :]:
                 run = start(self.session, self._texts, sae, self._settings, progress)
                 runs.append(run)
                 self._look(run, text, progress)
-                measure_texts(self.session, run, lambda *said: progress(*said[:3], [*runs]))
+                measure_texts(self.session, run, tell)
             for run in runs:
                 if not run.effects:
                     self._look(run, text, progress)
@@ -287,6 +291,8 @@ def _notes(runs: list[AuditRun]) -> list[str]:
         + ("." if run.settings.outliers else ", and other tokens of a norm over 5 times the median of their window."),
         "Intervals are 95 % by bootstrap over windows of text. Windows of one text are less independent than that takes them for.",
     ]
+    if run.settings.baselines and "pca" not in run.fit.others:
+        notes.insert(1, "There is no PCA: it needs more tokens to be fitted on than it has components. Give more text.")
     unfinished = [r for r in runs if not r.done]
     if unfinished:
         r = unfinished[0]
