@@ -22,7 +22,8 @@ from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..session.harvest import Texts
 from ..session.session import Session, Text
-from .audit_fit import ALL, TEXT, Settings
+from .atom_activations import check_fits
+from .audit_fit import ALL, TEXT, Settings, split
 from .audit_run import AuditRun, measure_text, measure_texts, start
 
 SAMPLES = 1000
@@ -100,15 +101,17 @@ def audit(
     """
     dictionaries = [sae] if isinstance(sae, Dictionary) else list(sae)
     settings = Settings(baselines, tokens, loss_tokens, context, batch, outliers, seed)
-    found = []
+    if not dictionaries:
+        raise DictionaryError("There is no dictionary to audit. Give one that iw.load_sae reads.")
     for each in dictionaries:
-        run = start(model, texts, each, settings, progress)
+        check_fits(model, each)
+    cut, found = split(model, texts, settings), []
+    for each in dictionaries:
+        run = start(model, cut, each, settings, progress)
         if text is not None:
             measure_text(model, run, text, answer=answer, foil=foil, progress=progress)
         measure_texts(model, run, progress)
         found.append(audit_frame(run))
-    if not found:
-        raise DictionaryError("There is no dictionary to audit. Give one that iw.load_sae reads.")
     return pl.concat(found)
 
 

@@ -26,6 +26,9 @@ FIT = 5
 FIT_TOKENS = 8
 """Times the width: more tokens than that are not needed to fit principal components."""
 
+Split = tuple[list[Window], list[Window]]
+"""Windows to fit on, and windows to measure."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -85,8 +88,8 @@ def fit(model: Session, sae: Dictionary, fitting: Sequence[Window], settings: Se
     return Fit(mean, k, len(x), made)
 
 
-def split(model: Session, texts: Texts, settings: Settings, width: int) -> tuple[list[Window], list[Window]]:
-    """Windows to fit on, some tokens for each of `width` dimensions, and windows to measure, until they have `tokens`.
+def split(model: Session, texts: Texts, settings: Settings) -> Split:
+    """Windows to fit on, some tokens for each dimension, and windows to measure, until they have `tokens`.
 
     Raises:
         TextError: fewer than two windows, or a source with a name that has a meaning here.
@@ -98,7 +101,7 @@ def split(model: Session, texts: Texts, settings: Settings, width: int) -> tuple
     for window in _checked(windows(model, texts, context=settings.context)):
         seen[window.source] += 1
         if (
-            fit_tokens < FIT_TOKENS * width and seen[window.source] % FIT == 2
+            fit_tokens < FIT_TOKENS * model.width and seen[window.source] % FIT == 2
         ):  # the second: a source of one window is still measured
             fitting.append(window)
             fit_tokens += len(window.ids)

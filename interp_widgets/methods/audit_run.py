@@ -13,10 +13,10 @@ import torch
 
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
-from ..session.harvest import Batch, Texts, Window, batched, read_batch, windows
+from ..session.harvest import Batch, Window, batched, read_batch, windows
 from ..session.session import Session, Text
 from .atom_activations import check_fits
-from .audit_fit import ALL, TEXT, Fit, Settings, fit, split, spread
+from .audit_fit import ALL, TEXT, Fit, Settings, Split, fit, spread
 from .error_effect import ErrorEffect, run_effect
 from .splicing import read_clean, spliced_loss
 
@@ -116,10 +116,10 @@ class AuditRun:
             return self.activation.numpy() / fired
 
 
-def start(model: Session, texts: Texts, sae: Dictionary, settings: Settings, progress: Progress = silent) -> AuditRun:
-    """A run with nothing measured yet: the texts are cut, and the baselines fitted."""
+def start(model: Session, windows: Split, sae: Dictionary, settings: Settings, progress: Progress = silent) -> AuditRun:
+    """A run with nothing measured yet; the baselines are fitted."""
     check_fits(model, sae)
-    fitting, measured = split(model, texts, settings, sae.d_in)
+    fitting, measured = windows
     fitted = fit(model, sae, fitting, settings, progress)
     run = AuditRun(sae.site, sae, settings, fitted, fitting, measured)
     run.activation = torch.zeros(sae.width, dtype=torch.float64)

@@ -116,6 +116,7 @@ def run_effect(
     check_fits(model, sae)
     ids = model.encode(text)
     x, base, logits = _read(model, ids, sae.site)
+    sae = sae if sae.W_enc.device == x.device else sae.to(x.device)
     at = _counted(model, ids, x, outliers)
     against = x
     if other is not None:

@@ -11,7 +11,7 @@ import traitlets as t
 
 from ..errors import DictionaryError, TextError
 from ..methods.audit import SAMPLES, audit_frame
-from ..methods.audit_fit import ALL, Settings
+from ..methods.audit_fit import ALL, Settings, Split, split
 from ..methods.audit_run import AuditRun, measure_text, measure_texts, start, without_text
 from ..methods.context_effects import context_summary, contexts_of, effect_over_contexts
 from ..methods.error_effect import effect_frame
@@ -74,6 +74,7 @@ class Audit(Panel, AuditWidget):
             raise DictionaryError("There is no dictionary to audit. Give one that iw.load_sae reads.")
         self._texts, self._answer = texts, (answer, foil)
         self._settings = Settings(baselines, tokens, loss_tokens, context, batch, outliers, seed)
+        self._windows: Split | None = None
         self._runs: list[AuditRun] = []
         self._parts: list[pl.DataFrame] = []
         self._effects: pl.DataFrame | None = None
@@ -191,8 +192,9 @@ class Audit(Panel, AuditWidget):
             progress(done, total, message, [*runs])
 
         try:
+            self._windows = self._windows or split(self.session, self._texts, self._settings)
             for sae in self.saes[len(runs) :]:
-                run = start(self.session, self._texts, sae, self._settings, progress)
+                run = start(self.session, self._windows, sae, self._settings, progress)
                 runs.append(run)
                 self._look(run, text, progress)
                 measure_texts(self.session, run, tell)

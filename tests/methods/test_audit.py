@@ -238,7 +238,7 @@ def test_the_loss_is_measured_on_a_part_spread_evenly(toy, toy_sae) -> None:
 
 def test_several_dictionaries_are_told_apart_by_site(toy) -> None:
     both = [iw.load_sae(f"toy-grammar/resid_post.{layer}") for layer in (1, 2)]
-    found = methods.audit(toy, IOIS[:5], sae=both, baselines=False)
+    found = methods.audit(toy, iter(IOIS[:5]), sae=both, baselines=False)
     assert found["site"].unique(maintain_order=True).to_list() == ["resid_post.1", "resid_post.2"]
 
 
