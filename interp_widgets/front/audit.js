@@ -7,7 +7,7 @@ import { createAuditTable } from "./audit_table.js";
 import { follow, h, save } from "./dom.js";
 import { createPanel, showResults } from "./head.js";
 import { createLines } from "./lines.js";
-import { known, quoted, share } from "./numbers.js";
+import { known, level, quoted, share } from "./numbers.js";
 
 const DATA = ["dictionaries", "sources", "quantities", "columns", "values", "counts", "edges", "histogram"];
 
@@ -81,7 +81,7 @@ function render({ model, el, signal }) {
     lines.draw(found.kept, [
       { name: "with errors", values: found.with_errors.map((value) => value ?? NaN), className: "iw-line-0" },
       { name: "without", values: found.without_errors.map((value) => value ?? NaN), className: "iw-line-1" },
-    ], `Logit of ${quoted(found.answer ?? "")}${found.foil ? ` less that of ${quoted(found.foil)}` : " less the mean"}: ${found.model.toFixed(2)}, with nothing ${found.nothing.toFixed(2)}. Error share ${share(found.share)}.`, undefined, [found.low, found.high]);
+    ], `Logit of ${quoted(found.answer ?? "")}${found.foil ? ` less that of ${quoted(found.foil)}` : " less the mean"}: ${level(found.model)}, with nothing ${level(found.nothing)}. Error share ${share(found.share)}.`, undefined, [found.low, found.high]);
   }
 
   follow(model, signal, [
