@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from . import frames as frames
     from . import methods as methods
     from .export.html import to_html as to_html
+    from .methods.audit import audit as audit
     from .methods.corpus import corpus as corpus
     from .panels.atoms import Atoms as Atoms
     from .panels.attention import Attention as Attention
+    from .panels.audit import Audit as Audit
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
@@ -38,11 +40,13 @@ _CONTENTS = {
     "Architecture": ".session.architectures",
     "Atoms": ".panels.atoms",
     "Attention": ".panels.attention",
+    "Audit": ".panels.audit",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
     "Session": ".session.session",
     "Steering": ".panels.steering",
+    "audit": ".methods.audit",
     "corpus": ".methods.corpus",
     "errors": "",
     "frames": "",
@@ -58,11 +62,13 @@ __all__ = [
     "Architecture",
     "Atoms",
     "Attention",
+    "Audit",
     "Lens",
     "Patching",
     "PatchingPairs",
     "Session",
     "Steering",
+    "audit",
     "corpus",
     "errors",
     "frames",

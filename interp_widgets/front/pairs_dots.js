@@ -1,8 +1,8 @@
-/** One cell, pair by pair: a dot each, the mean with its interval, and the same for patching from a random pair. */
+/** One effect, pair by pair or context by context: a dot each, the mean with its interval, and the same for something random. */
 
 import { h, hit, s, setAttributes } from "./dom.js";
 
-const WIDTH = 420;
+const DOTS_WIDTH = 420;
 const ROW = 58;
 const MARGIN = 8;
 
@@ -11,9 +11,11 @@ const MARGIN = 8;
  * @param {AbortSignal} options.signal
  * @param {(pair: number) => void} options.onSelect
  * @param {(pair: number | null) => void} options.onPoint
+ * @param {string} [options.label]
+ * @param {string} [options.other]  what the second row is of
  */
-export function createDots({ signal, onSelect, onPoint }) {
-  const svg = s("svg", { class: "iw-dots", role: "listbox", "aria-label": "Effect of each pair", tabindex: -1 });
+export function createDots({ signal, onSelect, onPoint, label = "Effect of each pair", other = "from a random pair" }) {
+  const svg = s("svg", { class: "iw-dots", role: "listbox", "aria-label": label, tabindex: -1 });
   const element = h("div", { class: "iw-dots-box" }, svg);
 
   /**
@@ -23,21 +25,21 @@ export function createDots({ signal, onSelect, onPoint }) {
   function draw(dots, { mean, low, high, baseline, pair, say, format }) {
     const [values, wrong, from, to] = [dots.values ?? [], dots.baseline ?? [], dots.low ?? 0, dots.high ?? 0];
     /** @param {number} value */
-    const x = (value) => MARGIN + ((value - from) / (to - from || 1)) * (WIDTH - 2 * MARGIN);
+    const x = (value) => MARGIN + ((value - from) / (to - from || 1)) * (DOTS_WIDTH - 2 * MARGIN);
     const height = (wrong.length ? 2 : 1) * ROW + 22;
-    setAttributes(svg, { viewBox: `0 0 ${WIDTH} ${height}` });
+    setAttributes(svg, { viewBox: `0 0 ${DOTS_WIDTH} ${height}` });
     svg.replaceChildren(
       s("line", { class: "iw-dots-zero", x1: x(0), x2: x(0), y1: 0, y2: height - 20 }),
       ...cloud(values, 0, x, pair, say, ""),
       ...(Number.isFinite(mean) ? [
         s("line", { class: "iw-dots-interval", x1: x(low), x2: x(high), y1: ROW - 9, y2: ROW - 9 }),
         s("line", { class: "iw-dots-mean", x1: x(mean), x2: x(mean), y1: ROW - 15, y2: ROW - 3 })] : []),
-      ...cloud(wrong, ROW, x, -1, (i, value) => `from a random pair: ${say(i, value)}`, "iw-dot-wrong"),
+      ...cloud(wrong, ROW, x, -1, (i, value) => `${other}: ${say(i, value)}`, "iw-dot-wrong"),
       ...(wrong.length && Number.isFinite(baseline) ? [s("line", { class: "iw-dots-mean iw-dot-wrong", x1: x(baseline), x2: x(baseline), y1: 2 * ROW - 15, y2: 2 * ROW - 3 })] : []),
       ...[from, to].map((end, i) => {
-        const label = s("text", { x: x(end), y: height - 4, "text-anchor": i ? "end" : "start" });
-        label.textContent = format(end);
-        return label;
+        const mark = s("text", { x: x(end), y: height - 4, "text-anchor": i ? "end" : "start" });
+        mark.textContent = format(end);
+        return mark;
       }));
   }
 

@@ -12,10 +12,14 @@ from .atom_search import search_atoms as search_atoms
 from .atom_search import similar_atoms as similar_atoms
 from .attention import attention as attention
 from .attribution_patching import attribution_patching as attribution_patching
+from .audit import audit as audit
+from .context_effects import context_summary as context_summary
+from .context_effects import effect_over_contexts as effect_over_contexts
 from .directions import Direction as Direction
 from .directions import atom_direction as atom_direction
 from .directions import mean_difference as mean_difference
 from .directions import probe_direction as probe_direction
+from .error_effect import error_effect as error_effect
 from .head_scores import head_scores as head_scores
 from .logit_lens import lens_lines as lens_lines
 from .logit_lens import logit_lens as logit_lens
@@ -23,7 +27,11 @@ from .patching_pairs import pair_summary as pair_summary
 from .patching_pairs import patching_pairs as patching_pairs
 from .path_patching import path_patching as path_patching
 from .predictions import predictions as predictions
+from .probes import concept_directions as concept_directions
+from .probes import fit_probe as fit_probe
+from .probes import null_space_directions as null_space_directions
 from .single_patch import continuations as continuations
 from .single_patch import single_patch as single_patch
+from .splitting import splitting as splitting
 from .steering import steer as steer
 from .steering import steered_text as steered_text

@@ -23,6 +23,7 @@ from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..session.masking import sinks
 from ..session.session import Session, Text
+from .probes import fit_probe
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,32 +202,6 @@ def probe_direction(
             "penalty": penalty, "seed": seed, "accuracy": float(right), "held_out": sum(map(len, test)),
         },
     )  # fmt: skip
-
-
-def fit_probe(x: torch.Tensor, y: torch.Tensor, penalty: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logistic regression by LBFGS, in the scale of x: weights [width] and bias, with P(y = 1) = sigmoid(x . weights + bias).
-
-    `x` [texts, width], `y` [texts] of 0 and 1. The penalty acts on activations centred and scaled to a mean square norm of 1.
-    """
-    center = x.mean(0)
-    scale = (x - center).pow(2).sum(-1).mean().sqrt().clamp(min=1e-30)
-    scaled, target = ((x - center) / scale).double(), y.double()
-    w = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
-    b = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [w, b], max_iter=500, tolerance_grad=1e-9, tolerance_change=1e-14, line_search_fn="strong_wolfe"
-    )
-
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = torch.nn.functional.binary_cross_entropy_with_logits(scaled @ w + b, target) + penalty / 2 * w.dot(w)
-        value.backward()
-        return value
-
-    with torch.enable_grad():
-        optimizer.step(loss)
-    weights = (w.detach() / scale).float()
-    return weights, b.detach().float() - center @ weights
 
 
 def _states(model: Session, texts: Sequence[Text], site: str, position: int | None, progress: Progress) -> torch.Tensor:

@@ -6,6 +6,8 @@ i + (number of directions).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..errors import DictionaryError
@@ -14,14 +16,21 @@ from .dictionary import Dictionary, ReLU, TopK
 from .fits import checked_site
 
 
-def identity(model: Session, site: str) -> Dictionary:
+def identity(model: Session, site: str, *, k: int | None = None, center: torch.Tensor | None = None) -> Dictionary:
     """Coordinates: atom i is coordinate i where it is positive, atom i + size where it is negative. Nothing is lost.
 
     At `mlp_act.L` these are the neurons. Both signs are kept there, too: GELU and SiLU go below zero.
+
+    Args:
+        k: keep only the k coordinates of largest size at each token; default all.
+        center: [size], from where the coordinates count and what stands in for those left out; default zero.
     """
+    if k is not None and k < 1:
+        raise DictionaryError(f"Coordinates to keep must be 1 or more, not {k}.")
     found = checked_site(model, site, "A baseline")
     size = model.size(found)
-    return _two_sided("identity", str(found), torch.eye(size), torch.zeros(size))
+    center = torch.zeros(size) if center is None else center.float().cpu()
+    return _two_sided("identity", str(found), torch.eye(size), center, k)
 
 
 def pca(x: torch.Tensor, site: str, *, components: int | None = None) -> Dictionary:
@@ -48,8 +57,13 @@ def pca(x: torch.Tensor, site: str, *, components: int | None = None) -> Diction
     return _two_sided("pca", site, (directions * largest.sign()).float(), x.mean(0).float())
 
 
-def random(model: Session, site: str, *, width: int, k: int, seed: int = 0) -> Dictionary:
-    """`width` directions of norm 1, uniform on the sphere; the k that point most along an activation are on."""
+def random(
+    model: Session, site: str, *, width: int, k: int, seed: int = 0, center: torch.Tensor | None = None
+) -> Dictionary:
+    """`width` directions of norm 1, uniform on the sphere; the k that point most along an activation less `center` are on.
+
+    `center`: [width of the model], default zero.
+    """
     if min(width, k) < 1:
         raise DictionaryError(f"A random dictionary needs a width and a k above 0, not {width} and {k}.")
     found = checked_site(model, site, "A baseline")
@@ -62,21 +76,24 @@ def random(model: Session, site: str, *, width: int, k: int, seed: int = 0) -> D
         W_enc=directions.T.contiguous(),
         b_enc=torch.zeros(width),
         W_dec=directions,
-        b_dec=torch.zeros(size),
+        b_dec=torch.zeros(size) if center is None else center.float().cpu(),
         origin={"format": "random", "seed": seed},
         k=k,
     )
 
 
-def _two_sided(name: str, site: str, directions: torch.Tensor, center: torch.Tensor) -> Dictionary:
-    """Orthonormal `directions` [n, d_in], each read with both signs from `center` [d_in]."""
+def _two_sided(
+    name: str, site: str, directions: torch.Tensor, center: torch.Tensor, k: int | None = None
+) -> Dictionary:
+    """Orthonormal `directions` [n, d_in], each read with both signs from `center` [d_in]; the `k` strongest, or all."""
     both = torch.cat([directions, -directions])
-    return ReLU(
-        name=name,
-        site=site,
-        W_enc=both.T.contiguous(),
-        b_enc=torch.zeros(len(both)),
-        W_dec=both,
-        b_dec=center,
-        origin={"format": name},
-    )
+    weights: dict[str, Any] = {
+        "name": name,
+        "site": site,
+        "W_enc": both.T.contiguous(),
+        "b_enc": torch.zeros(len(both)),
+        "W_dec": both,
+        "b_dec": center,
+        "origin": {"format": name},
+    }
+    return ReLU(**weights) if k is None else TopK(**weights, k=k)

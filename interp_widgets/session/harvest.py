@@ -87,7 +87,12 @@ def windows(model: Session, texts: Texts, *, context: int | None = None) -> Iter
 
 def batches(model: Session, texts: Texts, *, context: int | None = None, size: int = 16) -> Iterator[Batch]:
     """The windows of `texts`, `size` at a time, those of like length together."""
-    front, stream = len(markers(model)), windows(model, texts, context=context)
+    yield from batched(model, windows(model, texts, context=context), size=size)
+
+
+def batched(model: Session, stream: Iterable[Window], *, size: int = 16) -> Iterator[Batch]:
+    """Windows that are cut already, `size` at a time, those of like length together."""
+    front, stream = len(markers(model)), iter(stream)
     while pool := list(islice(stream, size * _POOL)):
         pool.sort(key=lambda window: -len(window.ids))  # stable: the order depends on the texts alone
         for at in range(0, len(pool), size):
@@ -97,20 +102,30 @@ def batches(model: Session, texts: Texts, *, context: int | None = None, size: i
             yield Batch(part, torch.tensor(padded), torch.tensor([len(window.ids) for window in part]), front)
 
 
-def read_batch(model: Session, batch: Batch, sites: Iterable[str], reduce: Reduce) -> Any:
+def read_batch(
+    model: Session,
+    batch: Batch,
+    sites: Iterable[str],
+    reduce: Reduce,
+    *,
+    also: Iterable[str] = (),
+    outliers: bool = False,
+) -> Any:
     """One forward pass up to the last of `sites`; `reduce` gets what was read there, [windows, positions, ...] a site.
 
     Its second argument tells which tokens count, [windows, positions]: no padding, no markers, no attention sinks and no other
-    outliers of the norm, by the rule of `masking` over all `sites`.
+    outliers of the norm, by the rule of `masking` over all `sites`. Sites of `also` are read too and have no say in that; with
+    `outliers` they count, and only what is known to be a sink beforehand does not.
     """
-    names = list(sites)
+    names, others = list(sites), list(also)
 
     def then(values: Values) -> Any:
         norms = torch.stack([values[str(model.site(name))].flatten(2).norm(dim=-1) for name in names])
-        masked = sink_mask(model, batch.ids, norms, batch.lengths)
-        return reduce({name: values[str(model.site(name))] for name in names}, batch.inside.to(masked.device) & ~masked)
+        masked = sink_mask(model, batch.ids, torch.ones_like(norms) if outliers else norms, batch.lengths)
+        read = {name: values[str(model.site(name))] for name in [*names, *others]}
+        return reduce(read, batch.inside.to(masked.device) & ~masked)
 
-    return model.run(batch.ids.tolist(), names, then=then)
+    return model.run(batch.ids.tolist(), [*names, *others], then=then)
 
 
 def harvest(

@@ -7,6 +7,7 @@ import numpy as np
 from interp_widgets.widgets import wire
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import AttentionWidget
+from interp_widgets.widgets.audit import AuditWidget
 from interp_widgets.widgets.lens import LensWidget
 from interp_widgets.widgets.pairs import PairsWidget
 from interp_widgets.widgets.patching import PatchingWidget
@@ -383,3 +384,64 @@ def steering(
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 4.2},
     }  # fmt: skip
     return SteeringWidget(**state | traits)
+
+
+def audit(text: bool = True, dictionaries: int = 2, **traits) -> AuditWidget:
+    """Two dictionaries on three sources; row q of column c of source s has the value 0.9 - q/20 - c/10 - s/100."""
+    columns = ["sae", "pca", "random", "identity", "model", "mean", "zero"]
+    formats = {
+        "explained_variance": "share",
+        "loss": "number",
+        "active": "count",
+        "error_share": "share",
+        "density_low": "small",
+    }
+    names = list(formats)
+    sources = ["all", EVIL[1], *(["this text"] if text else [])]
+    shape = (dictionaries, len(sources), len(names), len(columns))
+    values = np.full((*shape, 3), np.nan)
+    d, s, q, c = np.indices(shape)
+    values[..., 0] = 0.9 - q / 20 - c / 10 - s / 100 - d / 1000
+    values[..., 1], values[..., 2] = values[..., 0] - 0.02, values[..., 0] + 0.02
+    values[:, :, [0, 2, 3, 4], 4:] = np.nan
+    values[:, :, 4, :, 1:] = np.nan
+    values[:, :2, 3] = np.nan
+    counts = np.full(shape[:3], 4000)
+    counts[:, :2, 3] = -1
+    if text:
+        values[:, 2, :, :, 1:] = np.nan
+        counts[:, 2] = 9
+    edges = (10.0 ** (np.arange(-19, 1) / 4)).tolist()
+    bins = np.tile(np.r_[7, np.zeros(7), np.arange(13)].astype(int), (dictionaries, len(sources), 1))
+    effects = [1.5, -0.5, 2.0, 3.0]
+    summary = [
+        {"direction": "atom", "contexts": 4, "mean": 1.5, "sd": 1.47, "flips": 0.25, "low": 0.05, "high": 0.7},
+        {"direction": "random 0", "contexts": 4, "mean": 0.1, "sd": None, "flips": 0.5, "low": 0.15, "high": 0.85},
+    ]
+    curve = {
+        "answer": EVIL[0], "foil": "", "model": 12.5, "nothing": 0.25, "share": 0.206, "kept": [0, 1, 2, 4, 7],
+        "with_errors": [0.4, 0.8, 0.9, 1.0, 1.0], "without_errors": [0.0, 0.6, 0.7, None, 0.9], "low": 0.0, "high": 1.0,
+    }  # fmt: skip
+    state = {
+        "model_name": "SmolLM2-135M", "text": "the cat" if text else "",
+        "dictionaries": [
+            {"name": f"dictionary {i}", "site": f"resid_post.{i}", "width": 97, "k": 8, "done": 30, "total": 30}
+            for i in range(dictionaries)
+        ],
+        "sources": sources, "columns": columns,
+        "quantities": [
+            {"name": name, "label": name.replace("_", " "), "format": written, "definition": f"definition of {name}"}
+            for name, written in formats.items()
+        ],
+        "values": wire.float32(values), "counts": wire.int32(counts), "edges": edges, "histogram": wire.int32(bins),
+        "curves": [curve if text else {}] * dictionaries,
+        "atom": 5,
+        "spread": {
+            "dictionary": "dictionary 0", "atom": 5, "strength": 2.5, "token": EVIL[0], "random_token": " x", "summary": summary,
+            "values": effects, "random": [0.1, 0.2, -0.3, 0.0], "contexts": [f"context {EVIL[i % 2]}" for i in range(4)],
+            "low": 0.03, "high": 2.97, "from": -0.5, "to": 3.0,
+        },
+        "notes": ["Intervals are 95 % by bootstrap over windows of text."],
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 9.1},
+    }  # fmt: skip
+    return AuditWidget(**state | traits)

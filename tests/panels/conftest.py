@@ -11,6 +11,11 @@ from tests.methods.conftest import IOI, IOI_CORRUPT, some_pairs
 from tests.methods.conftest import toy as toy
 from tests.methods.conftest import toy_sae as toy_sae
 
+SENTENCES = [
+    f"when {a} and {b} went to the store , {b} gave a drink to {a} ."
+    for a in ("mary", "john", "anna", "tom")
+    for b in ("emma", "paul", "lucy", "peter")
+]
 TEXT = "the keys to the cabinet are on the table ."
 STEERED = "mary went home because"
 
@@ -57,7 +62,14 @@ def steering(toy, toy_sae) -> iw.Steering:
     return panel
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "steering"])
+@pytest.fixture
+def audit(toy, toy_sae) -> iw.Audit:
+    panel = iw.Audit(toy, {"one": SENTENCES[:12], "two": SENTENCES[12:]}, sae=toy_sae, text=TEXT)
+    panel.run()
+    return panel
+
+
+@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "steering", "audit"])
 def panel(request):
     return request.getfixturevalue(request.param)
 

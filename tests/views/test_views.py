@@ -14,6 +14,7 @@ from interp_widgets.errors import FrameError
 from interp_widgets.views import theme
 from interp_widgets.views.atoms import atoms_chart, text_chart
 from interp_widgets.views.attention import attention_chart, heads_chart
+from interp_widgets.views.audit import audit_chart
 from interp_widgets.views.lens import TITLES, lens_chart, lines_chart
 from interp_widgets.views.pairs import pairs_chart
 from interp_widgets.views.patching import patching_chart
@@ -512,3 +513,22 @@ def test_a_dose_response_curve_has_the_random_ones_beside_it() -> None:
 def rows_of(chart: dict, layer: dict) -> list[dict]:
     """The data of a layer, which Altair may keep at the top of the chart."""
     return layer["data"]["values"] if "values" in layer["data"] else chart["datasets"][layer["data"]["name"]]
+
+
+def test_an_audit_is_bars_with_their_intervals() -> None:
+    names = ["planted", "pca"]
+    columns = {
+        "site": ["resid_post.2"] * 4, "dictionary": names * 2, "source": ["all", "all", "this text", "this text"],
+        "quantity": ["cosine"] * 4, "value": [0.9, 0.5, 0.8, 0.4], "low": [0.8, 0.4, None, None], "high": [0.95, 0.6, None, None],
+        "n": [100, 100, 9, 9], "definition": ["of x and x_hat"] * 4,
+    }  # fmt: skip
+    frame = frames.build(frames.AUDIT, columns)
+    chart = audit_chart(frame, quantity="cosine", label="cosine").to_dict()
+    bars, intervals = chart["layer"]
+    assert chart["title"] == "cosine at resid_post.2"
+    assert bars["encoding"]["y"]["sort"] == names
+    assert bars["encoding"]["color"]["scale"]["domain"] == ["all", "this text"]
+    assert (intervals["encoding"]["x"]["field"], intervals["encoding"]["x2"]["field"]) == ("low", "high")
+    assert [len(rows) for rows in chart["datasets"].values()] == [4]
+    with pytest.raises(FrameError, match=r"no values of 'beauty'; it has cosine"):
+        audit_chart(frame, quantity="beauty")

@@ -15,6 +15,7 @@ import torch
 
 from ...errors import DictionaryError, SiteError
 from ..architectures import Tap
+from ..harvest import markers
 
 if TYPE_CHECKING:
     from ...sae.dictionary import Dictionary
@@ -133,6 +134,39 @@ def pairs(session: Session, run: Any, kinds: list[str], metric: str, undefined: 
         sites=_patched_sites(session, kinds),
         kinds=kinds,
         metric=metric,
+    )
+
+
+def audit(session: Session, run: Any) -> str:
+    """Explained variance, L0, loss and loss recovered, window by window (see `methods.audit`). `run`: an `AuditRun`."""
+    sae: Dictionary = run.sae
+    if not sae.reading:
+        raise DictionaryError(
+            f"{sae.name} was made in memory, so no script can read it. Use a dictionary that iw.load_sae reads from a file."
+        )
+    site = session.site(sae.site)
+    module = f"layers[{site.layer}]"
+    put = (
+        [f"model.{session.architecture.embed}.output = put"]
+        if site.layer is None
+        else [f"module = {module}", *_assign(session, site.kind, "put")]
+    )
+    with_loss = {id(window) for window in run.with_loss}
+    return _loading(session, "Audit of a dictionary") + _fill(
+        "audit.txt",
+        fitted="[" + "".join(f"\n    {window.ids}," for window in run.fitted) + "\n]",
+        measured="["
+        + "".join(f"\n    ({window.source!r}, {window.ids}, {id(window) in with_loss})," for window in run.measured)
+        + "\n]",
+        markers=len(markers(session)),
+        sink=session.sink,
+        outliers=run.settings.outliers,
+        reading="\n".join(sae.reading),
+        x='x - sae["b_dec"]' if sae.subtract else "x",
+        activation=sae.formula,
+        read=_access(session, site.kind, module),
+        assign="\n".join(" " * 16 + line for line in put),
+        name=repr(sae.name),
     )
 
 
