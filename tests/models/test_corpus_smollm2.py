@@ -16,10 +16,10 @@ def test_a_corpus_equals_the_atoms_of_each_window(smollm2: Path, tmp_path: Path)
     model, sae = iw.load("smollm2-135m"), iw.load_sae("smollm2-135m/15-resid-4096")
     docs = Path(__file__).parents[2] / "docs"
     texts = [
-        (docs / name).read_text(encoding="utf-8")[:5000] for name in ("internals.md", "performance.md", "models.md")
+        (docs / name).read_text(encoding="utf-8")[:3500] for name in ("internals.md", "performance.md", "models.md")
     ]
-    corpus = iw.corpus(model, texts, sae=sae, folder=tmp_path / "c", tokens=3000)
-    assert corpus.tokens == 3000
+    corpus = iw.corpus(model, texts, sae=sae, folder=tmp_path / "c")
+    assert 2000 < corpus.tokens < 6000
     assert 25 < corpus.atoms["fired"].sum() / corpus.tokens <= 32  # TopK with k = 32
     ids = [model.tokenizer(text)["input_ids"] for text in texts]
     expected = {}
