@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .export.html import to_html as to_html
     from .panels.atoms import Atoms as Atoms
     from .panels.attention import Attention as Attention
+    from .panels.explorer import Explorer as Explorer
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
@@ -34,6 +35,7 @@ _CONTENTS = {
     "Architecture": ".session.architectures",
     "Atoms": ".panels.atoms",
     "Attention": ".panels.attention",
+    "Explorer": ".panels.explorer",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
@@ -50,6 +52,7 @@ __all__ = [
     "Architecture",
     "Atoms",
     "Attention",
+    "Explorer",
     "Lens",
     "Patching",
     "PatchingPairs",

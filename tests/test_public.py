@@ -14,6 +14,7 @@ CONTENTS = [
     "Architecture",
     "Atoms",
     "Attention",
+    "Explorer",
     "Lens",
     "Patching",
     "PatchingPairs",
