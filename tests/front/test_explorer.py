@@ -150,6 +150,27 @@ def test_two_parts_side_by_side_and_never_the_same_twice(show_live):
     assert not part(page, "lens").is_visible()
 
 
+def test_a_panel_that_was_hidden_shows_its_selection_when_it_is_opened_again(show_live):
+    tokens = [f" token{i}" for i in range(40)]
+    ids = list(range(40))
+    lens = states.lens(tokens, token_ids=ids)
+    page = show_live(states.explorer(text="".join(tokens), tokens=tokens, token_ids=ids, lens=lens), height=720)
+    box = part(page, "lens").locator(".iw-scroll")
+    box.wait_for()
+    settle(page)
+    low = box.evaluate("e => e.scrollTop")
+    assert low > 0, "the output is at the bottom"
+    tab(page, "Attention").click()
+    arrive(page, part="lens", positions=[38])
+    tab(page, "Lens").click()
+    head = box.get_by_role("columnheader").nth(39)
+    page.wait_for_function(
+        "e => e.getBoundingClientRect().right <= e.closest('.iw-scroll').getBoundingClientRect().right + 1",
+        arg=head.element_handle(),
+    )
+    assert box.evaluate("e => e.scrollTop") == low
+
+
 def test_a_lens_of_a_long_text_moves_to_a_token_outside(show_live):
     tokens = [f" t{i}" for i in range(300)]
     ids = list(range(300))

@@ -49,6 +49,13 @@ def many(toy) -> iw.PatchingPairs:
     return panel
 
 
+@pytest.fixture
+def explorer(toy, toy_sae) -> iw.Explorer:
+    panel = iw.Explorer(toy, IOI, sae=toy_sae, corrupt=IOI_CORRUPT, answer="mary", foil="john")
+    panel.run()
+    return panel
+
+
 @pytest.fixture(params=["lens", "atoms", "attention", "patching", "many"])
 def panel(request):
     return request.getfixturevalue(request.param)
