@@ -85,22 +85,22 @@ def test_it_fits_a_laptop_and_sits_for_its_portraits(smollm2, lab_url, lab_page,
     last.click()
     box.get_by_role("heading", name="Token 13").wait_for()
     area = page.locator(".jp-WindowedPanel-outer").first.bounding_box()
-    for view in ("Lens", "Attention", "Patching"):
+    for view, result in (
+        ("Attention", box.get_by_role("heading", name="Layer")),
+        ("Patching", box.get_by_text("✓ identity")),
+    ):
         open_tab(box, view)
-        if view == "Patching":
-            box.get_by_text("✓ identity").wait_for(timeout=120_000)
-        page.wait_for_timeout(300)
+        result.first.wait_for(timeout=120_000)
+        wait_for_panels(page, 300)
         assert box.bounding_box()["height"] <= area["height"], view
-        box.screenshot(path=pictures / f"explorer-with-{view.lower()}.png")
     open_tab(box, "Lens")
     assert last.evaluate(SEEN), "the selected cell is in sight again"
     for dark in (False, True):
         jupyterlab.set_theme(page, dark=dark)
         page.wait_for_timeout(700)
         box.screenshot(path=pictures / f"explorer-{'dark' if dark else 'light'}.png")
-    page.screenshot(path=pictures / "explorer-lab.png")
     jupyterlab.set_theme(page, dark=False)
-    page.set_viewport_size({"width": 600, "height": 900})
+    page.set_viewport_size({"width": 600, "height": 1800})
     page.wait_for_timeout(700)
     assert box.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
     assert box.evaluate("e => e.offsetWidth <= e.closest('.jp-OutputArea-output').clientWidth + 1")
