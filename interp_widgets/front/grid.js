@@ -56,7 +56,7 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
   /** @type {HTMLElement | undefined} */
   let selected;
   let fresh = false; // rows are new, and not scrolled to their end yet
-  let visible = true;
+  let width = 0;
   /** @type {Element[]} */
   let pointed = [];
 
@@ -168,9 +168,8 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     reveal();
   }
   const sizes = new ResizeObserver(() => {
-    const shown = element.offsetWidth > 0;
-    if (shown && !visible) settle();
-    visible = shown;
+    if (element.offsetWidth !== width) settle();
+    width = element.offsetWidth;
   });
   sizes.observe(element);
   signal.addEventListener("abort", () => sizes.disconnect());
