@@ -52,8 +52,8 @@ def test_a_panel_is_drawn_when_its_tab_is_opened_and_not_before(show_live):
 
 
 def test_there_is_one_text_and_one_run(show_live):
-    page = show_live(states.explorer(beside="atoms"))
-    part(page, "atoms").get_by_role("listbox", name="Text tokens").wait_for()
+    page = show_live(states.explorer(beside="attention"))
+    part(page, "attention").get_by_role("listbox", name="Heads").wait_for()
     runs = page.get_by_role("button", name="Run", exact=True)
     assert runs.evaluate_all("all => all.filter(e => e.checkVisibility()).length") == 1
     fields = page.get_by_role("textbox", name="Text")
