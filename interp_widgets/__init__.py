@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .panels.atoms import Atoms as Atoms
     from .panels.attention import Attention as Attention
     from .panels.audit import Audit as Audit
+    from .panels.explorer import Explorer as Explorer
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
@@ -41,6 +42,7 @@ _CONTENTS = {
     "Atoms": ".panels.atoms",
     "Attention": ".panels.attention",
     "Audit": ".panels.audit",
+    "Explorer": ".panels.explorer",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
@@ -63,6 +65,7 @@ __all__ = [
     "Atoms",
     "Attention",
     "Audit",
+    "Explorer",
     "Lens",
     "Patching",
     "PatchingPairs",

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PANELS = ("atoms", "attention", "audit", "lens", "patching", "patchingpairs", "steering")
+PANELS = ("atoms", "attention", "audit", "explorer", "lens", "patching", "patchingpairs", "steering")
 
 NOT_RUN = "<!-- not run -->"
 """Stands on the line above a fence that cannot run in a test, with a reason after it if it is not plain."""
@@ -97,9 +97,9 @@ def test_every_panel_is_listed_here() -> None:
     import inspect
 
     import interp_widgets as iw
-    from interp_widgets.panels.panel import Panel
+    from interp_widgets.panels.panel import Instrument
 
-    panels = {n for n in iw.__all__ if inspect.isclass(getattr(iw, n)) and issubclass(getattr(iw, n), Panel)}
+    panels = {n for n in iw.__all__ if inspect.isclass(getattr(iw, n)) and issubclass(getattr(iw, n), Instrument)}
     assert {n.lower() for n in panels} == set(PANELS)
 
 

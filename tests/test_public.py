@@ -15,6 +15,7 @@ CONTENTS = [
     "Atoms",
     "Attention",
     "Audit",
+    "Explorer",
     "Lens",
     "Patching",
     "PatchingPairs",

@@ -3,8 +3,8 @@
  * Implements the part of the anywidget front-end contract that our panels use; what needs Python does nothing.
  */
 
-/** `texts` are long strings and `buffers` numbers, both compressed; a spec without a module is only referred to by others. */
-/** @typedef {{ id: string, module: string | null, state: Record<string, unknown>, texts: Record<string, string>, buffers: Record<string, string> }} Spec */
+/** `texts` are long strings and `buffers` numbers, both compressed; one that is not `shown` is only referred to by others. */
+/** @typedef {{ id: string, module: string, shown: boolean, state: Record<string, unknown>, texts: Record<string, string>, buffers: Record<string, string> }} Spec */
 /** @typedef {(...args: any[]) => void} Listener */
 
 /** The state of one widget, in the browser only. */
@@ -44,6 +44,9 @@ class Model {
   send() {}
 }
 
+/** A page is never taken down. */
+const forever = new AbortController().signal;
+
 /** @param {string} text  zlib-compressed bytes in base64 */
 async function unpack(text) {
   const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -51,10 +54,9 @@ async function unpack(text) {
   return new DataView(await new Response(stream).arrayBuffer());
 }
 
-/** @typedef {{ models: Map<string, Promise<Model>>, modules: Map<string, Promise<any>> }} Shared */
 const page = /** @type {Record<symbol, any>} */ (/** @type {unknown} */ (globalThis));
-/** What all hosts of a page share: a page of documentation may hold several fragments. @type {Shared} */
-const { models, modules } = (page[Symbol.for("interp_widgets.host")] ??= { models: new Map(), modules: new Map() });
+/** What all hosts of a page share: a page of documentation may hold several fragments. @type {Map<string, Promise<any>>} */
+const modules = (page[Symbol.for("interp_widgets.host")] ??= new Map());
 
 /** A widget's module, loaded once however many widgets share it. @param {string} key */
 function load(key) {
@@ -73,19 +75,43 @@ async function createModel({ state, texts, buffers }) {
   return new Model({ ...state, ...Object.fromEntries([...numbers, ...decoded]) });
 }
 
-/** @param {Element} place  the script that holds the state; the widget is drawn after it @param {Spec} spec */
-async function mount(place, spec) {
-  if (!spec.module) return;
+/** @typedef {{ model: Model, widget: any }} Bound  a model and its module, initialised */
+/** What is referred to in one fragment: the same widget may stand in another one with another state. @typedef {Map<string, () => Promise<Bound>>} Shared */
+
+/** @param {Spec} spec @param {any} host @returns {Promise<Bound>} */
+async function bind(spec, host) {
+  const [model, { default: exported }] = await Promise.all([createModel(spec), load(spec.module)]);
+  const widget = typeof exported === "function" ? await exported() : exported;
+  await widget.initialize?.({ model, signal: forever, host });
+  return { model, widget };
+}
+
+/** What a widget may ask of the page about those that it refers to. @param {Shared} shared */
+function createHost(shared) {
+  /** @param {string} reference @returns {Promise<Bound>} */
+  const find = async (reference) => {
+    const bound = shared.get(reference.replace(/^anywidget:/, ""));
+    if (!bound) throw new Error(`the page does not hold ${reference}`);
+    return bound();
+  };
+  const host = {
+    getModel: async (/** @type {string} */ reference) => (await find(reference)).model,
+    getWidget: async (/** @type {string} */ reference) => {
+      const { model, widget } = await find(reference);
+      return { render: async (/** @type {any} */ { el, signal = forever }) => widget.render?.({ model, el, signal, host }) };
+    },
+  };
+  return host;
+}
+
+/** @param {Element} place  the script that holds the state; the widget is drawn after it @param {Spec} spec @param {Shared} shared */
+async function mount(place, spec, shared) {
   const el = document.createElement("div");
   place.after(el);
   try {
-    const model = await createModel(spec);
-    const { default: exported } = await load(spec.module);
-    const widget = typeof exported === "function" ? await exported() : exported;
-    const { signal } = new AbortController();
-    const host = { getModel: async (/** @type {string} */ reference) => models.get(reference.replace(/^anywidget:/, "")) };
-    await widget.initialize?.({ model, signal, host });
-    await widget.render?.({ model, el, signal, host });
+    const host = createHost(shared);
+    const { model, widget } = await (shared.get(spec.id)?.() ?? bind(spec, host));
+    await widget.render?.({ model, el, signal: forever, host });
     el.dataset.ready = "true";
   } catch (error) {
     el.textContent = `This view could not be drawn: ${error}`;
@@ -114,11 +140,19 @@ for (const style of document.querySelectorAll("style[data-iw-style]")) {
 /** @type {[Element, Spec][]} */
 const places = [...document.querySelectorAll('script[type="application/x-interp-widget+json"]:not([data-mounted])')]
   .map((place) => [place, JSON.parse(place.textContent ?? "")]);
+/** By the element that holds a fragment. @type {Map<Element | null, Shared>} */
+const fragments = new Map();
 for (const [place, spec] of places) {
   place.setAttribute("data-mounted", "");
-  if (!spec.module && !models.has(spec.id)) models.set(spec.id, createModel(spec));
+  const shared = fragments.get(place.parentElement) ?? new Map();
+  fragments.set(place.parentElement, shared);
+  /** @type {Promise<Bound> | undefined} */
+  let bound;
+  if (!spec.shown) shared.set(spec.id, () => (bound ??= bind(spec, createHost(shared))));
 }
-for (const [place, spec] of places) mount(place, spec);
+for (const [place, spec] of places) {
+  if (spec.shown) mount(place, spec, /** @type {Shared} */ (fragments.get(place.parentElement)));
+}
 for (const button of document.querySelectorAll("[data-iw-theme]:not([data-mounted])")) {
   button.setAttribute("data-mounted", "");
   offerThemes(/** @type {HTMLElement} */ (button));

@@ -49,13 +49,16 @@ def to_html(path: str | Path, *widgets: anywidget.AnyWidget, title: str = "inter
 
 def fragment(*widgets: anywidget.AnyWidget) -> str:
     """The same without the page around it, to put into a page of documentation. A page may hold several."""
-    modules = {_hash(str(widget._esm)): str(widget._esm) for widget in widgets}
-    specs = [_spec(widget, _hash(str(widget._esm))) for widget in widgets]
-    shared = {reference: _spec(widget, None) for widget in widgets for reference, widget in _referred(widget).items()}
+    referred = {each.model_id: each for widget in widgets for each in _referred(widget)}
+    modules = {_hash(str(widget._esm)): str(widget._esm) for widget in [*referred.values(), *widgets]}
+    specs = [
+        *(_spec(each, shown=False) for each in referred.values()),
+        *(_spec(widget, shown=True) for widget in widgets),
+    ]
     css, host = front.stylesheet(), (HERE / "host.js").read_text(encoding="utf-8")
     scripts = [
         *(("application/json", f' data-iw-module="{key}"', _json(text)) for key, text in modules.items()),
-        *(("application/x-interp-widget+json", "", _json(each)) for each in [*shared.values(), *specs]),
+        *(("application/x-interp-widget+json", "", _json(each)) for each in specs),
         ("module", "", f"\n{host}"),
     ]
     # Within an element: a page that has written no <body> yet would put bare scripts, and so the panels, into its head.
@@ -74,20 +77,18 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _referred(widget: anywidget.AnyWidget) -> dict[str, anywidget.AnyWidget]:
-    """The widgets that `widget` refers to, by reference: the library of a chart."""
-    names = [
-        name for name, value in widget.get_state().items() if isinstance(value, str) and value.startswith(_REFERENCE)
+def _referred(widget: anywidget.AnyWidget) -> list[anywidget.AnyWidget]:
+    """The widgets that `widget` refers to: the library of a chart, the parts of an explorer."""
+    return [
+        getattr(widget, name)
+        for name, value in widget.get_state().items()
+        if isinstance(value, str) and value.startswith(_REFERENCE) and not name.startswith("_")
     ]
-    return {
-        f"{_REFERENCE}{getattr(widget, name).model_id}": getattr(widget, name)
-        for name in names
-        if not name.startswith("_")
-    }
 
 
-def _spec(widget: anywidget.AnyWidget, module: str | None) -> dict[str, Any]:
-    """What the host needs to draw a widget. No kernel answers there, so nothing is live or running."""
+def _spec(widget: anywidget.AnyWidget, *, shown: bool) -> dict[str, Any]:
+    """What the host needs to draw a widget; one that is not `shown` is drawn by those that refer to it. No kernel answers
+    there, so nothing is live or running."""
     state = {
         name: value for name, value in widget.get_state().items() if name not in _NOT_OURS and not name.startswith("_")
     }
@@ -98,7 +99,8 @@ def _spec(widget: anywidget.AnyWidget, module: str | None) -> dict[str, Any]:
         plain |= {"live": False, "status": _settled(plain["status"])}
     return {
         "id": widget.model_id,
-        "module": module,
+        "module": _hash(str(widget._esm)),
+        "shown": shown,
         "state": plain,
         "texts": {name: _packed(value) for name, value in texts.items()},
         "buffers": {name: _packed(value) for name, value in buffers.items()},

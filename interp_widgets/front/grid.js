@@ -55,6 +55,8 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
   let active = [0, 0]; // the cell that Tab reaches
   /** @type {HTMLElement | undefined} */
   let selected;
+  let fresh = false; // rows are new, and not scrolled to their end yet
+  let width = 0;
   /** @type {Element[]} */
   let pointed = [];
 
@@ -72,7 +74,8 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     }));
     chunks = cells.map((row) => Array.from({ length: Math.ceil(columns / CHUNK) }, (_, k) =>
       h("div", { class: "iw-chunk", role: "presentation" }, ...row.slice(k * CHUNK, (k + 1) * CHUNK))));
-    if (fromEnd) requestAnimationFrame(() => { element.scrollTop = element.scrollHeight; });
+    fresh = fromEnd;
+    requestAnimationFrame(settle);
     grid.replaceChildren(
       h("div", { class: "iw-row iw-head-row", role: "row" }, h("div", { class: "iw-corner", role: "columnheader" }, corner), ...columnHeads),
       ...chunks.map((row, r) => h("div", { class: "iw-row", role: "row" }, rowHeads[r], ...row)),
@@ -136,8 +139,10 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     before?.removeAttribute("aria-selected");
     selected = at ? cells[at[0]]?.[at[1]] : undefined;
     selected?.setAttribute("aria-selected", "true");
-    if (selected && selected !== before) requestAnimationFrame(reveal);
+    const column = columnHeads.find((_, c) => columns.has(c));
+    const moved = selected ? selected !== before : column && !column.hasAttribute("data-selected");
     columnHeads.forEach((head, c) => head.toggleAttribute("data-selected", columns.has(c)));
+    if (moved) requestAnimationFrame(reveal);
     if (at && selected && !element.contains(document.activeElement)) rove(at);
   }
 
@@ -146,13 +151,28 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     cells.forEach((row, r) => row.forEach((cell, c) => cell.toggleAttribute("data-reached", !!rows && c >= column && rows(r))));
   }
 
-  /** Scroll the box, and never the page around it, to the selected cell. */
+  /** Scroll the box, and never the page around it, to the selected cell, or sideways to the selected column. */
   function reveal() {
-    if (!selected?.isConnected) return;
-    const [box, cell, head] = [element, selected, rowHeads[0]].map((each) => each.getBoundingClientRect());
-    element.scrollTop += Math.max(0, cell.bottom - box.bottom + 1) + Math.min(0, cell.top - box.top - cell.height - 5);
+    const target = selected ?? columnHeads.find((head) => head.hasAttribute("data-selected"));
+    if (!target?.isConnected) return;
+    const [box, cell, head] = [element, target, rowHeads[0]].map((each) => each.getBoundingClientRect());
+    if (selected) element.scrollTop += Math.max(0, cell.bottom - box.bottom + 1) + Math.min(0, cell.top - box.top - cell.height - 5);
     element.scrollLeft += Math.max(0, cell.right - box.right + 1) + Math.min(0, cell.left - box.left - head.width);
   }
+
+  /** Scroll to what should be seen first; what is hidden, as in a closed tab, has no place to scroll to and waits. */
+  function settle() {
+    if (!element.offsetWidth) return;
+    if (fresh) element.scrollTop = element.scrollHeight;
+    fresh = false;
+    reveal();
+  }
+  const sizes = new ResizeObserver(() => {
+    if (element.offsetWidth !== width) settle();
+    width = element.offsetWidth;
+  });
+  sizes.observe(element);
+  signal.addEventListener("abort", () => sizes.disconnect());
 
   /** @param {[number, number]} to */
   function rove([row, column]) {

@@ -87,7 +87,7 @@ function createPrompts(model, signal, fields) {
   const stored = fields.map(() => "");
   const run = button("Run", signal, send, { class: "iw-button iw-run", title: "Run (Ctrl+Enter or Cmd+Enter)" });
   const element = h("div", { class: "iw-prompts" },
-    ...fields.map(({ label, short }, i) => h("label", { class: short ? "iw-field iw-short" : "iw-field" }, h("span", { class: "iw-label" }, label), grown[i])),
+    ...fields.map(({ trait, label, short }, i) => h("label", { class: short ? "iw-field iw-short" : "iw-field", "data-trait": trait }, h("span", { class: "iw-label" }, label), grown[i])),
     run);
 
   function send() {

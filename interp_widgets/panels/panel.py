@@ -22,23 +22,86 @@ if TYPE_CHECKING:
     from ..session.session import Session
 
 
-class Panel(Widget):
-    """An instrument: a session, methods and a widget, composed. Abstract.
+class Instrument(Widget):
+    """What every instrument owes: one result in many forms, and an answer to requests from the browser. Abstract."""
+
+    def __init__(self, model: Session, **traits: Any) -> None:
+        self.session = model
+        super().__init__(model_name=model.name, **traits)
+        self.on_msg(self._on_message)
+
+    @property
+    @abstractmethod
+    def frame(self) -> pl.DataFrame:
+        """The result as a polars frame; waits for one that is still being computed.
+
+        Raises:
+            InterpError: there is no result, because the only attempt failed or was stopped; says why.
+        """
+
+    @property
+    @abstractmethod
+    def selection(self) -> pl.DataFrame:
+        """The selected part of `frame`; no rows if nothing is selected."""
+
+    @property
+    @abstractmethod
+    def chart(self) -> alt.Chart:
+        """The Altair chart of what is shown."""
+
+    @abstractmethod
+    def code(self) -> str:
+        """A script that produces `frame`, as text."""
+
+    @property
+    @abstractmethod
+    def provenance(self) -> dict[str, Any]:
+        """What the result rests on: model, weights, versions, arguments, seconds and time."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """Compute in the foreground: waits for the work, and raises what it raised. May be called again."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Stop what is running; the former result and what is done so far stay."""
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one file that shows this panel with no kernel and no network. Returns its path."""
+        from ..export.html import to_html
+
+        return to_html(path, self, title=f"{type(self).__name__}: {self.model_name}")
+
+    def _on_message(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
+        """A request from the browser: `{"type": name, ...}` calls `_on_<name>(**rest)`; what it raises is shown."""
+        request = dict(content)
+        handler = getattr(self, f"_on_{request.pop('type', 'nothing')}", None)
+        if handler is not None:
+            with self._showing_errors():
+                handler(**request)
+
+    def _on_cancel(self) -> None:
+        self.cancel()
+
+    def _showing_errors(self) -> _ShowingErrors:
+        return _ShowingErrors(self)
+
+
+class Panel(Instrument):
+    """An instrument that computes: a session, methods and a widget, composed. Abstract.
 
     `_start()` computes the present inputs; `_launch(work)` starts other work, where `work(progress)` computes and then calls
     `_publish`. Handlers of clicks must not wait for either: they run on the kernel's main thread.
     """
 
     def __init__(self, model: Session, **traits: Any) -> None:
-        self.session = model
         self._lock = threading.RLock()
         self._job: Job | None = None
         self._beside: dict[str, Job] = {}
         self._started_with: tuple[Any, ...] | None = None
         self._finished: dict[str, Any] = {}
         self._frame: pl.DataFrame | None = None
-        super().__init__(model_name=model.name, **traits)
-        self.on_msg(self._on_message)
+        super().__init__(model, **traits)
         interrupt.install()
 
     # the contract
@@ -55,20 +118,6 @@ class Panel(Widget):
         if self._frame is None:
             raise InterpError(self.error or "There is no result yet. Give the panel a text and call .run().")
         return self._frame
-
-    @property
-    @abstractmethod
-    def selection(self) -> pl.DataFrame:
-        """The selected part of `frame`; no rows if nothing is selected."""
-
-    @property
-    @abstractmethod
-    def chart(self) -> alt.Chart:
-        """The Altair chart of what is shown."""
-
-    @abstractmethod
-    def code(self) -> str:
-        """A script that produces `frame`, as text."""
 
     @abstractmethod
     def _compute(self, progress: Job) -> None:
@@ -93,9 +142,7 @@ class Panel(Widget):
 
         A computation of the present inputs that is already running is waited for, not repeated.
         """
-        job = self._job
-        if job is None or not job.running or self._started_with != self._inputs():
-            job = self._start()
+        job = self._begin()
         try:
             job.wait()
         except KeyboardInterrupt:
@@ -109,12 +156,6 @@ class Panel(Widget):
         if self._job is not None:
             self._job.cancel()
 
-    def to_html(self, path: str | Path) -> Path:
-        """Write one file that shows this panel with no kernel and no network. Returns its path."""
-        from ..export.html import to_html
-
-        return to_html(path, self, title=f"{type(self).__name__}: {self.model_name}")
-
     # for subclasses
 
     def _start(self) -> Job:
@@ -122,6 +163,13 @@ class Panel(Widget):
         inputs = self._inputs()
         job = self._launch(self._compute)
         self._started_with = inputs
+        return job
+
+    def _begin(self) -> Job:
+        """The job that computes the present inputs: the one that is doing so already, or a new one."""
+        job = self._job
+        if job is None or not job.running or self._started_with != self._inputs():
+            job = self._start()
         return job
 
     def _launch(self, work: Callable[[Job], None]) -> Job:
@@ -182,25 +230,11 @@ class Panel(Widget):
             self.error = sentence(KeyboardInterrupt())
             self.status = {**self.status, "state": "error", "message": ""}
 
-    def _on_message(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
-        """A request from the browser: `{"type": name, ...}` calls `_on_<name>(**rest)`; what it raises is shown."""
-        request = dict(content)
-        handler = getattr(self, f"_on_{request.pop('type', 'nothing')}", None)
-        if handler is not None:
-            with self._showing_errors():
-                handler(**request)
-
-    def _on_cancel(self) -> None:
-        self.cancel()
-
-    def _showing_errors(self) -> _ShowingErrors:
-        return _ShowingErrors(self)
-
 
 class _ShowingErrors:
     """Turns an exception in a click's handler into the panel's `error`: raised there it would reach nobody."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Instrument) -> None:
         self.panel = panel
 
     def __enter__(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 import interp_widgets as iw
 from tests.panels.conftest import TEXT
 from tests.panels.conftest import atoms as atoms
+from tests.panels.conftest import explorer as explorer
 from tests.panels.conftest import lens as lens
 from tests.panels.conftest import patching as patching
 from tests.panels.conftest import toy as toy
@@ -65,6 +66,23 @@ def test_patching_shows_cells_and_sites(patching, offline, tmp_path) -> None:
     page.get_by_role("gridcell").last.click()
     page.get_by_role("tab", name="MLP output").click()
     page.get_by_text("✓ identity").wait_for()
+
+
+def test_the_parts_of_an_explorer_are_linked(explorer, offline, tmp_path) -> None:
+    for view in ("atoms", "attention", "patching", "lens"):
+        explorer.view = view
+        assert len(explorer.frame)
+    page = offline(explorer.to_html(tmp_path / "explorer.html"))
+    page.get_by_role("gridcell").nth(6).click()
+    for name in ("Atoms", "Attention", "Patching"):
+        page.get_by_role("tab", name=name).click()
+        page.locator(
+            f"[data-part={name.lower()}] [role=option][aria-selected=true][data-position='6']"
+        ).first.wait_for()
+    page.get_by_role("listbox", name="Corrupt tokens").get_by_role("option").nth(9).click()
+    page.get_by_role("tab", name="Lens").click()
+    strip = page.get_by_role("listbox", name="Text tokens").first
+    assert strip.locator("[aria-selected=true]").get_attribute("data-position") == "9"
 
 
 def test_several_panels_share_a_page(lens, atoms, offline, tmp_path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from interp_widgets.export import html
-from tests.front.pages import RECORDER, split
+from tests.front.pages import RECORDER, parts, split
 
 BLANK = '<!doctype html><html lang="en"><head><title>live</title></head><body data-theme="{}"><div id="root"></div></body></html>'
 
@@ -53,7 +53,10 @@ def show_live(open_page) -> Callable:
         page = open_page(**options)
         page.set_content(BLANK.format(theme))
         state, buffers = split(widget)
-        page.evaluate(RECORDER, {"esm": widget._esm, "css": widget._css, "state": state, "buffers": buffers})
+        page.evaluate(
+            RECORDER,
+            {"esm": widget._esm, "css": widget._css, "state": state, "buffers": buffers, "parts": parts(widget)},
+        )
         return page
 
     return show

@@ -8,6 +8,7 @@ from interp_widgets.widgets import wire
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import AttentionWidget
 from interp_widgets.widgets.audit import AuditWidget
+from interp_widgets.widgets.explorer import ExplorerWidget
 from interp_widgets.widgets.lens import LensWidget
 from interp_widgets.widgets.pairs import PairsWidget
 from interp_widgets.widgets.patching import PatchingWidget
@@ -445,3 +446,23 @@ def audit(text: bool = True, dictionaries: int = 2, **traits) -> AuditWidget:
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 9.1},
     }  # fmt: skip
     return AuditWidget(**state | traits)
+
+
+def explorer(
+    parts: dict[str, dict] | None = None, dictionary: bool = True, extra: bool = False, **traits
+) -> ExplorerWidget:
+    """All panels on the clean prompt of `patching`; `parts` has traits for some of them."""
+    parts = {"lens": {}, "atoms": {}, "attention": {}, "patching": {}, **(parts or {})}
+    ids = [sum(map(ord, token)) for token in CLEAN]
+    own = {"token_ids": ids, "positions": []}
+    state = {
+        "model_name": "SmolLM2-135M",
+        "sae_name": "15-resid-4096 (resid_post.15, 4096 atoms)" if dictionary else "",
+        "text": "".join(CLEAN), "tokens": CLEAN, "token_ids": ids, "masked": [0],
+        "lens": lens(CLEAN, **own | parts["lens"]),
+        "atoms": atoms(CLEAN, **own | parts["atoms"]) if dictionary else None,
+        "attention": attention(CLEAN, **own | parts["attention"]),
+        "patching": patching(extra=extra, **parts["patching"]),
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 0.4},
+    }  # fmt: skip
+    return ExplorerWidget(**state | traits)

@@ -63,6 +63,13 @@ def steering(toy, toy_sae) -> iw.Steering:
 
 
 @pytest.fixture
+def explorer(toy, toy_sae) -> iw.Explorer:
+    panel = iw.Explorer(toy, IOI, sae=toy_sae, corrupt=IOI_CORRUPT, answer="mary", foil="john")
+    panel.run()
+    return panel
+
+
+@pytest.fixture
 def audit(toy, toy_sae) -> iw.Audit:
     panel = iw.Audit(toy, {"one": SENTENCES[:12], "two": SENTENCES[12:]}, sae=toy_sae, text=TEXT)
     panel.run()

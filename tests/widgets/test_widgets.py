@@ -9,17 +9,19 @@ import pytest
 from interp_widgets.widgets import base, chart, front
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import SORTS, AttentionWidget
+from interp_widgets.widgets.explorer import VIEWS, ExplorerWidget
 from interp_widgets.widgets.lens import COLORS, LensWidget
 from interp_widgets.widgets.patching import METRICS, PatchingWidget
 from interp_widgets.widgets.steering import SteeringWidget
 
-WIDGETS = (LensWidget, AtomsWidget, AttentionWidget, PatchingWidget, SteeringWidget)
+WIDGETS = (LensWidget, AtomsWidget, AttentionWidget, PatchingWidget, SteeringWidget, ExplorerWidget)
 ENTRY = {
     LensWidget: "lens.js",
     AtomsWidget: "atoms.js",
     AttentionWidget: "attention.js",
     PatchingWidget: "patching.js",
     SteeringWidget: "steering.js",
+    ExplorerWidget: "explorer.js",
     chart.ChartWidget: "chart.js",
 }
 SHARED = {"status", "error", "notes", "model_name", "live"}
@@ -85,6 +87,8 @@ def test_the_browser_reads_every_trait(widget) -> None:
     read = read_names(text)
     if re.search(r"METRICS\.map\(\(\[metric\]\) => \[metric, floats\(model\.get\(metric\)\)\]\)", text):
         read |= set(METRICS)
+    if re.search(r"NAMES\.map\(async \(\[name, label\]\) => \{\s+const reference = model\.get\(name\);", text):
+        read |= set(VIEWS)
     assert own_traits(widget) - read == set()
 
 
