@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
     from .sae.load import load_sae as load_sae
+    from .sae.train import train_sae as train_sae
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
     from .session.session import Session as Session
@@ -44,6 +45,7 @@ _CONTENTS = {
     "load_sae": ".sae.load",
     "methods": "",
     "to_html": ".export.html",
+    "train_sae": ".sae.train",
 }
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "load_sae",
     "methods",
     "to_html",
+    "train_sae",
 ]
 
 
