@@ -37,7 +37,7 @@ def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
     try:
         with safe_open(file, framework="pt") as opened:
             facts = json.loads((opened.metadata() or {})["facts"])
-            return {key: opened.get_tensor(key) for key in opened.keys()}, facts  # noqa: SIM118: no mapping
+            return {key: opened.get_tensor(key) for key in list(opened.keys())}, facts
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise DictionaryError(f"{file} cannot be read as a checkpoint ({error}). Delete it to begin anew.") from error
 

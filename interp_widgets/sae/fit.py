@@ -6,10 +6,10 @@ import math
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -142,7 +142,7 @@ class _Run:
                 "Give more text, or a smaller batch."
             )
         self.trainer = Trainer(self.settings, torch.cat(first), self.device)
-        self._connect(chain(first, pieces), held_out)
+        self._connect(first, pieces, held_out)
 
     def resume(self) -> bool:
         """Whether there was a checkpoint to go on from."""
@@ -159,15 +159,22 @@ class _Run:
         held_out = tensors["held_out"]
         self.trainer = Trainer(self.settings, held_out, self.device)
         self.trainer.restore(checkpoint.part(tensors, "trainer."), said["steps"])
-        self._connect(self.stream.pieces(), held_out)
+        self._connect([tensors["pending"]], self.stream.pieces(), held_out)
         self.shuffle.restore(checkpoint.part(tensors, "shuffle."))
         self.history, self.losses, self.before = said["history"], said["losses"], said["seconds"]
         return True
 
-    def _connect(self, pieces: Iterator[torch.Tensor], held_out: torch.Tensor) -> None:
-        self.held_out = held_out
-        scaled = (self.trainer.scaled(piece) for piece in pieces)
-        self.shuffle = Shuffle(scaled, self.buffer, held_out.shape[1], self.tokens, self.reuse, self.settings.seed)
+    def _connect(self, pending: list[torch.Tensor], pieces: Iterator[torch.Tensor], held_out: torch.Tensor) -> None:
+        """`pending`: what was taken from the stream already and is to be trained on."""
+        self.held_out, self.pending = held_out, deque(pending)
+
+        def scaled() -> Iterator[torch.Tensor]:
+            while self.pending:
+                yield self.trainer.scaled(self.pending.popleft())
+            for piece in pieces:
+                yield self.trainer.scaled(piece)
+
+        self.shuffle = Shuffle(scaled(), self.buffer, held_out.shape[1], self.tokens, self.reuse, self.settings.seed)
 
     def step(self) -> bool:
         """One step, and a measurement where one is due; False when all activations have been used."""
@@ -223,7 +230,9 @@ class _Run:
             "losses": self.losses,
             "seconds": self.seconds,
         }
-        checkpoint.save(self.folder, tensors | {"held_out": self.held_out}, said)
+        tensors["held_out"] = self.held_out
+        tensors["pending"] = torch.cat([*self.pending, self.held_out[:0]])
+        checkpoint.save(self.folder, tensors, said)
         now = time.monotonic()
         self.due = now + max(EVERY, 20 * (now - at))
 
@@ -235,7 +244,7 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield pressed
         return
-    former = signal.getsignal(signal.SIGINT)
+    former = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
 
     def note(number: int, frame: Any) -> None:
         if pressed.is_set():

@@ -42,13 +42,12 @@ def topk(weights: Weights, x: torch.Tensor, dead: torch.Tensor, *, k: int, low: 
     with torch.no_grad():
         before = product(inner, weights["encoder"], low) + weights["bias"]
         index = before.topk(k, dim=1, sorted=False).indices
-    values = _Picked.apply(before, index, inner, weights["encoder"], weights["bias"]).relu()
-    error = inner - _sum(values, index, weights["decoder"])
+    error = inner - _sparse(weights, before, index, inner)
     left_over = error.square().mean()
     loss = left_over
     if len(dead):
         loss = loss + AUX_WEIGHT * _aux(weights, before, inner, error.detach(), dead)
-    on = values.detach() > 0
+    on = before.gather(1, index) > 0
     fired = torch.zeros_like(weights["bias"], dtype=torch.bool)
     fired[index[on]] = True
     return Outcome(loss, left_over.detach(), fired, on.sum() / len(x))
@@ -79,24 +78,26 @@ def product(a: torch.Tensor, b: torch.Tensor, low: bool) -> torch.Tensor:
     return (a.bfloat16() @ b.bfloat16().T).float() if low else a @ b.T
 
 
-def _sum(values: torch.Tensor, index: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-    """Rows `index` [batch, n] of `directions`, times `values` [batch, n], added up: [batch, d_in]."""
-    return embedding_bag(index, directions, per_sample_weights=values, mode="sum")
-
-
 def _aux(
     weights: Weights, before: torch.Tensor, inner: torch.Tensor, error: torch.Tensor, dead: torch.Tensor
 ) -> torch.Tensor:
     """AuxK: how much of the error the dead atoms nearest to being active leave over, as a share of it."""
     count = min(len(dead), inner.shape[1] // 2)
     index = dead[before[:, dead].topk(count, dim=1, sorted=False).indices]
-    values = _Picked.apply(before, index, inner, weights["encoder"], weights["bias"]).relu()
-    rest = error - _sum(values, index, weights["decoder"])
+    rest = error - _sparse(weights, before, index, inner)
     return rest.square().mean() / error.square().mean().clamp(min=1e-12)
 
 
-class _Picked(torch.autograd.Function):
-    """Entries `index` [batch, n] of inner @ encoder.T + bias, which was made without a graph: its gradient only touches them."""
+def _sparse(weights: Weights, before: torch.Tensor, index: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+    """relu(before) of the atoms `index` [batch, n] alone, times their directions: [batch, d_in]."""
+    return _Sparse.apply(before, index, inner, weights["encoder"], weights["bias"], weights["decoder"])
+
+
+class _Sparse(torch.autograd.Function):
+    """Of before = inner @ encoder.T + bias, made without a graph, only the entries `index` are used, so only they get gradients.
+
+    All products are sums of few rows, which `embedding_bag` makes without writing out the rows.
+    """
 
     @staticmethod
     def forward(
@@ -106,21 +107,30 @@ class _Picked(torch.autograd.Function):
         inner: torch.Tensor,
         encoder: torch.Tensor,
         bias: torch.Tensor,
+        decoder: torch.Tensor,
     ) -> torch.Tensor:
-        ctx.save_for_backward(index, inner, encoder)
-        return before.gather(1, index)
+        values = before.gather(1, index).relu()
+        ctx.save_for_backward(values, index, inner, encoder, decoder)
+        return embedding_bag(index, decoder, per_sample_weights=values, mode="sum")
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        index, inner, encoder = ctx.saved_tensors
-        flat, width = index.flatten(), len(encoder)
-        order = flat.argsort(stable=True)  # by atom, so that each atom's gradient is one bag of rows of `inner`
-        by_atom, rows = grad.flatten()[order], order // index.shape[1]
-        starts = torch.bincount(flat, minlength=width).cumsum(0).roll(1)
-        starts[0] = 0
-        to_encoder = embedding_bag(rows, inner, starts, per_sample_weights=by_atom, mode="sum")
-        to_bias = torch.zeros_like(encoder[:, 0]).index_add_(0, flat, grad.flatten())
-        return None, None, _sum(grad.contiguous(), index, encoder), to_encoder, to_bias
+        values, index, inner, encoder, decoder = ctx.saved_tensors
+        with torch.enable_grad():  # the products of each row of `grad` with the directions that made it
+            inputs = values.detach().requires_grad_()
+            made = embedding_bag(index, decoder.detach(), per_sample_weights=inputs, mode="sum")
+            (to_values,) = torch.autograd.grad(made, inputs, grad)
+        to_values = to_values * (values > 0)
+        # By atom, so that the gradient of each atom is one bag: of rows of `inner` and of `grad`.
+        flat = index.flatten()
+        order = flat.argsort()
+        rows, counts = order // index.shape[1], torch.bincount(flat, minlength=len(encoder))
+        bags = {"offsets": counts.cumsum(0) - counts, "mode": "sum"}
+        to_encoder = embedding_bag(rows, inner, per_sample_weights=to_values.flatten()[order], **bags)
+        to_decoder = embedding_bag(rows, grad, per_sample_weights=values.flatten()[order], **bags)
+        to_bias = torch.zeros_like(encoder[:, 0]).index_add_(0, flat, to_values.flatten())
+        to_inner = embedding_bag(index, encoder, per_sample_weights=to_values, mode="sum")
+        return None, None, to_inner, to_encoder, to_bias, to_decoder
 
 
 class Step(torch.autograd.Function):

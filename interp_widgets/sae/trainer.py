@@ -24,11 +24,11 @@ PRESSURE = 0.2
 """Share of the steps over which JumpReLU's penalty rises."""
 DEAD_AFTER = 200_000
 """Activations without being active that make an atom dead, or a tenth of all that are drawn if that is less."""
-BANDWIDTH = 0.05
+BANDWIDTH = 0.1
 """Width of JumpReLU's kernel, as a share of the threshold that the atoms begin with."""
 THRESHOLD_RATE = 10.0
 """The thresholds' learning rate, in thresholds that the atoms begin with, over the learning rate of all else."""
-FREE = 8
+FREE = 2
 """JumpReLU begins with this many times the wanted number of active atoms."""
 
 
@@ -70,9 +70,7 @@ class Trainer:
         self.weights = self._start(self.scaled(first), generator)
         self.silent_for = torch.zeros(settings.width, dtype=torch.long, device=device)
         self.steps = 0
-        # A threshold has a size of its own, and Adam moves everything by the same amount: so its rate is in shares of it.
-        own = {"threshold": (self.bandwidth / BANDWIDTH).item() * THRESHOLD_RATE}
-        groups = [{"params": [tensor], "share": own.get(name, 1.0)} for name, tensor in self.weights.items()]
+        groups = [{"params": [tensor], "name": name} for name, tensor in self.weights.items()]
         self.optimiser = torch.optim.Adam(groups, lr=settings.learning_rate, eps=1e-10, fused=True)
 
     def _start(self, x: torch.Tensor, generator: torch.Generator) -> objectives.Weights:
@@ -99,7 +97,7 @@ class Trainer:
         return {name: tensor.requires_grad_() for name, tensor in weights.items()}
 
     def _shrink(self, weights: objectives.Weights, x: torch.Tensor) -> None:
-        """Makes activations smaller by one factor, so that the first reconstructions, sums of k overlapping directions, fit best."""
+        """One factor on activations, so that the first reconstructions, sums of k overlapping directions, fit best."""
         values = x @ weights["encoder"].T
         on = (
             values > weights["threshold"]
@@ -122,11 +120,13 @@ class Trainer:
         return x.to(self.mean)
 
     def step(self, x: torch.Tensor, total: int) -> tuple[float, float]:
-        """One step of Adam on scaled activations [batch, d_in] out of `total` steps: (share of variance left over, learning rate)."""
+        """One of `total` steps, on scaled activations [batch, d_in]: (share of variance left over, learning rate)."""
         settings, weights = self.settings, self.weights
         rate = settings.learning_rate * schedule(self.steps, total)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["share"]
+            # A threshold has a size of its own, and Adam moves everything by the same amount: its rate is in shares of it.
+            size = self.bandwidth.item() / BANDWIDTH * THRESHOLD_RATE if group["name"] == "threshold" else 1
+            group["lr"] = rate * size
         outcome = self._objective(total)(weights, x, self._dead(total))
         self.optimiser.zero_grad()
         outcome.loss.backward()
