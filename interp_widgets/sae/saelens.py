@@ -5,11 +5,8 @@ Architectures standard, topk, gated and jumprelu; batchtopk and matryoshka dicti
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
-
-from safetensors.torch import save_file
 
 from ..errors import DictionaryError
 from . import files, folding
@@ -21,10 +18,6 @@ READING = (
     "sae = {{name: tensor.float() for name, tensor in load_file({!r}).items()}}",
 )
 """Lines of a script that read all tensors of a file."""
-
-WEIGHTS = "sae_weights.safetensors"
-LAYOUT = "6.54.12"
-"""The version of SAELens whose layout is written; it marks the layout only."""
 
 _NEEDED = {
     "standard": ("W_enc", "b_enc", "W_dec", "b_dec"),
@@ -66,31 +59,6 @@ def read(weights: Path, name: str, site: str | None = None) -> Dictionary:
         k = config.get("k") or (config.get("activation_fn_kwargs") or {}).get("k")
         return TopK(**common, k=files.positive(k, "k", where))
     return JumpReLU(**common, threshold=tensors["threshold"])
-
-
-def write(folder: Path, tensors: files.Tensors, *, k: int | None, metadata: dict[str, Any]) -> None:
-    """The files of a dictionary in version 6's layout: a TopK one of this k, or a JumpReLU one where `k` is None.
-
-    Args:
-        tensors: W_enc, b_enc, W_dec, b_dec, and threshold for JumpReLU, on raw activations.
-        metadata: at least model_name and hook_name; what SAELens does not know it passes over.
-    """
-    d_in, width = tensors["W_enc"].shape
-    config: dict[str, Any] = {
-        "architecture": "jumprelu" if k is None else "topk",
-        "d_in": d_in,
-        "d_sae": width,
-        **({} if k is None else {"k": k, "rescale_acts_by_decoder_norm": False}),
-        "dtype": "float32",
-        "device": "cpu",
-        "apply_b_dec_to_input": True,
-        "normalize_activations": "none",
-        "reshape_activations": "none",
-        "metadata": {"sae_lens_version": LAYOUT, "sae_lens_training_version": None, **metadata},
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS)
-    (folder / "cfg.json").write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _architecture(config: dict[str, Any]) -> str:

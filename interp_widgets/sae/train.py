@@ -16,15 +16,15 @@ import torch
 
 from ..errors import DictionaryError, TextError
 from ..progress import Progress
-from ..session.harvest import CONTEXT, Texts, Values, batches, read_batch
+from ..session.harvest import CONTEXT, Texts, Values, batches, markers, read_batch
 from ..session.masking import OUTLIER
 from ..session.progress import live
 from ..session.session import Session
 from ..session.sites import Site, transformer_lens_name
-from . import checkpoint, saelens
+from . import checkpoint, saelens, saelens_writing
 from .dictionary import Dictionary, JumpReLU, TopK
-from .fit import Fitted, fit
 from .trainer import ACTIVATIONS, Settings, fast_bfloat16
+from .training import Fitted, fit
 
 _KINDS = ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_act", "mlp_out", "final_norm")
 RULE = (
@@ -47,7 +47,7 @@ def train_sae(
     batch: int = 1024,
     buffer: int = 262_144,
     reuse: int = 1,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 2e-3,
     context: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -72,7 +72,7 @@ def train_sae(
         batch: activations a step; default 1024.
         buffer: activations in the buffer; default 262,144.
         reuse: how often each activation is used; default 1.
-        learning_rate: Adam's largest; it rises over 2 % of the steps and falls to nothing over the last 30 %. Default 0.001.
+        learning_rate: Adam's largest; it rises over 2 % of the steps and falls to nothing over the last 30 %. Default 0.002.
         context: tokens of a window; default 128.
         seed: of the first weights and the order.
         progress: called after each step with (done, total, message, the last row of the history); default: a bar.
@@ -113,7 +113,7 @@ def train_sae(
     metadata = {
         "model_name": model.name,
         "hook_name": transformer_lens_name(place),
-        "prepend_bos": bool(stream.markers),
+        "prepend_bos": bool(markers(model)),
         "context_size": context or min(CONTEXT, model.max_positions or CONTEXT),
         "site": str(place),
         "model": {name: model.provenance()[name] for name in ("revision", "weights_sha256", "dtype")},
@@ -156,9 +156,9 @@ def finish(home: Path | None, fitted: Fitted, settings: Settings, metadata: dict
         return JumpReLU(**made) if k is None else TopK(**made, k=k)
     home.mkdir(parents=True, exist_ok=True)
     fitted.history.write_parquet(home / "training.parquet")
-    saelens.write(home, fitted.tensors, k=k, metadata=metadata)
+    saelens_writing.write(home, fitted.tensors, k=k, metadata=metadata)
     (home / checkpoint.NAME).unlink(missing_ok=True)
-    return saelens.read(home / saelens.WEIGHTS, home.name)
+    return saelens.read(home / saelens_writing.WEIGHTS, home.name)
 
 
 class Harvest:
@@ -170,12 +170,11 @@ class Harvest:
         self._read, self._digest = 0, b""
         self._kept: Counter[str] = Counter()
         self._inside = 0
-        self.markers = 0
-        """Special tokens in front of each window."""
 
     def first(self, count: int) -> torch.Tensor:
         """The first `count` activations, which are handed out here and nowhere else."""
-        found, pieces = [], self.pieces()
+        pieces = self.pieces()
+        found: list[torch.Tensor] = []
         while sum(map(len, found)) < count and (piece := next(pieces, None)) is not None:
             found.append(piece)
         self._kept.clear()
@@ -193,7 +192,6 @@ class Harvest:
                 return values[self._site][counts].float().cpu(), counts.sum(1).cpu()
 
             rows, counts = read_batch(self._model, batch, [self._site], pick)
-            self.markers = batch.markers
             self._inside += int(batch.inside.sum())
             for window, count in zip(batch.windows, counts.tolist(), strict=True):
                 self._kept[window.source] += count

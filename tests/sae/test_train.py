@@ -18,7 +18,7 @@ import interp_widgets as iw
 from interp_widgets import frames
 from interp_widgets.errors import Cancelled, DictionaryError, SiteError, TextError
 from interp_widgets.progress import silent
-from interp_widgets.sae import baselines, fit, objectives
+from interp_widgets.sae import baselines, objectives, training
 from interp_widgets.sae.trainer import Settings, Trainer, schedule
 from interp_widgets.session.session import Session
 
@@ -94,7 +94,7 @@ class Planted:
 def test_a_planted_dictionary_is_found(activation: str) -> None:
     planted = Planted()
     settings = Settings(64, 3, activation, 5e-3, 256, 0, low=False)
-    found = fit.fit(planted, lambda: planted.some(2000, 0), settings, tokens=50_000, buffer=10_000, reuse=3)
+    found = training.fit(planted, lambda: planted.some(2000, 0), settings, tokens=50_000, buffer=10_000, reuse=3)
     cosine = (planted.directions @ found.tensors["W_dec"].T).amax(1)
     assert cosine.mean() > 0.95
     last = found.history.row(-1, named=True)
@@ -162,7 +162,7 @@ def test_after_a_crash_the_last_checkpoint_is_gone_on_with(
     model: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = iw.train_sae(model, texts(), progress=silent, **SMALL)
-    monkeypatch.setattr(fit, "EVERY", 0.0)
+    monkeypatch.setattr(training, "EVERY", 0.0)
 
     def crash() -> None:
         raise ZeroDivisionError

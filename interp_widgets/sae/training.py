@@ -91,7 +91,7 @@ def fit(
                 if time.monotonic() > run.due:
                     run.save()
     except (KeyboardInterrupt, Cancelled) as stop:
-        if folder is not None:
+        if folder is not None and run.whole:
             run.save()
             stop.add_note(
                 f"Training stopped after {run.trainer.steps} steps and is kept in {folder}. "
@@ -121,6 +121,7 @@ class _Run:
         self.history: list[dict[str, float]] = []
         self.losses: list[float] = []
         self.message, self.before = "", 0.0
+        self.whole = True  # False within a step, whose half is not worth keeping
         self.started = time.monotonic()
         self.due = self.started + EVERY if folder is not None else math.inf
         planned = tokens * reuse // settings.batch
@@ -132,7 +133,8 @@ class _Run:
         return self.history[-1] if self.history else None
 
     def begin(self, held_out: torch.Tensor) -> None:
-        pieces, first = self.stream.pieces(), []
+        pieces = self.stream.pieces()
+        first: list[torch.Tensor] = []
         while sum(map(len, first)) < min(FIRST, self.tokens) and (piece := next(pieces, None)) is not None:
             first.append(piece)
         count = sum(map(len, first))
@@ -178,8 +180,10 @@ class _Run:
 
     def step(self) -> bool:
         """One step, and a measurement where one is due; False when all activations have been used."""
+        self.whole = False
         x = self.shuffle.draw(self.settings.batch)
         if not len(x):
+            self.whole = True
             return False
         total = -(-self.shuffle.total // self.settings.batch)
         loss, rate = self.trainer.step(self.trainer.on_device(x), total)
@@ -191,6 +195,7 @@ class _Run:
         self.losses.append(loss)
         if self.trainer.steps % self.every == 0 or self.shuffle.drawn == self.shuffle.total:
             self._measure(rate, total)
+        self.whole = True
         return True
 
     def _measure(self, rate: float, total: int) -> None:
