@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .sae.corpus.reader import open_corpus as open_corpus
     from .sae.corpus.tables import read_examples as read_examples
     from .sae.load import load_sae as load_sae
+    from .sae.train import train_sae as train_sae
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
     from .session.session import Session as Session
@@ -58,6 +59,7 @@ _CONTENTS = {
     "open_corpus": ".sae.corpus.reader",
     "read_examples": ".sae.corpus.tables",
     "to_html": ".export.html",
+    "train_sae": ".sae.train",
 }
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "open_corpus",
     "read_examples",
     "to_html",
+    "train_sae",
 ]
 
 

@@ -479,6 +479,17 @@ CONCEPT_DIRECTIONS: Schema = {
     "n": Column(pl.Int64, "number of held-out examples"),
 }
 """How many directions a concept takes: one row per number of directions."""
+TRAINING: Schema = {
+    "step": Column(pl.Int64, "steps taken"),
+    "tokens": Column(pl.Int64, "activations that the steps saw; one that was drawn twice counts twice"),
+    "loss": Column(pl.Float64, "share of variance left over on training batches, mean since the row before"),
+    "explained_variance": Column(pl.Float64, "1 - squared error / variance, on tokens that are held out"),
+    "active": Column(pl.Float64, "mean number of active atoms, on tokens that are held out"),
+    "dead_share": Column(pl.Float64, "share of atoms that have not been active for long in training"),
+    "learning_rate": Column(pl.Float64, "learning rate of the last step"),
+    "seconds": Column(pl.Float64, "time since the start, without breaks"),
+}
+"""How the training of a dictionary went: one row a measurement."""
 
 
 def check(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:

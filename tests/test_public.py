@@ -31,6 +31,7 @@ CONTENTS = [
     "open_corpus",
     "read_examples",
     "to_html",
+    "train_sae",
 ]
 
 
@@ -55,7 +56,7 @@ def test_everything_can_be_imported_at_once() -> None:
 
 
 def test_a_name_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(AttributeError, match=r"interp_widgets has no 'Lense'; it has Architecture, .*, to_html\."):
+    with pytest.raises(AttributeError, match=r"interp_widgets has no 'Lense'; it has Architecture, .*, train_sae\."):
         _ = iw.Lense  # type: ignore[attr-defined]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
+
+from ..progress import Progress as Report
 
 Step = Callable[[int, int], None]
 """Called with (done, total) as work proceeds."""
@@ -39,6 +41,21 @@ class Bars:
                 bar.update(done - bar.n)
 
             yield step
+
+
+@contextmanager
+def live(title: str, unit: str) -> Iterator[Report]:
+    """A bar for a method's `progress` (see `interp_widgets.progress`), with its message behind it."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=title, unit=unit, unit_scale=True) as bar:
+
+        def report(done: int, total: int, message: str = "", partial: Any = None) -> None:
+            bar.total = total
+            bar.set_postfix_str(message, refresh=False)
+            bar.update(done - bar.n)
+
+        yield report
 
 
 class Silent:

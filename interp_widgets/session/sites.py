@@ -109,6 +109,14 @@ def parse(name: str | Site, architecture: Architecture | None = None) -> Site:
     return site
 
 
+def transformer_lens_name(site: Site) -> str:
+    """The hook of TransformerLens for a whole site, as SAELens' files write it: resid_post.15 -> blocks.15.hook_resid_post."""
+    if site.layer is None:
+        return next(hook for hook, kind in _WHOLE.items() if kind == site.kind)
+    hook = next(hook for hook, kind in _TRANSFORMER_LENS.items() if kind == site.kind)
+    return f"blocks.{site.layer}.{hook}"
+
+
 def _own(name: str) -> Site | None:
     kind, *numbers = name.split(".")
     if kind not in KINDS or not all(n.isdecimal() for n in numbers):

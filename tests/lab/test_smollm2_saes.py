@@ -1,0 +1,70 @@
+"""The recipe of the bundled dictionaries: what is read in which order, and what training draws from the disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from interp_widgets.lab import smollm2_saes as recipe
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {"austen": 60, "python-docs": 60, "britannica": 3}
+    texts = [(source, f"{source} {i}") for source, count in sources.items() for i in range(count)]
+    monkeypatch.setattr(recipe, "texts", lambda folder=None: iter(texts))
+    monkeypatch.setattr(recipe, "PIECE", 7)
+
+
+def test_prose_gives_two_documents_in_turn_and_nothing_is_in_both_parts() -> None:
+    fit, held = list(recipe.documents(held=False)), list(recipe.documents(held=True))
+    assert len(fit) + len(held) == 123
+    assert not set(fit) & set(held)
+    assert all(recipe.held_out(text) for _, text in held)
+    assert [source for source, _ in fit[:5]] == ["austen"] * 2 + ["britannica"] * 2 + ["python-docs"]
+    first = Counter(source for source, _ in fit[:45])
+    assert first["austen"] == pytest.approx(2 * first["python-docs"], abs=2)
+
+
+def test_each_time_round_draws_every_row_once_in_another_order(tmp_path: Path) -> None:
+    rows = np.arange(30, dtype=np.float16)[:, None].repeat(2, 1)
+    rows.tofile(tmp_path / "resid_post.15.f16")
+    pieces = list(islice(recipe.Stored(tmp_path, "resid_post.15", 2).pieces(), 10))
+    assert {len(piece) for piece in pieces} == {7, 2}
+    first, second = torch.cat(pieces[:5])[:, 0], torch.cat(pieces[5:])[:, 0]
+    assert not torch.equal(first, second)
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(30))
+
+
+@pytest.mark.parametrize("given", [3, 5, 8])
+def test_a_broken_off_round_goes_on(tmp_path: Path, given: int) -> None:
+    rows = np.arange(30, dtype=np.float16)[:, None].repeat(2, 1)
+    rows.tofile(tmp_path / "resid_post.15.f16")
+    whole = list(islice(recipe.Stored(tmp_path, "resid_post.15", 2).pieces(), 10))
+    later = recipe.Stored(tmp_path, "resid_post.15", 2)
+    later.restore({"given": given})
+    assert later.state() == {"given": given}
+    assert all(torch.equal(a, b) for a, b in zip(later.pieces(), whole[given:], strict=False))
+
+
+def test_what_is_gathered_is_what_the_model_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import interp_widgets as iw
+
+    model, site = iw.load("toy-grammar"), "resid_post.1"
+    monkeypatch.setattr(recipe, "SITES", (site,))
+    monkeypatch.setattr(recipe, "CONTEXT", 16)
+    texts = [("b", "the boy walks to the store ."), ("a", "the keys are on the table .")] * 5
+    said = recipe.gather(model, iter(texts), tmp_path, 40, lambda text: None)
+    assert said["kept"] == 40
+    assert said["names"] == ["a", "b"]
+    found = recipe.Stored(tmp_path, site, model.width).rows
+    alone = torch.cat([model.read(text, [site])[site][1:] for _, text in texts[:2]])
+    nearest = (torch.from_numpy(np.array(found)).float()[:, None] - alone).norm(dim=-1).amin(1)
+    assert nearest.max() < 0.05
+    assert recipe.gather(model, iter([]), tmp_path, 40, lambda text: None) == said
+    assert len(np.load(tmp_path / "source.npy")) == 40
