@@ -192,7 +192,7 @@ def effect_frame(found: ErrorEffect) -> pl.DataFrame:
     columns = {
         "site": [found.site] * len(found.curve),
         "dictionary": [found.dictionary] * len(found.curve),
-        "kept": [kept for kept, _, _ in found.curve],
+        "atoms": [kept for kept, _, _ in found.curve],
         "errors": [errors for _, errors, _ in found.curve],
         "metric": [metric for _, _, metric in found.curve],
         "faithfulness": [found.faithfulness(metric) for _, _, metric in found.curve],

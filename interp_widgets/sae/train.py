@@ -23,6 +23,7 @@ from ..session.session import Session
 from ..session.sites import Site, transformer_lens_name
 from . import checkpoint, saelens, saelens_writing
 from .dictionary import Dictionary, JumpReLU, TopK
+from .files import Told
 from .trainer import ACTIVATIONS, Settings, fast_bfloat16
 from .training import Fitted, fit
 
@@ -138,7 +139,7 @@ def training_facts(settings: Settings, fitted: Fitted, buffer: int, reuse: int) 
             "products": "bfloat16" if settings.low else "float32",
             "seconds": round(last["seconds"]),
         },
-        "held_out_metrics": {name: last[name] for name in ("explained_variance", "active", "dead_share")},
+        "held_out_metrics": {name: last[name] for name in ("explained_variance", "mean_active", "dead_share")},
         "made_with": {name: version(name) for name in ("interp_widgets", "torch")},
     }
 
@@ -158,7 +159,7 @@ def finish(home: Path | None, fitted: Fitted, settings: Settings, metadata: dict
     fitted.history.write_parquet(home / "training.parquet")
     saelens_writing.write(home, fitted.tensors, k=k, metadata=metadata)
     (home / checkpoint.NAME).unlink(missing_ok=True)
-    return saelens.read(home / saelens_writing.WEIGHTS, home.name)
+    return saelens.read(home / saelens_writing.WEIGHTS, home.name, Told())
 
 
 class Harvest:

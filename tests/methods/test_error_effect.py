@@ -116,12 +116,12 @@ def test_effects_add_up_to_the_change_but_for_what_is_said(toy, toy_sae) -> None
 def test_the_curve_is_a_checked_frame(toy, toy_sae) -> None:
     frame = methods.error_effect(toy, IOI, sae=toy_sae, answer="mary", foil="john")
     frames.check(frame, frames.FAITHFULNESS)
-    kept = frame.filter(~frame["errors"])["kept"].to_list()
+    kept = frame.filter(~frame["errors"])["atoms"].to_list()
     assert kept[:5] == [0, 1, 2, 4, 8]
     assert kept[-1] == 8 * 14
     with_errors = frame.filter(frame["errors"])
     assert with_errors["faithfulness"][-1] == pytest.approx(1, abs=1e-4)
-    assert frame.filter(kept=0, errors=False)["faithfulness"].item() == pytest.approx(0, abs=1e-6)
+    assert frame.filter(atoms=0, errors=False)["faithfulness"].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_the_answer_is_the_likeliest_token_where_none_is_given(toy, toy_sae) -> None:

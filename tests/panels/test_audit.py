@@ -39,7 +39,7 @@ def test_its_numbers_are_the_methods(toy, toy_sae, audit) -> None:
     assert (counts >= 0).sum() == len(expected.select("source", "quantity").unique())
     faith = methods.error_effect(toy, TEXT, sae=toy_sae)
     assert audit.faithfulness.equals(faith)
-    assert audit.curves[0]["kept"] == faith.filter(pl.col("errors"))["kept"].to_list()
+    assert audit.curves[0]["kept"] == faith.filter(pl.col("errors"))["atoms"].to_list()
     assert audit.curves[0]["without_errors"] == pytest.approx(faith.filter(~pl.col("errors"))["faithfulness"].to_list())
 
 
