@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from . import methods as methods
     from .export.html import to_html as to_html
     from .methods.corpus import corpus as corpus
+    from .methods.neuronpedia import to_neuronpedia as to_neuronpedia
     from .panels.atoms import Atoms as Atoms
     from .panels.attention import Attention as Attention
+    from .panels.examples import Examples as Examples
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
     from .sae.corpus.reader import open_corpus as open_corpus
     from .sae.corpus.tables import read_examples as read_examples
     from .sae.load import load_sae as load_sae
+    from .sae.neuronpedia import read_neuronpedia as read_neuronpedia
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
     from .session.session import Session as Session
@@ -37,6 +40,7 @@ _CONTENTS = {
     "Architecture": ".session.architectures",
     "Atoms": ".panels.atoms",
     "Attention": ".panels.attention",
+    "Examples": ".panels.examples",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
@@ -49,13 +53,16 @@ _CONTENTS = {
     "methods": "",
     "open_corpus": ".sae.corpus.reader",
     "read_examples": ".sae.corpus.tables",
+    "read_neuronpedia": ".sae.neuronpedia",
     "to_html": ".export.html",
+    "to_neuronpedia": ".methods.neuronpedia",
 }
 
 __all__ = [
     "Architecture",
     "Atoms",
     "Attention",
+    "Examples",
     "Lens",
     "Patching",
     "PatchingPairs",
@@ -68,7 +75,9 @@ __all__ = [
     "methods",
     "open_corpus",
     "read_examples",
+    "read_neuronpedia",
     "to_html",
+    "to_neuronpedia",
 ]
 
 

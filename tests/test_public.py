@@ -14,6 +14,7 @@ CONTENTS = [
     "Architecture",
     "Atoms",
     "Attention",
+    "Examples",
     "Lens",
     "Patching",
     "PatchingPairs",
@@ -26,7 +27,9 @@ CONTENTS = [
     "methods",
     "open_corpus",
     "read_examples",
+    "read_neuronpedia",
     "to_html",
+    "to_neuronpedia",
 ]
 
 
@@ -51,7 +54,9 @@ def test_everything_can_be_imported_at_once() -> None:
 
 
 def test_a_name_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(AttributeError, match=r"interp_widgets has no 'Lense'; it has Architecture, .*, to_html\."):
+    with pytest.raises(
+        AttributeError, match=r"interp_widgets has no 'Lense'; it has Architecture, .*, to_neuronpedia\."
+    ):
         _ = iw.Lense  # type: ignore[attr-defined]
 
 

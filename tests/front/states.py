@@ -7,6 +7,7 @@ import numpy as np
 from interp_widgets.widgets import wire
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import AttentionWidget
+from interp_widgets.widgets.examples import ExamplesWidget
 from interp_widgets.widgets.lens import LensWidget
 from interp_widgets.widgets.pairs import PairsWidget
 from interp_widgets.widgets.patching import PatchingWidget
@@ -336,3 +337,11 @@ def pairs(count: int = 12, layers: int = 30, baseline: bool = True, **traits) ->
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 6.1},
     }  # fmt: skip
     return PairsWidget(**state | traits)
+
+
+def examples(**traits) -> ExamplesWidget:
+    """Two atoms: one with examples of every kind, one with the strongest alone; a third is not stored."""
+    every = card(2779, 1)["examples"]
+    few = every | {"kinds": {"top": every["kinds"]["top"]}, "notes": []}
+    state = {"atoms": [2779, 12, 3], "atom": 2779, "stored": {"2779": every, "12": few}, "model_name": "speeches"}
+    return ExamplesWidget(**state | traits)

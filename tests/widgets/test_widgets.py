@@ -9,6 +9,7 @@ import pytest
 from interp_widgets.widgets import base, chart, front
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import SORTS, AttentionWidget
+from interp_widgets.widgets.examples import ExamplesWidget
 from interp_widgets.widgets.lens import COLORS, LensWidget
 from interp_widgets.widgets.patching import METRICS, PatchingWidget
 
@@ -18,6 +19,7 @@ ENTRY = {
     AtomsWidget: "atoms.js",
     AttentionWidget: "attention.js",
     PatchingWidget: "patching.js",
+    ExamplesWidget: "examples.js",
     chart.ChartWidget: "chart.js",
 }
 SHARED = {"status", "error", "notes", "model_name", "live"}
