@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from .export.html import to_html as to_html
     from .methods.audit import audit as audit
     from .methods.corpus import corpus as corpus
+    from .methods.neuronpedia import to_neuronpedia as to_neuronpedia
     from .panels.atoms import Atoms as Atoms
     from .panels.attention import Attention as Attention
     from .panels.audit import Audit as Audit
+    from .panels.examples import Examples as Examples
     from .panels.explorer import Explorer as Explorer
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .sae.corpus.reader import open_corpus as open_corpus
     from .sae.corpus.tables import read_examples as read_examples
     from .sae.load import load_sae as load_sae
+    from .sae.neuronpedia import read_neuronpedia as read_neuronpedia
     from .sae.train import train_sae as train_sae
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
@@ -43,6 +46,7 @@ _CONTENTS = {
     "Atoms": ".panels.atoms",
     "Attention": ".panels.attention",
     "Audit": ".panels.audit",
+    "Examples": ".panels.examples",
     "Explorer": ".panels.explorer",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
@@ -58,7 +62,9 @@ _CONTENTS = {
     "methods": "",
     "open_corpus": ".sae.corpus.reader",
     "read_examples": ".sae.corpus.tables",
+    "read_neuronpedia": ".sae.neuronpedia",
     "to_html": ".export.html",
+    "to_neuronpedia": ".methods.neuronpedia",
     "train_sae": ".sae.train",
 }
 
@@ -67,6 +73,7 @@ __all__ = [
     "Atoms",
     "Attention",
     "Audit",
+    "Examples",
     "Explorer",
     "Lens",
     "Patching",
@@ -82,7 +89,9 @@ __all__ = [
     "methods",
     "open_corpus",
     "read_examples",
+    "read_neuronpedia",
     "to_html",
+    "to_neuronpedia",
     "train_sae",
 ]
 

@@ -15,6 +15,7 @@ CONTENTS = [
     "Atoms",
     "Attention",
     "Audit",
+    "Examples",
     "Explorer",
     "Lens",
     "Patching",
@@ -30,7 +31,9 @@ CONTENTS = [
     "methods",
     "open_corpus",
     "read_examples",
+    "read_neuronpedia",
     "to_html",
+    "to_neuronpedia",
     "train_sae",
 ]
 

@@ -20,7 +20,7 @@ import { count, number, percent, visible } from "./numbers.js";
 /** @typedef {{ words: string[], maximum: number, kinds: Record<string, Group[]>, notes: string[] }} Examples */
 
 /** @type {[string, string][]} */
-const KINDS = [["interval", "Whole range"], ["top", "Strongest"], ["random", "At random"]];
+const KINDS = [["interval", "Whole range"], ["quantile", "Equal shares"], ["top", "Strongest"], ["random", "At random"]];
 /** Tokens before and after the one at hand. @type {Record<string, [number, number]>} */
 const CONTEXTS = { short: [3, 2], medium: [12, 6], long: [1000, 1000] };
 
@@ -41,10 +41,12 @@ export function createExamples(signal, redraw) {
 
   /** @param {Examples} examples */
   function draw(examples) {
-    tabs.draw(KINDS.filter(([name]) => examples.kinds[name]), kind, panelId);
+    const there = KINDS.filter(([name]) => examples.kinds[name]);
+    const shown = examples.kinds[kind] ? kind : there[0]?.[0] ?? kind;
+    tabs.draw(there, shown, panelId);
     choice.draw(context);
-    setAttributes(list, { "aria-label": KINDS.find(([name]) => name === kind)?.[1], "data-context": context });
-    const groups = examples.kinds[kind] ?? [];
+    setAttributes(list, { "aria-label": KINDS.find(([name]) => name === shown)?.[1], "data-context": context });
+    const groups = examples.kinds[shown] ?? [];
     list.replaceChildren(...groups.map((group) => drawGroup(group, examples)));
     notes.textContent = examples.notes.join(" ");
   }

@@ -21,8 +21,9 @@ import { follow, h, hit, setAttributes } from "./dom.js";
  * @param {Field[]} options.fields
  * @param {() => string} [options.detail]   said after the model's name
  * @param {string[]} [options.detailTraits]
+ * @param {boolean} [options.runs]   whether there is anything to run
  */
-export function createPanel({ model, el, signal, name, fields, detail = () => "", detailTraits = [] }) {
+export function createPanel({ model, el, signal, name, fields, detail = () => "", detailTraits = [], runs = true }) {
   const about = h("span", { class: "iw-about" });
   const offline = h("p", { class: "iw-offline" }, "Saved view. Needs a running kernel to run, track or align anew; everything stored here still answers.");
   const prompts = createPrompts(model, signal, fields);
@@ -31,7 +32,7 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
   const notes = h("ul", { class: "iw-notes", "aria-label": "Notes" });
   const body = h("div", { class: "iw-body" });
   const root = h("section", { class: "iw", "aria-label": name, "data-panel": name.toLowerCase(), "data-lm-suppress-shortcuts": "true" },
-    h("header", { class: "iw-head" }, h("div", { class: "iw-title" }, h("strong", {}, name), about, status.element), prompts.element),
+    h("header", { class: "iw-head" }, h("div", { class: "iw-title" }, h("strong", {}, name), about, status.element), ...(runs ? [prompts.element] : [])),
     offline, error.element, body, notes);
   root.addEventListener("keydown", keepFromNotebook, { signal });
   el.replaceChildren(root);
@@ -39,7 +40,7 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
   follow(model, signal, [
     [() => { about.textContent = about.title = [model.get("model_name"), detail()].filter(Boolean).join(" · "); }, ["model_name", ...detailTraits]],
     [prompts.draw, [...fields.map((field) => field.trait), "live"]],
-    [() => { offline.hidden = model.get("live"); }, ["live"]],
+    [() => { offline.hidden = model.get("live") || !runs; }, ["live"]],
     [() => { status.draw(); root.setAttribute("aria-busy", String(isRunning(model))); }, ["status", "live"]],
     [error.draw, ["error"]],
     [() => notes.replaceChildren(...(model.get("notes") ?? []).map((/** @type {string} */ note) => h("li", {}, note))), ["notes"]],

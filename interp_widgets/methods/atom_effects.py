@@ -283,6 +283,17 @@ def direct_weights(model: Session, direction: torch.Tensor) -> torch.Tensor:
     return weights - weights.mean()
 
 
+def all_direct_weights(model: Session, sae: Dictionary, atom: int) -> torch.Tensor:
+    """[vocabulary]: the direct logit weights of an atom. Raises as `direct_logits`."""
+    check_fits(model, sae)
+    sae.check_atom(atom)
+    if not writes_stream(model, sae):
+        raise DictionaryError(
+            f"{sae.name} writes {sae.site_out}, which is no part of the stream: it has no direct logit weights."
+        )
+    return model.run([[0]], ["embed"], then=lambda _: direct_weights(model, sae.W_dec[atom]).cpu())
+
+
 def direct_logits(model: Session, sae: Dictionary, atom: int, *, count: int = 10) -> pl.DataFrame:
     """The tokens that an atom's direction adds to most and least on the direct way to the logits (see `frames.DIRECT_LOGITS`).
 
@@ -296,13 +307,7 @@ def direct_logits(model: Session, sae: Dictionary, atom: int, *, count: int = 10
     Raises:
         DictionaryError: no such atom, or one that does not write into the residual stream.
     """
-    check_fits(model, sae)
-    sae.check_atom(atom)
-    if not writes_stream(model, sae):
-        raise DictionaryError(
-            f"{sae.name} writes {sae.site_out}, which is no part of the stream: it has no direct logit weights."
-        )
-    weights = model.run([[0]], ["embed"], then=lambda _: direct_weights(model, sae.W_dec[atom]).cpu())
+    weights = all_direct_weights(model, sae, atom)
     count = min(count, len(weights) // 2)
     order = weights.argsort(descending=True, stable=True)
     ids = torch.cat([order[:count], order[-count:]]).tolist()

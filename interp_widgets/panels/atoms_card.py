@@ -10,12 +10,14 @@ import polars as pl
 from ..methods.atom_effects import AblationRun, EffectsRun
 from ..methods.atom_search import similar_atoms
 from ..sae.corpus.reader import Corpus
+from ..sae.corpus.several import several
 from ..sae.dictionary import Dictionary
+from ..sae.neuronpedia import page
 from ..session.session import Session
+from .atoms_examples import examples, short
 
 KINDS = {"interval": 4, "top": 15, "random": 15}
 """Kinds of examples on a card, and how many of each; of intervals, in each."""
-INTERVALS = 10
 CONTEXT = (40, 20)
 """Tokens before and after an example that are sent; the card shows all, or fewer."""
 NO_CORPUS = (
@@ -34,7 +36,7 @@ def card(atom: int, sae: Dictionary, corpus: Corpus | None) -> dict[str, Any]:
         "examples": None,
         "neighbours": [[a, c] for a, _, c in similar_atoms(sae, atom, count=8).iter_rows()],
         "removed": None,
-        "link": link(sae, atom),
+        "link": page(sae, atom),
     }
     if corpus is None:
         return out
@@ -46,64 +48,19 @@ def card(atom: int, sae: Dictionary, corpus: Corpus | None) -> dict[str, Any]:
         return out | {"corpus": "The atom never fired in the corpus, so there are no examples."}
     bins = corpus.histogram(atom)
     out["histogram"] = {"low": bins["low"][0], "high": bins["high"][-1], "counts": bins["count"].to_list()}
-    out["examples"] = examples(atom, corpus, row)
+    out["examples"] = corpus_examples(atom, corpus, row)
     return out
 
 
-def link(sae: Dictionary, atom: int) -> str:
-    """The page of an atom at Neuronpedia, where the dictionary says that it is there."""
-    name = sae.origin.get("neuronpedia")
-    return f"https://www.neuronpedia.org/{name}/{atom}" if name else ""
-
-
-def examples(atom: int, corpus: Corpus, row: dict[str, Any]) -> dict[str, Any]:
-    """Examples of every kind, their tokens as indices into one list of words."""
-    words: dict[str, int] = {}
-    sizes = corpus.histogram(atom, bins=INTERVALS)["count"].to_list()
-    limits = corpus.limits or {
-        "kinds": list(KINDS),
-        "count": max(KINDS.values()),
-        "context": CONTEXT,
-        "intervals": INTERVALS,
-    }
-    kinds = {}
-    for kind in (each for each in KINDS if each in limits["kinds"]):
-        count = min(KINDS[kind], limits["count"])
-        found = corpus.examples(atom, kind, count, context=tuple(limits["context"]), intervals=limits["intervals"])
-        groups = found.partition_by("interval", maintain_order=True)[::-1]  # the strongest first
-        kinds[kind] = [_group(kind, each, sizes, words) for each in groups]
+def corpus_examples(atom: int, corpus: Corpus, row: dict[str, Any]) -> dict[str, Any]:
+    """Examples of every kind that the corpus has."""
+    found, sizes = several(corpus, atom, KINDS, CONTEXT)
     notes = ["Of examples with the same context one is shown."]
     if row["kept"] < 1:
         notes.append(
             f"Chosen among the {row['kept']:.0%} of its activations that are stored: the strongest, and a random part."
         )
-    return {"words": list(words), "maximum": row["maximum"], "kinds": kinds, "notes": notes}
-
-
-_TITLES = {"top": "Strongest", "random": "Drawn at random from all"}
-
-
-def _group(kind: str, found: pl.DataFrame, sizes: list[float], words: dict[str, int]) -> dict[str, Any]:
-    title, about = _TITLES.get(kind, ""), ""
-    if kind == "interval":
-        size = sizes[found["interval"][0]]
-        title = f"{found['low'][0]:.3g} to {found['high'][0]:.3g}"
-        about = f"{size:,.0f} activation{'s' * (size != 1)}, {size / sum(sizes):.1%} of all"
-    return {"title": title, "about": about, "examples": [_example(row, words) for row in found.iter_rows(named=True)]}
-
-
-def _example(row: dict[str, Any], words: dict[str, int]) -> dict[str, Any]:
-    return {
-        "tokens": [words.setdefault(token, len(words)) for token in row["tokens"]],
-        "at": row["at"],
-        "active": [[i, _short(a)] for i, a in enumerate(row["activations"]) if a],
-        **{name: row[name] for name in ("source", "text", "position", "repeats")},
-        "activation": _short(row["activation"]),
-    }
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")
+    return examples(found, row["maximum"], sizes, notes)
 
 
 def removed(
@@ -119,7 +76,7 @@ def removed(
         "effect": run.effect,
         "estimate": estimate,
         "share": share,
-        "kl": [_short(each) for each in run.kl.tolist()],
+        "kl": [short(each) for each in run.kl.tolist()],
         "changes": [_changes(model, *listed) for listed in positions],
         "agreement": run.agreement,
         "up": ends[: len(ends) // 2],
@@ -128,4 +85,4 @@ def removed(
 
 
 def _changes(model: Session, ids: Sequence[int], before: Sequence[float], after: Sequence[float]) -> list[list[Any]]:
-    return [[model.text_of(i), _short(b), _short(a)] for i, b, a in zip(ids, before, after, strict=True)]
+    return [[model.text_of(i), short(b), short(a)] for i, b, a in zip(ids, before, after, strict=True)]

@@ -8,6 +8,7 @@ from interp_widgets.widgets import wire
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import AttentionWidget
 from interp_widgets.widgets.audit import AuditWidget
+from interp_widgets.widgets.examples import ExamplesWidget
 from interp_widgets.widgets.explorer import ExplorerWidget
 from interp_widgets.widgets.lens import LensWidget
 from interp_widgets.widgets.pairs import PairsWidget
@@ -466,3 +467,11 @@ def explorer(
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 0.4},
     }  # fmt: skip
     return ExplorerWidget(**state | traits)
+
+
+def examples(**traits) -> ExamplesWidget:
+    """Two atoms: one with examples of every kind, one with the strongest alone; a third is not stored."""
+    every = card(2779, 1)["examples"]
+    few = every | {"kinds": {"top": every["kinds"]["top"]}, "notes": []}
+    state = {"atoms": [2779, 12, 3], "atom": 2779, "stored": {"2779": every, "12": few}, "model_name": "speeches"}
+    return ExamplesWidget(**state | traits)

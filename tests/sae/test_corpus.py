@@ -281,7 +281,7 @@ def test_a_slim_copy_shows_the_same(tmp_path: Path) -> None:
         lambda c: c.examples(0, "top", 1, context=(4, 0)),
         lambda c: c.examples(0, "interval", 1, intervals=5),
         lambda c: c.examples(0, "interval", 1, intervals=4, seed=1),
-        lambda c: c.histogram(0, 10),
+        lambda c: c.histogram(0, 7),
         lambda c: c.activations(0),
         lambda c: c.top_atoms_for_token(0),
         lambda c: c.save("nowhere"),

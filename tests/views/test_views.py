@@ -15,6 +15,7 @@ from interp_widgets.views import theme
 from interp_widgets.views.atoms import atoms_chart, text_chart
 from interp_widgets.views.attention import attention_chart, heads_chart
 from interp_widgets.views.audit import audit_chart
+from interp_widgets.views.examples import examples_chart
 from interp_widgets.views.lens import TITLES, lens_chart, lines_chart
 from interp_widgets.views.pairs import pairs_chart
 from interp_widgets.views.patching import patching_chart
@@ -532,3 +533,36 @@ def test_an_audit_is_bars_with_their_intervals() -> None:
     assert [len(rows) for rows in chart["datasets"].values()] == [4]
     with pytest.raises(FrameError, match=r"no values of 'beauty'; it has cosine"):
         audit_chart(frame, quantity="beauty")
+
+
+def examples_frame(*kinds: str, atom: int = 7) -> pl.DataFrame:
+    """Three examples of each kind; of intervals, one in each of three."""
+    rows = [(kind, i) for kind in kinds for i in range(3)]
+    ranged = [i if kind == "interval" else None for kind, i in rows]
+    columns = {
+        "atom": [atom] * len(rows),
+        "kind": [kind for kind, _ in rows],
+        "interval": ranged,
+        "low": [None if i is None else i * 1.2345 for i in ranged],
+        "high": [None if i is None else (i + 1) * 1.2345 for i in ranged],
+        "rank": [1 if kind == "interval" else i + 1 for kind, i in rows],
+        "activation": [1.0 + i for _, i in rows],
+        **{name: [0] * len(rows) for name in ("text", "position", "token_id", "repeats", "at")},
+        "source": ["s"] * len(rows),
+        "token": [TOKENS[i] for _, i in rows],
+        "tokens": [[TOKENS[i]] for _, i in rows],
+        "token_ids": [[0]] * len(rows),
+        "activations": [[1.0 + i] for _, i in rows],
+    }
+    return frames.build(frames.ATOM_EXAMPLES, columns)
+
+
+def test_examples_have_a_row_a_list() -> None:
+    spec = examples_chart(examples_frame("interval", "top", "random")).to_dict()
+    [rows] = spec["datasets"].values()
+    lists = ["top", "random", "interval 2: 2.47 to 3.7", "interval 1: 1.23 to 2.47", "interval 0: 0.0 to 1.23"]
+    assert spec["encoding"]["y"]["sort"] == lists
+    assert [row["list"] for row in rows if row["activation"] == 3.0] == lists[:3]
+    assert {row["token"] for row in rows} == set(SHOWN[:3])
+    with pytest.raises(FrameError, match="those of 2"):
+        examples_chart(pl.concat([examples_frame("top"), examples_frame("top", atom=8)]))

@@ -9,6 +9,7 @@ import pytest
 from interp_widgets.widgets import base, chart, front
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import SORTS, AttentionWidget
+from interp_widgets.widgets.examples import ExamplesWidget
 from interp_widgets.widgets.explorer import VIEWS, ExplorerWidget
 from interp_widgets.widgets.lens import COLORS, LensWidget
 from interp_widgets.widgets.patching import METRICS, PatchingWidget
@@ -22,6 +23,7 @@ ENTRY = {
     PatchingWidget: "patching.js",
     SteeringWidget: "steering.js",
     ExplorerWidget: "explorer.js",
+    ExamplesWidget: "examples.js",
     chart.ChartWidget: "chart.js",
 }
 SHARED = {"status", "error", "notes", "model_name", "live"}

@@ -18,9 +18,9 @@ import polars as pl
 from ... import frames
 from ...errors import CorpusError
 from .folder import bounded, shuffled
+from .tables import KINDS
 from .view import View
 
-KINDS = ("top", "random", "interval", "quantile")
 _PIECE = 4096
 """Contexts compared at a time, which bounds memory."""
 

@@ -11,6 +11,9 @@ from ... import frames
 from ...errors import FrameError
 from . import folder as files
 
+KINDS = ("top", "random", "interval", "quantile")
+"""Of examples."""
+
 
 def atoms_frame(state: files.State) -> pl.DataFrame:
     """The statistics of every atom (see `frames.CORPUS_ATOMS`)."""
@@ -67,25 +70,53 @@ def read_examples(path: str | Path) -> pl.DataFrame:
     """A table of examples that was written as Parquet (see `frames.ATOM_EXAMPLES`): by `Corpus.to_parquet`, or elsewhere.
 
     Raises:
-        FrameError: no Parquet, other columns, or contexts whose lists do not fit together.
+        FrameError: no Parquet, other columns, or rows that do not fit together.
     """
     file = Path(path).expanduser()
     try:
         frame = pl.read_parquet(file.read_bytes())
     except (OSError, pl.exceptions.PolarsError) as error:
         raise FrameError(f"{file} cannot be read as Parquet: {error}.") from error
-    frame = frames.check(frame, frames.ATOM_EXAMPLES)
-    lengths = pl.col("tokens").list.len()
-    fits = (
-        (lengths == pl.col("token_ids").list.len())
-        & (lengths == pl.col("activations").list.len())
-        & (pl.col("at") >= 0)
-        & (pl.col("at").cast(pl.Int64) < lengths.cast(pl.Int64))
-        & pl.col("activation").is_finite()
-    )
-    if wrong := frame.select((~fits).sum()).item():
-        raise FrameError(
-            f"{file}: in {wrong} rows tokens, token_ids and activations are not of one length, at is not a place in them, or the "
-            "activation is not finite."
-        )
+    try:
+        return check_examples(frame)
+    except FrameError as error:
+        raise FrameError(f"{file}: {error}") from error
+
+
+def check_examples(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same table, if its rows make sense and not only its columns.
+
+    Raises:
+        FrameError: other columns, lists of different lengths, or values that cannot be.
+    """
+    frames.check(frame, frames.ATOM_EXAMPLES)
+    lengths, known = pl.col("tokens").list.len(), pl.col("activations").list.drop_nulls()
+    ranges, bounds = pl.col("kind").is_in(["interval", "quantile"]), ("interval", "low", "high")
+    rules = {
+        "tokens, token_ids and activations are not of one length, or at is not a place in them": (
+            (lengths == pl.col("token_ids").list.len())
+            & (lengths == pl.col("activations").list.len())
+            & (pl.col("at") >= 0)
+            & (pl.col("at").cast(pl.Int64) < lengths.cast(pl.Int64))
+        ),
+        "a token or its id is null": (
+            (pl.col("tokens").list.drop_nulls().list.len() == lengths)
+            & (pl.col("token_ids").list.drop_nulls().list.len() == lengths)
+        ),
+        "an activation is not finite": (
+            pl.col("activation").is_finite() & known.list.eval(pl.element().is_finite()).list.all()
+        ),
+        f"kind is none of {', '.join(KINDS)}": pl.col("kind").is_in(KINDS),
+        "interval, low or high is null or not finite, or interval is negative": ~ranges
+        | (
+            pl.all_horizontal(pl.col(name).is_not_null() for name in bounds)
+            & pl.col("low").is_finite()
+            & pl.col("high").is_finite()
+            & (pl.col("interval") >= 0)
+        ),
+        "atom is negative": pl.col("atom") >= 0,
+    }
+    for said, fits in rules.items():
+        if wrong := frame.select((~fits.fill_null(False)).sum()).item():
+            raise FrameError(f"In {wrong} rows of these examples {said}.")
     return frame
