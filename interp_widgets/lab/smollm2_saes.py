@@ -22,6 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import TextError
+from ..sae.dictionary import Dictionary
+from ..sae.load import load_sae
 from ..sae.saelens_writing import write
 from ..sae.train import training_facts
 from ..sae.trainer import Settings, fast_bfloat16
@@ -94,6 +97,8 @@ def gather(model: Session, stream: Iterator[tuple[str, str]], folder: Path, toke
             say(f"{at} of {tokens} tokens, {read / (time.monotonic() - start):.0f} a second\n")
         if at == tokens:
             break
+    if at < tokens:
+        raise TextError(f"The texts hold {at} tokens that count, not {tokens}. Fetch more sources, or ask for fewer.")
     names = sorted(set(origin))
     np.save(folder / "source.npy", np.array([names.index(name) for name in origin[:at]], np.uint8))
     facts = {"names": names, "kept": at, "read": read, "sha256": digest.hex(), "dtype": model.dtype}
@@ -126,11 +131,11 @@ class Stored:
         self._given = state["given"]
 
 
-def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Say) -> None:
-    """Writes the dictionary of a site, float16, with its history, into `folder`/<layer>-resid-<width>."""
+def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Say) -> Path:
+    """Writes the dictionary of a site, float16, with its history, into `folder`/<layer>-resid-<width>, and returns that."""
     home = folder / f"{parse(site).layer}-resid-{WIDTH}"
     if (home / "cfg.json").exists():
-        return
+        return home
     stored = Stored(folder / "fit", site, model.width)
     held = Stored(folder / "held", site, model.width).rows
     settings = Settings(WIDTH, K, "topk", RATE, BATCH, SEED, fast_bfloat16("cpu"))
@@ -166,6 +171,23 @@ def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Sa
     fitted.history.write_parquet(home / "training.parquet")
     write(home, {name: tensor.half() for name, tensor in fitted.tensors.items()}, k=K, metadata=metadata)
     (home / "checkpoint.safetensors").unlink(missing_ok=True)
+    return home
+
+
+def measure(
+    dictionary: Dictionary, folder: Path, site: str, names: list[str]
+) -> Iterator[tuple[str, int, float, float]]:
+    """(source, tokens, explained variance, active atoms) on what is held out; the variance is that within the source."""
+    rows = Stored(folder, site, dictionary.d_in).rows
+    origin = np.load(folder / "source.npy")
+    for number, name in enumerate(names):
+        x = torch.from_numpy(rows[origin == number]).float()
+        error, active = 0.0, 0
+        for piece in x.split(1024):
+            a = dictionary.encode(piece)
+            error += (piece - dictionary.decode(a)).square().sum().item()
+            active += int((a > 0).sum())
+        yield name, len(x), 1 - error / (x - x.mean(0)).square().sum().item(), active / len(x)
 
 
 def main(arguments: list[str] | None = None, say: Say = sys.stdout.write) -> int:
@@ -177,10 +199,13 @@ def main(arguments: list[str] | None = None, say: Say = sys.stdout.write) -> int
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model = load("smollm2-135m", dtype="bfloat16")
-    gather(model, documents(held=True), asked.folder / "held", HELD_OUT, say)
+    held = gather(model, documents(held=True), asked.folder / "held", HELD_OUT, say)
     said = gather(model, documents(held=False), asked.folder / "fit", asked.tokens, say)
     for site in SITES:
-        train(model, site, asked.folder, said, say)
+        made = load_sae(train(model, site, asked.folder, said, say))
+        say(f"{site}: source, held-out tokens, explained variance, active atoms\n")
+        for name, count, explained, active in measure(made, asked.folder / "held", site, held["names"]):
+            say(f"{name:<16}{count:>6}{explained:>7.3f}{active:>6.1f}\n")
     return 0
 
 

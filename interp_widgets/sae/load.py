@@ -30,7 +30,7 @@ _BESIDE = ("cfg.json", "config.json", "activation_scaler.json")
 
 def bundled() -> dict[str, Path]:
     """The dictionaries in the package: name -> folder."""
-    names = {"smollm2-135m/15-resid-4096": ASSETS / "smollm2-135m" / "15-resid-4096"}
+    names = {f"smollm2-135m/{folder.name}": folder for folder in sorted((ASSETS / "smollm2-135m").glob("*/"))}
     for folder in sorted((ASSETS / "toy-grammar" / "saes").glob("*/")):
         kind, _, layer = folder.name.partition(".")
         names["toy-grammar/" + (f"{_TOY_SITES[kind]}.{layer}" if layer else kind)] = folder

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .files import Tensors
 
@@ -36,5 +36,5 @@ def write(folder: Path, tensors: Tensors, *, k: int | None, metadata: dict[str, 
         "metadata": {"sae_lens_version": LAYOUT, "sae_lens_training_version": None, **metadata},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS)
+    (folder / WEIGHTS).write_bytes(save(tensors))
     (folder / "cfg.json").write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -29,8 +29,8 @@ from .training import Fitted, fit
 
 _KINDS = ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_act", "mlp_out", "final_norm")
 RULE = (
-    f"padding, markers, tokens whose norm is more than {OUTLIER:g} times their window's median, and position 0 of models "
-    "known to use it as an attention sink were left out"
+    "left out: padding; markers; position 0 of models known to use it as an attention sink; tokens whose norm is more than "
+    f"{OUTLIER:g} times their window's median; activations more than {OUTLIER:g} times as far from the mean as the median one"
 )
 
 
@@ -130,7 +130,7 @@ def training_facts(settings: Settings, fitted: Fitted, buffer: int, reuse: int) 
     last = fitted.history.row(-1, named=True)
     return {
         "tokens": fitted.tokens,
-        "left_out": RULE,
+        "rule": RULE,
         "training": {
             **{name: getattr(settings, name) for name in ("k", "batch", "learning_rate", "seed")},
             "steps": last["step"],

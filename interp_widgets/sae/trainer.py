@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.functional import normalize
 
+from ..session.masking import OUTLIER
 from . import objectives
 from .objectives import Outcome
 
@@ -57,6 +58,10 @@ class Metrics(NamedTuple):
     """Share of atoms that are active on none of them."""
 
 
+_NUMBERS = ("mean", "scale", "furthest", "bandwidth", "silent_for")
+"""Tensors of a trainer that are neither weights nor the optimiser's."""
+
+
 class Trainer:
     """Weights, their optimiser, and how long each atom has been silent."""
 
@@ -64,10 +69,13 @@ class Trainer:
         """`first` [n, d_in]: raw activations that mean, scale and the first directions are taken from."""
         self.settings = settings
         first = first.to(device, torch.float32)
+        distance = (first - first.median(0).values).norm(dim=1)
+        first = first[distance <= OUTLIER * distance.median()]
         self.mean = first.mean(0)
         self.scale = (first - self.mean).square().mean().clamp(min=1e-30).rsqrt()
+        self.furthest = OUTLIER * self.scaled(first).norm(dim=1).median()
         generator = torch.Generator().manual_seed(settings.seed)
-        self.weights = self._start(self.scaled(first), generator)
+        self.weights = self._start(self.usable(first), generator)
         self.silent_for = torch.zeros(settings.width, dtype=torch.long, device=device)
         self.steps = 0
         groups = [{"params": [tensor], "name": name} for name, tensor in self.weights.items()]
@@ -114,6 +122,14 @@ class Trainer:
     def scaled(self, x: torch.Tensor) -> torch.Tensor:
         """x' of raw activations, on the weights' device."""
         return (x.to(self.mean) - self.mean) * self.scale
+
+    def usable(self, x: torch.Tensor) -> torch.Tensor:
+        """Scaled activations of raw ones, without those that lie `OUTLIER` times further from the mean than the first ones' median.
+
+        A short window has no median of its own, so a sink can come through it; one alone would undo many steps.
+        """
+        scaled = self.scaled(x)
+        return scaled[scaled.norm(dim=1) <= self.furthest]
 
     def on_device(self, x: torch.Tensor) -> torch.Tensor:
         """Scaled activations as training takes them."""
@@ -198,7 +214,7 @@ class Trainer:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that the next step depends on, by name."""
-        tensors = {"mean": self.mean, "scale": self.scale, "bandwidth": self.bandwidth, "silent_for": self.silent_for}
+        tensors = {name: getattr(self, name) for name in _NUMBERS}
         tensors |= {f"weights.{name}": tensor.detach() for name, tensor in self.weights.items()}
         for name, tensor in self.weights.items():
             for key, value in self.optimiser.state[tensor].items():
@@ -208,9 +224,8 @@ class Trainer:
     def restore(self, tensors: dict[str, torch.Tensor], steps: int) -> None:
         """The inverse of `state`."""
         self.steps = steps
-        self.mean, self.scale = tensors["mean"].to(self.mean), tensors["scale"].to(self.scale)
-        self.bandwidth.copy_(tensors["bandwidth"])
-        self.silent_for.copy_(tensors["silent_for"])
+        for name in _NUMBERS:
+            getattr(self, name).copy_(tensors[name])
         for name, tensor in self.weights.items():
             with torch.no_grad():
                 tensor.copy_(tensors[f"weights.{name}"])

@@ -172,9 +172,9 @@ class _Run:
 
         def scaled() -> Iterator[torch.Tensor]:
             while self.pending:
-                yield self.trainer.scaled(self.pending.popleft())
+                yield self.trainer.usable(self.pending.popleft())
             for piece in pieces:
-                yield self.trainer.scaled(piece)
+                yield self.trainer.usable(piece)
 
         self.shuffle = Shuffle(scaled(), self.buffer, held_out.shape[1], self.tokens, self.reuse, self.settings.seed)
 

@@ -68,3 +68,32 @@ def test_what_is_gathered_is_what_the_model_gives(tmp_path: Path, monkeypatch: p
     assert nearest.max() < 0.05
     assert recipe.gather(model, iter([]), tmp_path, 40, lambda text: None) == said
     assert len(np.load(tmp_path / "source.npy")) == 40
+
+
+def test_each_source_is_measured_alone(tmp_path: Path) -> None:
+    from interp_widgets.sae.dictionary import ReLU
+
+    eye = torch.cat([torch.eye(2), -torch.eye(2)])
+    exact = ReLU("exact", "resid_post.15", eye.T.contiguous(), torch.zeros(4), eye, torch.zeros(2))
+    rows = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)).half()
+    rows.numpy().tofile(tmp_path / "resid_post.15.f16")
+    np.save(tmp_path / "source.npy", np.array([0] * 20 + [1] * 30, np.uint8))
+    half = ReLU("half", "resid_post.15", eye.T.contiguous(), torch.zeros(4), eye / 2, torch.zeros(2))
+    for dictionary, left in ((exact, 0.0), (half, 0.25)):
+        found = list(recipe.measure(dictionary, tmp_path, "resid_post.15", ["a", "b"]))
+        assert [(name, count) for name, count, *_ in found] == [("a", 20), ("b", 30)]
+        for (_, _, explained, active), part in zip(found, (rows[:20], rows[20:]), strict=True):
+            x = part.float()
+            expected = 1 - left * x.square().sum() / (x - x.mean(0)).square().sum()
+            assert explained == pytest.approx(expected.item(), abs=1e-5)
+            assert active == 2
+
+
+def test_too_little_text_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import interp_widgets as iw
+    from interp_widgets.errors import TextError
+
+    monkeypatch.setattr(recipe, "SITES", ("resid_post.1",))
+    monkeypatch.setattr(recipe, "CONTEXT", 16)
+    with pytest.raises(TextError, match="not 1000"):
+        recipe.gather(iw.load("toy-grammar"), iter([("a", "the boy walks .")]), tmp_path, 1000, lambda text: None)

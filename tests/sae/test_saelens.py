@@ -31,10 +31,11 @@ def close(found, expected):
 BUNDLED = load.bundled()
 
 
-def test_thirteen_sites_of_toy_grammar_and_one_of_smollm2_are_bundled():
+def test_thirteen_sites_of_toy_grammar_and_two_of_smollm2_are_bundled():
     kinds = [f"{kind}.{layer}" for kind in ("attn_out", "mlp_out", "resid_post") for layer in range(4)]
     assert set(BUNDLED) == {
         "smollm2-135m/15-resid-4096",
+        "smollm2-135m/21-resid-4096",
         "toy-grammar/embed",
         *(f"toy-grammar/{kind}" for kind in kinds),
     }
@@ -45,7 +46,7 @@ def test_a_bundled_dictionary_loads(name):
     d = iw.load_sae(name)
     site = name.split("/")[1]
     toy = name.startswith("toy")
-    assert (d.name, d.site) == (name, site if toy else "resid_post.15")
+    assert (d.name, d.site) == (name, site if toy else f"resid_post.{site.partition('-')[0]}")
     assert (d.d_in, d.width, d.k) == ((128, 384, 8) if toy else (576, 4096, 32))
     assert len(d.origin["sha256"]) == 64
 

@@ -119,6 +119,26 @@ def test_dead_atoms_are_revived(monkeypatch: pytest.MonkeyPatch) -> None:
     assert silent_after(1 / 32) < 0.25
 
 
+def test_an_outlier_that_nobody_masked_is_not_trained_on() -> None:
+    planted = Planted()
+
+    class Spoilt(Planted):
+        def pieces(self) -> Iterator[torch.Tensor]:
+            for piece in super().pieces():
+                piece[7] *= 1000
+                yield piece
+
+    settings = Settings(64, 3, "topk", 5e-3, 256, 0, low=False)
+    explained = [
+        training.fit(stream, lambda: planted.some(2000, 0), settings, tokens=20_000, buffer=5000, reuse=1)
+        .history["explained_variance"]
+        .to_list()[-1]
+        for stream in (Planted(), Spoilt())
+    ]
+    assert explained[0] > 0.6
+    assert explained[1] == pytest.approx(explained[0], abs=0.1)
+
+
 def test_it_beats_as_many_principal_components(model: Session, tmp_path: Path) -> None:
     sae = iw.train_sae(
         model, texts(), folder=tmp_path / "sae", learning_rate=3e-3, progress=silent, **{**SMALL, "reuse": 6}
@@ -226,7 +246,7 @@ def test_what_is_written_is_what_is_returned(model: Session, tmp_path: Path, act
     assert said["model"]["weights_sha256"] == model.weights_hash
     assert set(said["texts"]["tokens_by_source"]) == {"a", "b"}
     assert said["tokens"] == 2000
-    assert "position 0" in said["left_out"]
+    assert "position 0" in said["rule"]
     assert said["training"]["steps"] == -(-2000 * 2 // 128)
     last = pl.read_parquet(tmp_path / "mine" / "training.parquet").row(-1, named=True)
     assert said["held_out_metrics"]["explained_variance"] == last["explained_variance"]
