@@ -25,7 +25,7 @@ import { follow, h, hit, setAttributes } from "./dom.js";
  */
 export function createPanel({ model, el, signal, name, fields, detail = () => "", detailTraits = [], runs = true }) {
   const about = h("span", { class: "iw-about" });
-  const offline = h("p", { class: "iw-offline" }, "Saved view. Needs a running kernel to run, track or align anew; everything stored here still answers.");
+  const offline = h("p", { class: "iw-offline" }, "Saved view. What needs a running kernel is off; everything stored here still answers.");
   const prompts = createPrompts(model, signal, fields);
   const status = createStatus(model, signal);
   const error = createError(model, signal);

@@ -64,7 +64,7 @@ class Explorer(Instrument, ExplorerWidget):
             model: a session from `iw.load`.
             text: the text, and the clean prompt of Patching; empty for none yet.
             sae: a dictionary that was trained on this model, from `iw.load_sae`; without one there are no atoms.
-            corrupt, answer, foil: the rest of what Patching needs (see `iw.Patching`).
+            corrupt, answer, foil: the rest of what Patching needs (see `iw.Patching`); a text as `answer` is that of Atoms, too.
             view: what is shown first: "lens", "atoms", "attention" or "patching".
             beside: what is shown beside it; empty for nothing.
 
@@ -77,7 +77,7 @@ class Explorer(Instrument, ExplorerWidget):
         super().__init__(
             model,
             lens=Lens(model),
-            atoms=None if sae is None else Atoms(model, sae=sae),
+            atoms=None if sae is None else Atoms(model, sae=sae, answer=answer if isinstance(answer, str) else ""),
             attention=Attention(model),
             patching=Patching(model, corrupt=corrupt, answer=answer, foil=foil),
             view=view,
