@@ -16,6 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ import torch
 from ..errors import TextError
 from ..sae.dictionary import Dictionary
 from ..sae.load import load_sae
-from ..sae.saelens_writing import write
-from ..sae.train import training_facts
+from ..sae.train import finish, training_facts
 from ..sae.trainer import Settings, fast_bfloat16
 from ..sae.training import fit
 from ..session.harvest import harvest
@@ -99,8 +99,9 @@ def gather(model: Session, stream: Iterator[tuple[str, str]], folder: Path, toke
             break
     if at < tokens:
         raise TextError(f"The texts hold {at} tokens that count, not {tokens}. Fetch more sources, or ask for fewer.")
+    del origin[tokens:]
     names = sorted(set(origin))
-    np.save(folder / "source.npy", np.array([names.index(name) for name in origin[:at]], np.uint8))
+    np.save(folder / "source.npy", np.array([names.index(name) for name in origin], np.uint8))
     facts = {"names": names, "kept": at, "read": read, "sha256": digest.hex(), "dtype": model.dtype}
     said.write_text(json.dumps(facts | {"weights_sha256": model.weights_hash}), encoding="utf-8")
     return facts | {"weights_sha256": model.weights_hash}
@@ -131,11 +132,11 @@ class Stored:
         self._given = state["given"]
 
 
-def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Say) -> Path:
-    """Writes the dictionary of a site, float16, with its history, into `folder`/<layer>-resid-<width>, and returns that."""
+def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Say) -> Dictionary:
+    """The dictionary of a site, written in float16, with its history, into `folder`/<layer>-resid-<width>."""
     home = folder / f"{parse(site).layer}-resid-{WIDTH}"
     if (home / "cfg.json").exists():
-        return home
+        return load_sae(home)
     stored = Stored(folder / "fit", site, model.width)
     held = Stored(folder / "held", site, model.width).rows
     settings = Settings(WIDTH, K, "topk", RATE, BATCH, SEED, fast_bfloat16("cpu"))
@@ -147,7 +148,7 @@ def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Sa
 
     fitted = fit(
         stored,
-        lambda: torch.from_numpy(held[:: len(held) // 4096]).float(),
+        lambda: torch.from_numpy(held[:: len(held) // 4096].copy()).float(),
         settings,
         tokens=distinct * EPOCHS,
         buffer=buffer,
@@ -168,10 +169,8 @@ def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Sa
         "tokens": distinct,
         "held_out": "documents whose sha256 divides by 20",
     }
-    fitted.history.write_parquet(home / "training.parquet")
-    write(home, {name: tensor.half() for name, tensor in fitted.tensors.items()}, k=K, metadata=metadata)
-    (home / "checkpoint.safetensors").unlink(missing_ok=True)
-    return home
+    half = {name: tensor.half() for name, tensor in fitted.tensors.items()}
+    return finish(home, replace(fitted, tensors=half), settings, metadata)
 
 
 def measure(
@@ -182,6 +181,8 @@ def measure(
     origin = np.load(folder / "source.npy")
     for number, name in enumerate(names):
         x = torch.from_numpy(rows[origin == number]).float()
+        if len(x) < 2:  # nothing to explain
+            continue
         error, active = 0.0, 0
         for piece in x.split(1024):
             a = dictionary.encode(piece)
@@ -202,7 +203,7 @@ def main(arguments: list[str] | None = None, say: Say = sys.stdout.write) -> int
     held = gather(model, documents(held=True), asked.folder / "held", HELD_OUT, say)
     said = gather(model, documents(held=False), asked.folder / "fit", asked.tokens, say)
     for site in SITES:
-        made = load_sae(train(model, site, asked.folder, said, say))
+        made = train(model, site, asked.folder, said, say)
         say(f"{site}: source, held-out tokens, explained variance, active atoms\n")
         for name, count, explained, active in measure(made, asked.folder / "held", site, held["names"]):
             say(f"{name:<16}{count:>6}{explained:>7.3f}{active:>6.1f}\n")
