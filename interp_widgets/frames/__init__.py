@@ -1,0 +1,51 @@
+"""The columns: one polars schema per kind of result, in this one place.
+
+Every method returns a checked frame. A column has one name everywhere; tokens are keyed by position and id, never by
+their text, since two ids may have equal text.
+"""
+
+from __future__ import annotations
+
+from .atoms import ATOM_ABLATION as ATOM_ABLATION
+from .atoms import ATOM_EFFECTS as ATOM_EFFECTS
+from .atoms import ATOM_SEARCH as ATOM_SEARCH
+from .atoms import ATOMS as ATOMS
+from .atoms import DIRECT_LOGITS as DIRECT_LOGITS
+from .atoms import RECONSTRUCTION as RECONSTRUCTION
+from .atoms import SIMILAR_ATOMS as SIMILAR_ATOMS
+from .atoms import STRONGEST_EFFECTS as STRONGEST_EFFECTS
+from .audit import AUDIT as AUDIT
+from .audit import CONCEPT_DIRECTIONS as CONCEPT_DIRECTIONS
+from .audit import CONTEXT_EFFECTS as CONTEXT_EFFECTS
+from .audit import CONTEXT_SUMMARY as CONTEXT_SUMMARY
+from .audit import FAITHFULNESS as FAITHFULNESS
+from .audit import SPLITTING as SPLITTING
+from .audit import TRAINING as TRAINING
+from .corpus import ATOM_EVENTS as ATOM_EVENTS
+from .corpus import ATOM_EXAMPLES as ATOM_EXAMPLES
+from .corpus import ATOM_HISTOGRAM as ATOM_HISTOGRAM
+from .corpus import CORPUS_ATOMS as CORPUS_ATOMS
+from .corpus import CORPUS_LISTS as CORPUS_LISTS
+from .corpus import CORPUS_TEXTS as CORPUS_TEXTS
+from .corpus import CORPUS_TOKENS as CORPUS_TOKENS
+from .corpus import CORPUS_VOCABULARY as CORPUS_VOCABULARY
+from .corpus import TOKEN_ATOMS as TOKEN_ATOMS
+from .patching import ATOM_PATCHING as ATOM_PATCHING
+from .patching import ATTRIBUTION as ATTRIBUTION
+from .patching import PAIR_EFFECTS as PAIR_EFFECTS
+from .patching import PAIR_SUMMARY as PAIR_SUMMARY
+from .patching import PATCHING as PATCHING
+from .patching import PATH_PATCHING as PATH_PATCHING
+from .patching import STEERED_TEXT as STEERED_TEXT
+from .patching import STEERING as STEERING
+from .reading import ATTENTION as ATTENTION
+from .reading import CONTINUATIONS as CONTINUATIONS
+from .reading import HEADS as HEADS
+from .reading import LENS as LENS
+from .reading import LENS_LINES as LENS_LINES
+from .reading import PREDICTIONS as PREDICTIONS
+from .schema import TOKENS as TOKENS
+from .schema import Column as Column
+from .schema import Schema as Schema
+from .schema import build as build
+from .schema import check as check
