@@ -220,11 +220,11 @@ PREDICTIONS: Schema = {
 """What a run predicts next: one row per run and listed token."""
 
 TRAINING: Schema = {
-    "step": Column(pl.Int64, "steps taken"),
-    "tokens": Column(pl.Int64, "activations that the steps saw; one that was drawn twice counts twice"),
+    "step": Column(pl.Int32, "steps taken"),
+    "seen": Column(pl.Int64, "activations that the steps saw; one that was drawn twice counts twice"),
     "loss": Column(pl.Float64, "share of variance left over on training batches, mean since the row before"),
     "explained_variance": Column(pl.Float64, "1 - squared error / variance, on tokens that are held out"),
-    "active": Column(pl.Float64, "mean number of active atoms, on tokens that are held out"),
+    "mean_active": Column(pl.Float64, "mean number of active atoms, on tokens that are held out"),
     "dead_share": Column(pl.Float64, "share of atoms that have not been active for long in training"),
     "learning_rate": Column(pl.Float64, "learning rate of the last step"),
     "seconds": Column(pl.Float64, "time since the start, without breaks"),

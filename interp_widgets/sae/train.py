@@ -138,7 +138,7 @@ def training_facts(settings: Settings, fitted: Fitted, buffer: int, reuse: int) 
             "products": "bfloat16" if settings.low else "float32",
             "seconds": round(last["seconds"]),
         },
-        "held_out_metrics": {name: last[name] for name in ("explained_variance", "active", "dead_share")},
+        "held_out_metrics": {name: last[name] for name in ("explained_variance", "mean_active", "dead_share")},
         "made_with": {name: version(name) for name in ("interp_widgets", "torch")},
     }
 

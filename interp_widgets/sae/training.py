@@ -202,10 +202,10 @@ class _Run:
         metrics = self.trainer.measure(self.trainer.scaled(self.held_out))
         row = {
             "step": self.trainer.steps,
-            "tokens": self.shuffle.drawn,
+            "seen": self.shuffle.drawn,
             "loss": sum(self.losses) / len(self.losses),
             "explained_variance": metrics.explained_variance,
-            "active": metrics.active,
+            "mean_active": metrics.active,
             "dead_share": self.trainer.dead_share(total),
             "learning_rate": rate,
             "seconds": self.seconds,
@@ -214,7 +214,7 @@ class _Run:
         self.losses = []
         self.message = (
             f"loss {row['loss']:.3f}, explained variance {row['explained_variance']:.3f}, "
-            f"dead {100 * row['dead_share']:.1f} %, {row['active']:.1f} active"
+            f"dead {100 * row['dead_share']:.1f} %, {row['mean_active']:.1f} active"
         )
 
     @property

@@ -99,7 +99,7 @@ def test_a_planted_dictionary_is_found(activation: str) -> None:
     assert cosine.mean() > 0.95
     last = found.history.row(-1, named=True)
     assert last["explained_variance"] > 0.9
-    assert last["active"] == pytest.approx(3, abs=0.3)
+    assert last["mean_active"] == pytest.approx(3, abs=0.3)
 
 
 def test_dead_atoms_are_revived(monkeypatch: pytest.MonkeyPatch) -> None:
