@@ -8,7 +8,8 @@ import { floats, ints, MISSING, number, share } from "./numbers.js";
  * @typedef {{ answer?: string, foil?: string, model: number, nothing: number, share: number | null, kept: number[],
  *   with_errors: (number | null)[], without_errors: (number | null)[], low: number, high: number }} Curve
  * @typedef {{ direction: string, contexts: number, mean: number, sd: number | null, flips: number, low: number, high: number }} Spreading
- * @typedef {{ dictionary?: string, atom: number, strength: number, token: string, random_token: string, summary: Spreading[],
+ * @typedef {{ wider: string, rows: [number, number, number | null][], explained: number | null, n: number | null }} Split
+ * @typedef {{ dictionary?: string, split?: Split, atom: number, strength: number, token: string, random_token: string, summary: Spreading[],
  *   values: number[], random: number[], contexts: string[], low: number, high: number, from: number, to: number }} Spread
  *
  * @typedef {object} AuditState

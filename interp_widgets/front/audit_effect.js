@@ -17,7 +17,8 @@ export function createEffect(model, signal, on) {
   const dots = createDots({ signal, label: "Effect in each context", other: "random direction", onSelect: (i) => on.select(model.get("context") === i ? -1 : i), onPoint: (i) => { pointed = i; drawContext(); } });
   const table = h("table", { class: "iw-table" });
   const one = h("p", { class: "iw-audit-context" });
-  const result = h("div", {}, about, h("div", { class: "iw-parts" }, h("div", {}, dots.element, one), table));
+  const split = h("p", { class: "iw-audit-split" });
+  const result = h("div", {}, about, h("div", { class: "iw-parts" }, h("div", {}, dots.element, one), table), split);
   const element = h("div", { class: "iw-part" }, h("h3", {}, "One atom over contexts"),
     h("form", { class: "iw-tools" }, h("label", { class: "iw-field iw-short" }, h("span", { class: "iw-label" }, "atom"), input), measure), result);
   /** @type {number | null} */
@@ -48,6 +49,7 @@ export function createEffect(model, signal, on) {
       h("thead", {}, h("tr", {}, ...["direction", "mean", "sd", "other sign"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, ...spread.summary.map(({ direction, mean, sd, flips, low, high }) => h("tr", {}, h("th", { scope: "row" }, direction),
         h("td", {}, signed(mean)), h("td", {}, sd === null ? "–" : number(sd, 2)), h("td", {}, share(flips), h("small", {}, ` ${share(low).replace("%", "")} to ${share(high)}`))))));
+    split.textContent = spread.split ? describeSplit(spread.split) : "";
     drawContext();
   }
 
@@ -60,4 +62,11 @@ export function createEffect(model, signal, on) {
   }
 
   return { element, draw, ask };
+}
+
+/** What becomes of an atom in a wider dictionary. @param {import("./audit_data.js").Split} split */
+function describeSplit({ wider, rows, explained, n }) {
+  const pieces = rows.map(([atom, cosine, together]) => `#${atom} (cosine ${number(cosine, 2)}${together === null ? "" : `, fires on ${share(together)} of its tokens`})`);
+  const all = explained === null ? "" : ` Together they explain ${share(explained)} of the variance of its activation.`;
+  return `In ${wider}: ${pieces.join(", ")}.${all}${n ? ` On ${n} tokens where it fires.` : ""}`;
 }

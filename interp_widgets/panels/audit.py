@@ -15,9 +15,10 @@ from ..methods.audit_fit import ALL, Settings, Split, split
 from ..methods.audit_run import AuditRun, measure_text, measure_texts, start, without_text
 from ..methods.context_effects import context_summary, contexts_of, effect_over_contexts
 from ..methods.error_effect import effect_frame
+from ..methods.splitting import splitting
 from ..sae.dictionary import Dictionary
 from ..session import scripts
-from ..session.harvest import Texts
+from ..session.harvest import Texts, markers
 from ..session.session import Session
 from ..widgets.audit import AuditWidget
 from . import audit_traits as traits
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 LISTED = 60
 """Atoms listed for a column of the histogram."""
+SPLIT_WINDOWS = 16
+"""Windows of text on which an atom is compared with those of a wider dictionary."""
 
 
 class Audit(Panel, AuditWidget):
@@ -62,7 +65,8 @@ class Audit(Panel, AuditWidget):
         Args:
             model: a session from `iw.load`.
             texts: texts, or named sources of them, to measure on.
-            sae: a dictionary of this model, or several, which are shown one at a time.
+            sae: a dictionary of this model, or several, which are shown one at a time. Where a wider one of the same site is among
+                them, the card of an atom says what becomes of it there.
             text: a text to measure by itself beside them; empty for none.
             answer, foil, baselines, tokens, loss_tokens, context, batch, outliers, seed: as in `iw.methods.audit`.
 
@@ -78,6 +82,7 @@ class Audit(Panel, AuditWidget):
         self._runs: list[AuditRun] = []
         self._parts: list[pl.DataFrame] = []
         self._effects: pl.DataFrame | None = None
+        self._split: pl.DataFrame | None = None
         self._looked_at = ""
         super().__init__(model, text=text, quantities=traits.quantities(), columns=list(traits.COLUMNS))
         self._start()
@@ -107,6 +112,20 @@ class Audit(Panel, AuditWidget):
         if self._effects is None:
             raise TextError(self.error or "No atom's effect was measured yet. Call .effect(atom).")
         return self._effects
+
+    @property
+    def splitting(self) -> pl.DataFrame:
+        """The chosen atom's set in the widest other dictionary of its site (see `frames.SPLITTING`); waits like `effects`.
+
+        Raises:
+            TextError: no atom was measured, or no wider dictionary of this site was given.
+        """
+        _ = self.effects
+        if self._split is None:
+            raise TextError(
+                "There is no wider dictionary of this site to look in. Give one more: Audit(model, texts, sae=[sae, wider])."
+            )
+        return self._split
 
     def effect(self, atom: int) -> pl.DataFrame:
         """Measures an atom of the shown dictionary over contexts of the texts, and returns the frame of it.
@@ -247,9 +266,15 @@ class Audit(Panel, AuditWidget):
             progress=progress,
         )
         found = traits.spread(self.session, run.sae.name, atom, strength, effects, context_summary(effects), contexts)
+        pieces = None
+        if wider := [sae for sae in self.saes if sae.site == run.sae.site and sae.width > run.sae.width]:
+            widest, front = max(wider, key=lambda sae: sae.width), len(markers(self.session))
+            texts = [window.ids[front:] for window in run.measured[:SPLIT_WINDOWS]]
+            pieces = splitting(run.sae, widest, atoms=[atom], model=self.session, texts=texts, progress=progress)
+            found |= {"split": traits.split(widest.name, pieces)}
 
         def show() -> None:
-            self._effects, self.spread, self.atom, self.context = effects, found, atom, -1
+            self._effects, self._split, self.spread, self.atom, self.context = effects, pieces, found, atom, -1
 
         self._publish(progress, show)
 

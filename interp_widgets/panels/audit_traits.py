@@ -104,6 +104,12 @@ def curve(model: Session, run: AuditRun) -> dict[str, Any]:
     }
 
 
+def split(wider: str, pieces: pl.DataFrame) -> dict[str, Any]:
+    """What becomes of an atom in a wider dictionary, for `spread`."""
+    rows = pieces.select("wider_atom", "cosine", "together").rows()
+    return {"wider": wider, "rows": rows, "explained": pieces["explained"][-1], "n": pieces["n"][0]}
+
+
 def spread(
     model: Session, name: str, atom: int, strength: float, effects: pl.DataFrame, summary: pl.DataFrame,
     contexts: Sequence[list[int]],

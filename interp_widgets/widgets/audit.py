@@ -63,7 +63,9 @@ class AuditWidget(Widget):
     """Atom whose effect over contexts is shown, -1 for none."""
 
     spread = t.Dict().tag(sync=True)
-    """That effect: `{dictionary, atom, strength, token, summary, values, random, random_token, contexts, low, high, from, to}`."""
+    """That effect: `{dictionary, atom, strength, token, summary, values, random, random_token, contexts, low, high, from, to}`.
+
+    Where a wider dictionary was given, also `split`, its set there: `{wider, rows of (atom, cosine, together), explained, n}`."""
 
     context = t.Int(-1).tag(sync=True)
     """Selected one of these contexts, -1 for none."""

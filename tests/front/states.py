@@ -442,6 +442,7 @@ def audit(text: bool = True, dictionaries: int = 2, **traits) -> AuditWidget:
             "dictionary": "dictionary 0", "atom": 5, "strength": 2.5, "token": EVIL[0], "random_token": " x", "summary": summary,
             "values": effects, "random": [0.1, 0.2, -0.3, 0.0], "contexts": [f"context {EVIL[i % 2]}" for i in range(4)],
             "low": 0.03, "high": 2.97, "from": -0.5, "to": 3.0,
+            "split": {"wider": "dictionary w", "rows": [[31, 0.83, 0.92], [7, 0.4, None]], "explained": 0.875, "n": 40},
         },
         "notes": ["Intervals are 95 % by bootstrap over windows of text."],
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 9.1},

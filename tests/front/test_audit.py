@@ -151,3 +151,16 @@ def test_it_fits_a_narrow_page_in_both_themes(show_live, theme: str):
 
 def test_its_files_are_small() -> None:
     assert all(len(path.read_text(encoding="utf-8").splitlines()) <= 270 for path in FRONT.glob("audit*.js"))
+
+
+def test_an_atom_says_what_becomes_of_it_in_a_wider_dictionary(show_live):
+    page = show_live(states.audit())
+    said = page.locator(".iw-audit-split")
+    assert said.text_content() == (
+        "In dictionary w: #31 (cosine 0.83, fires on 92.0% of its tokens), #7 (cosine 0.4). Together they explain 87.5% of the "
+        "variance of its activation. On 40 tokens where it fires."
+    )
+    narrow = states.audit().spread
+    narrow.pop("split")
+    arrive(page, spread=narrow)
+    assert said.text_content() == ""

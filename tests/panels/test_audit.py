@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -132,6 +134,30 @@ def test_several_dictionaries_one_at_a_time(toy) -> None:
     values, _ = table(panel)
     name = [quantity["name"] for quantity in panel.quantities].index("cosine")
     assert values[1, 0, name, 0, 0] == pytest.approx(panel.selection["value"].item(), rel=1e-5)
+
+
+def test_an_atom_is_looked_for_in_a_wider_dictionary(toy, toy_sae) -> None:
+    """A dictionary with each atom of the other one twice, at half the activation: two atoms explain what one did."""
+    twice = {
+        "W_enc": toy_sae.W_enc.repeat(1, 2),
+        "b_enc": toy_sae.b_enc.repeat(2),
+        "W_dec": toy_sae.W_dec.repeat(2, 1) / 2,
+    }
+    wider = replace(toy_sae, name="twice", k=2 * toy_sae.k, **twice)
+    panel = iw.Audit(toy, SENTENCES, sae=[toy_sae, wider], baselines=False)
+    panel.run()
+    atom = int(np.argmax(panel._runs[0].density("all")))
+    panel.effect(atom)
+    frames.check(panel.splitting, frames.SPLITTING)
+    found = panel.spread["split"]
+    assert found["wider"] == "twice"
+    assert {row[0] for row in found["rows"]} >= {atom} or {row[0] for row in found["rows"]} >= {atom + toy_sae.width}
+    assert found["rows"][0][1:] == pytest.approx((1, 1), abs=1e-4)
+    assert found["explained"] == pytest.approx(1, abs=1e-4)
+    panel.select(dictionary=1)
+    panel.effect(atom)
+    with pytest.raises(TextError, match="no wider dictionary"):
+        _ = panel.splitting
 
 
 def test_an_atom_over_contexts(toy, toy_sae, audit) -> None:
