@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "interp_widgets"
-LARGEST_MB = 30
+LARGEST_MB = 40
 
 pytestmark = pytest.mark.slow
 
