@@ -204,6 +204,29 @@ def test_ctrl_c_ends_the_step_keeps_the_checkpoint_and_says_how_to_go_on(model: 
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_a_step_that_was_torn_apart_is_not_kept(
+    model: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a second Ctrl-C: the weights of half a step are no place to go on from."""
+    whole, step = iw.train_sae(model, texts(), progress=silent, **SMALL), Trainer.step
+
+    def torn(self: Trainer, x: torch.Tensor, total: int) -> tuple[float, float]:
+        if self.steps == 6:
+            raise KeyboardInterrupt
+        return step(self, x, total)
+
+    with pytest.raises(Cancelled):
+        iw.train_sae(model, texts(), folder=tmp_path, progress=stop_at(4, cancel), **SMALL)
+    monkeypatch.setattr(Trainer, "step", torn)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        iw.train_sae(model, texts(), folder=tmp_path, progress=silent, **SMALL)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    monkeypatch.setattr(Trainer, "step", step)
+    again = iw.train_sae(model, texts(), folder=tmp_path, progress=silent, **SMALL)
+    assert torch.equal(whole.W_dec, again.W_dec)
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [({"k": 5}, r"k \(was 6, is 5\)"), ({"seed": 4}, r"seed \(was 0, is 4\)"), ({"site": "resid_post.1"}, "site")],
