@@ -93,8 +93,8 @@ class Planted:
 @pytest.mark.parametrize("activation", ["topk", "jumprelu"])
 def test_a_planted_dictionary_is_found(activation: str) -> None:
     planted = Planted()
-    settings = Settings(64, 3, activation, 5e-3, 256, 0, low=False)
-    found = training.fit(planted, lambda: planted.some(2000, 0), settings, tokens=50_000, buffer=10_000, reuse=3)
+    settings = Settings(64, 3, activation, 3e-3, 256, 0, low=False)
+    found = training.fit(planted, lambda: planted.some(2000, 0), settings, tokens=100_000, buffer=10_000, reuse=3)
     cosine = (planted.directions @ found.tensors["W_dec"].T).amax(1)
     assert cosine.mean() > 0.95
     last = found.history.row(-1, named=True)
