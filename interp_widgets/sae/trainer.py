@@ -27,7 +27,7 @@ DEAD_AFTER = 200_000
 """Activations without being active that make an atom dead, or a tenth of all that are drawn if that is less."""
 BANDWIDTH = 0.1
 """Width of JumpReLU's kernel, as a share of the threshold that the atoms begin with."""
-THRESHOLD_RATE = 10.0
+THRESHOLD_RATE = 30.0
 """The thresholds' learning rate, in thresholds that the atoms begin with, over the learning rate of all else."""
 FREE = 2
 """JumpReLU begins with this many times the wanted number of active atoms."""

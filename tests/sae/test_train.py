@@ -93,8 +93,8 @@ class Planted:
 @pytest.mark.parametrize("activation", ["topk", "jumprelu"])
 def test_a_planted_dictionary_is_found(activation: str) -> None:
     planted = Planted()
-    settings = Settings(64, 3, activation, 5e-3, 256, 0, low=False)
-    found = training.fit(planted, lambda: planted.some(2000, 0), settings, tokens=50_000, buffer=10_000, reuse=3)
+    settings = Settings(64, 3, activation, 3e-3, 256, 0, low=False)
+    found = training.fit(planted, lambda: planted.some(2000, 0), settings, tokens=100_000, buffer=10_000, reuse=3)
     cosine = (planted.directions @ found.tensors["W_dec"].T).amax(1)
     assert cosine.mean() > 0.95
     last = found.history.row(-1, named=True)
@@ -202,6 +202,29 @@ def test_ctrl_c_ends_the_step_keeps_the_checkpoint_and_says_how_to_go_on(model: 
     assert "Call again" in stopped.value.__notes__[0]
     assert (tmp_path / "checkpoint.safetensors").exists()
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_step_that_was_torn_apart_is_not_kept(
+    model: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a second Ctrl-C: the weights of half a step are no place to go on from."""
+    whole, step = iw.train_sae(model, texts(), progress=silent, **SMALL), Trainer.step
+
+    def torn(self: Trainer, x: torch.Tensor, total: int) -> tuple[float, float]:
+        if self.steps == 6:
+            raise KeyboardInterrupt
+        return step(self, x, total)
+
+    with pytest.raises(Cancelled):
+        iw.train_sae(model, texts(), folder=tmp_path, progress=stop_at(4, cancel), **SMALL)
+    monkeypatch.setattr(Trainer, "step", torn)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        iw.train_sae(model, texts(), folder=tmp_path, progress=silent, **SMALL)
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+    monkeypatch.setattr(Trainer, "step", step)
+    again = iw.train_sae(model, texts(), folder=tmp_path, progress=silent, **SMALL)
+    assert torch.equal(whole.W_dec, again.W_dec)
 
 
 @pytest.mark.parametrize(
