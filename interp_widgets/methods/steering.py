@@ -228,7 +228,7 @@ def _check(
         )
     if mode == "ablate" and (found.dictionary is None or [str(one) for one in sites] != [found.site]):
         raise DictionaryError(
-            "ablate removes what an atom adds, so it needs an atom, as in direction=(sae, 2779), and the site of its "
+            "ablate removes what an atom adds, so it needs an atom, as in direction=(sae, 1213), and the site of its "
             "dictionary. For any other direction, project_out removes its share of the stream."
         )
 

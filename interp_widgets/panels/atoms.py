@@ -50,8 +50,8 @@ class Atoms(Panel, AtomsWidget):
     >>> atoms.frame                     # see iw.methods.atom_activations
     >>> atoms.reconstruction            # the error beside them
     >>> atoms.effects                   # what removing each would do to the prediction
-    >>> atoms.select(position=3, atom=2779)
-    >>> atoms.corpus.examples(2779)     # where else it fires
+    >>> atoms.select(position=3, atom=1213)
+    >>> atoms.corpus.examples(1213)     # where else it fires
     """
 
     def __init__(

@@ -23,7 +23,7 @@ STORED = 32
 class Examples(ExamplesWidget):
     """Where atoms fire, in context: any table of examples, as the card of `iw.Atoms` shows them.
 
-    >>> iw.Examples(corpus.examples_frame([2779, 12]))
+    >>> iw.Examples(corpus.examples_frame([1213, 12]))
     >>> iw.Examples(iw.read_examples("examples.parquet"))
     >>> iw.Examples(iw.read_neuronpedia("feature.json").examples, name="gpt2-small/8-res-jb")
     """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Steering(Panel, SteeringWidget):
     """Baseline and steered text side by side, and a dose-response curve beside random directions of the same length.
 
-    >>> panel = iw.Steering(model, "I went to", direction=(sae, 2779))
+    >>> panel = iw.Steering(model, "I went to", direction=(sae, 1213))
     >>> panel.frame                     # see iw.methods.steer
     >>> panel.texts               # what every run says
     >>> panel.select(strength=60)
