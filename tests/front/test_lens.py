@@ -250,7 +250,7 @@ def test_a_new_trait_redraws_only_what_changed(show_live):
 
 def test_without_a_kernel(show_saved):
     page = show_saved(states.lens(cell=[25, 6]))
-    assert "Needs a running kernel" in page.locator(".iw-offline").text_content()
+    assert "Saved view" in page.locator(".iw-offline").text_content()
     assert page.get_by_role("button", name="Run", exact=True).is_disabled()
     assert page.get_by_label("Prompt", exact=True).get_attribute("readonly") is not None
     assert page.get_by_role("button", name="Colour by the rank").first.is_disabled()

@@ -196,7 +196,8 @@ class Slow(list):
             yield text
 
 
-def test_reading_a_corpus_shows_growth_pauses_and_goes_on(toy, toy_sae) -> None:
+def test_reading_a_corpus_shows_growth_pauses_and_goes_on(toy, toy_sae, monkeypatch) -> None:
+    monkeypatch.setattr("interp_widgets.panels.jobs.QUIET", 0)  # a quick machine is at the gate before it would be told
     gate = threading.Event()
     panel = iw.Atoms(toy, TEXT, sae=toy_sae)
     panel.run()

@@ -117,7 +117,10 @@ def test_bad_text_from_the_browser_is_a_sentence_and_no_exception(panel) -> None
         panel._pairs = some_pairs().with_columns(clean=pl.lit(""))
         panel._run = None
     click(panel, "run", **request_of(panel, ""))
-    panel._job.wait(5)
+    panel._job.wait(30)
+    if isinstance(panel, iw.Audit):  # it looks at no text of its own then
+        assert (panel.error, panel.status["state"]) == ("", "done")
+        return
     assert "The text is empty" in panel.error
     assert panel.status["state"] == "error"
 
