@@ -60,7 +60,8 @@ def find(
                 "There is no corpus to look in. Give one: Atoms(..., corpus=iw.corpus(model, texts, sae=sae))."
             )
         token = model.single_token(query or " ", "token")
-        about = f"By the sum of their activations on {model.text_of(token)!r} in the corpus."
+        where = "the corpus" if corpus.limits is None else "the stored examples alone: the whole corpus is not here"
+        about = f"By the sum of their activations on {model.text_of(token)!r} in {where}."
         return corpus.top_atoms_for_token(token, count=COUNT), about
     if how == "similar":
         if atom < 0:

@@ -283,7 +283,6 @@ def test_a_slim_copy_shows_the_same(tmp_path: Path) -> None:
         lambda c: c.examples(0, "interval", 1, intervals=4, seed=1),
         lambda c: c.histogram(0, 7),
         lambda c: c.activations(0),
-        lambda c: c.top_atoms_for_token(0),
         lambda c: c.save("nowhere"),
     ],
 )
@@ -292,6 +291,24 @@ def test_a_slim_copy_says_what_it_does_not_hold(tmp_path: Path, ask: Any) -> Non
     slim = iw.open_corpus(tmp_path / "c").save(tmp_path / "slim", 2, context=(3, 2), intervals=4)
     with pytest.raises(CorpusError, match=r"slim copy (holds|, which does not hold)|slim copy, which does not hold"):
         ask(slim)
+
+
+def test_a_slim_copy_counts_what_it_stores_on_a_token(tmp_path: Path) -> None:
+    written(tmp_path / "c", random_truth(4, texts=5))
+    slim = iw.open_corpus(tmp_path / "c").save(tmp_path / "slim", 2, context=(3, 2), intervals=4)
+    shown: dict[tuple[int, int], dict[tuple[int, int], float]] = {}
+    for atom in range(slim.width):
+        for kind in ("top", "interval"):
+            for row in slim.examples(atom, kind, 2, context=(3, 2), intervals=4).iter_rows(named=True):
+                for i, (token, activation) in enumerate(zip(row["token_ids"], row["activations"], strict=True)):
+                    if activation:
+                        place = (row["text"], row["position"] - row["at"] + i)
+                        shown.setdefault((token, atom), {})[place] = activation
+    token = max(shown, key=lambda key: len(shown[key]))[0]
+    totals = {atom: sum(found.values()) for (each, atom), found in shown.items() if each == token}
+    got = slim.top_atoms_for_token(token, count=3)
+    assert got["total"].to_list() == pytest.approx(sorted(totals.values(), reverse=True)[:3], rel=1e-5)
+    assert got["atom"][0] == max(totals, key=lambda atom: totals[atom])
 
 
 def test_a_whole_copy_is_whole(tmp_path: Path) -> None:

@@ -175,7 +175,8 @@ class Corpus:
     def top_atoms_for_token(self, token_id: int, count: int = 20) -> pl.DataFrame:
         """The atoms that fire most on a token, by the sum of their activations there (see `frames.TOKEN_ATOMS`).
 
-        Of atoms that do not keep all events, what is kept is counted. One pass over all events.
+        What is stored is counted: of atoms that do not keep all events what is kept, and in a slim copy only the contexts of its
+        examples. One pass over all events.
         """
         return self._retried(lambda found: _token_atoms(found, token_id, count))
 
@@ -273,7 +274,6 @@ def _stamp(folder: Path) -> list[tuple[int, int, int]]:
 
 
 def _token_atoms(found: View, token_id: int, count: int) -> pl.DataFrame:
-    slim.refuse(found, "all events on a token")
     width = found.about["width"]
     atom, activation, events = found.events_on(found.ids == token_id)
     on_token = np.bincount(atom, minlength=width)
