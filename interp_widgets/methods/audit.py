@@ -20,9 +20,9 @@ from .. import frames
 from ..errors import DictionaryError
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_reconstructs
 from ..session.harvest import Texts
 from ..session.session import Session, Text
-from .atom_activations import check_fits
 from .audit_fit import ALL, TEXT, Settings, split
 from .audit_run import AuditRun, measure_text, measure_texts, start
 
@@ -104,7 +104,7 @@ def audit(
     if not dictionaries:
         raise DictionaryError("There is no dictionary to audit. Give one that iw.load_sae reads.")
     for each in dictionaries:
-        check_fits(model, each)
+        check_reconstructs(model, each)
     cut, found = split(model, texts, settings), []
     for each in dictionaries:
         run = start(model, cut, each, settings, progress)

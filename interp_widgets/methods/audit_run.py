@@ -13,9 +13,9 @@ import torch
 
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_reconstructs
 from ..session.harvest import Batch, Window, batched, read_batch, windows
 from ..session.session import Session, Text
-from .atom_activations import check_fits
 from .audit_fit import ALL, TEXT, Fit, Settings, Split, fit, spread
 from .error_effect import ErrorEffect, run_effect
 from .splicing import read_clean, spliced_loss
@@ -118,7 +118,7 @@ class AuditRun:
 
 def start(model: Session, windows: Split, sae: Dictionary, settings: Settings, progress: Progress = silent) -> AuditRun:
     """A run with nothing measured yet; the baselines are fitted."""
-    check_fits(model, sae)
+    check_reconstructs(model, sae)
     fitting, measured = windows
     fitted = fit(model, sae, fitting, settings, progress)
     run = AuditRun(sae.site, sae, settings, fitted, fitting, measured)
@@ -202,7 +202,7 @@ def _take(model: Session, run: AuditRun, batch: Batch, names: list[str], loss: b
 
     for name, dictionary in run.dictionaries.items():
         a = dictionary.encode(flat)
-        rebuilt[name] = dictionary.decode(a)
+        rebuilt[name] = dictionary.decode(a, flat)
         _add(run, name, flat, a, rebuilt[name], by_window)
         on = a > 0
         for one in dict.fromkeys(names):

@@ -20,10 +20,10 @@ from .. import frames
 from ..errors import DictionaryError, TextError
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_reconstructs
 from ..session.harvest import Batch, Values, Window, batched, markers
 from ..session.harvest import read_batch as read
 from ..session.session import Session, Text
-from .atom_activations import check_fits
 from .probes import wilson
 from .splicing import go_on, resume
 
@@ -64,7 +64,7 @@ def effect_over_contexts(
         DictionaryError: an atom that does not exist, or one that fires in none of the contexts where that is needed.
         TextError: fewer than four contexts, or a bad answer or foil.
     """
-    check_fits(model, sae)
+    check_reconstructs(model, sae)
     sae.check_atom(atom)
     if how not in HOW:
         raise TextError(f"{how!r} is no way to change an activation; choose one of {', '.join(HOW)}.")
@@ -87,7 +87,7 @@ def effect_over_contexts(
     changed: dict[int, torch.Tensor] = {}
     for done, batch in enumerate(batches := list(batched(model, windows, size=BATCH))):
         progress(done, len(batches), f"atom {atom} in {len(used)} contexts")
-        before, after = _logits(model, batch, sae.site, directions, amounts)
+        before, after = _logits(model, batch, sae, directions, amounts)
         for row, window in enumerate(batch.windows):
             clean[window.text], changed[window.text] = before[row], after[:, row]
     progress(len(batches), len(batches), f"atom {atom} in {len(used)} contexts")
@@ -153,9 +153,10 @@ def _activations(
 
 
 def _logits(
-    model: Session, batch: Batch, site: str, directions: torch.Tensor, amounts: dict[int, float]
+    model: Session, batch: Batch, sae: Dictionary, directions: torch.Tensor, amounts: dict[int, float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Last logits as they are [W, vocabulary], and with each direction put in [D, W, vocabulary]; on the CPU."""
+    site = sae.site
     base, name = resume(model, site).base, str(model.site(site))
     rows, end = torch.arange(len(batch.windows)), batch.lengths - 1
 
@@ -167,11 +168,12 @@ def _logits(
         return values[name].float(), values[base].clone(), last(values["final_norm"])
 
     x, stream, before = model.run(batch.ids.tolist(), dict.fromkeys([name, base, "final_norm"]), then=then)
-    added = torch.tensor([amounts[window.text] for window in batch.windows], device=x.device)
+    added = torch.tensor([amounts[window.text] for window in batch.windows], device=x.device)[:, None]
+    added = added * sae.scale(sae.flat(x[rows, end])).to(x)
     after = []
     for direction in directions.to(x):
         put = x.clone()
-        put[rows, end] += added[:, None] * direction
+        put[rows, end] += added * direction
         after.append(go_on(model, batch.ids, site, put, stream, last))
     return before, torch.stack(after)
 

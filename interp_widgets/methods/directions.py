@@ -91,7 +91,7 @@ def direction_of(given: Any) -> Direction:
 
 
 def atom_direction(sae: Dictionary, atom: int) -> Direction:
-    """What an atom adds to the reconstruction per unit of its activation, at the dictionary's site.
+    """What an atom adds to the reconstruction per unit of its activation, at the site that the dictionary writes.
 
     Raises:
         DictionaryError: an atom that does not exist.
@@ -102,7 +102,7 @@ def atom_direction(sae: Dictionary, atom: int) -> Direction:
             f"Atom {atom} of {sae.name} has a decoder row of zeros, so there is nothing to steer with."
         )
     origin = {"kind": "atom", "sae": sae.name, "atom": int(atom)}
-    return Direction(vector, f"{sae.name} #{atom}", str(sae.site), origin, sae)
+    return Direction(vector, f"{sae.name} #{atom}", sae.site_out, origin, sae)
 
 
 def mean_difference(

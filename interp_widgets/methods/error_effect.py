@@ -26,9 +26,9 @@ from .. import frames
 from ..errors import AlignmentError, TextError
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_reconstructs
 from ..session.masking import sinks
 from ..session.session import Session, Text
-from .atom_activations import check_fits
 from .splicing import TOKENS_AT_ONCE, go_on, resume
 
 STEPS = 10
@@ -113,7 +113,7 @@ def run_effect(
     progress: Progress = silent,
 ) -> ErrorEffect:
     """The measurement behind `error_effect`; without `whole_curve` only its ends."""
-    check_fits(model, sae)
+    check_reconstructs(model, sae)
     ids = model.encode(text)
     x, base, logits = _read(model, ids, sae.site)
     sae = sae if sae.W_enc.device == x.device else sae.to(x.device)
@@ -134,14 +134,13 @@ def run_effect(
     foil_id = None if foil is None else model.single_token(foil, "foil")
 
     mine = x[at]
-    a = sae.encode(mine)
-    error = mine - sae.decode(a)
+    a, error = _parts(sae, mine)
     if other is None:
-        removed, da, de = sae.b_dec.expand_as(mine), a, error
+        removed, da, de = sae.bias(mine).expand_as(mine), a, error
     else:
-        theirs = sae.encode(against[at])
         removed = against[at]
-        da, de = a - theirs, error - (against[at] - sae.decode(theirs))
+        theirs, their_error = _parts(sae, removed)
+        da, de = a - theirs, error - their_error
 
     def whole(changed: torch.Tensor) -> torch.Tensor:
         """[R, counted, d] -> [R, T, d]"""
@@ -208,6 +207,13 @@ def _read(model: Session, ids: list[int], site: str) -> tuple[torch.Tensor, torc
         return values[name][0].float(), values[base].clone(), model.head(values["final_norm"][:, -1])[0].float()
 
     return model.run([ids], dict.fromkeys([name, base, "final_norm"]), then=then)
+
+
+def _parts(sae: Dictionary, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far each atom's direction goes in x [tokens, d_in], [tokens, width]: its activation, scaled where a norm is undone; and
+    the error [tokens, d_in]."""
+    a = sae.encode(x)
+    return a * sae.scale(x), x - sae.decode(a, x)
 
 
 def _counted(model: Session, ids: list[int], x: torch.Tensor, outliers: bool) -> torch.Tensor:

@@ -18,9 +18,9 @@ from .. import frames
 from ..errors import DictionaryError, TextError
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
+from ..sae.fits import check_fits
 from ..session.harvest import Texts, Values, harvest
 from ..session.session import Session
-from .atom_activations import check_fits
 
 CANDIDATES = 32
 ATOMS = 16

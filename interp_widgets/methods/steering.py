@@ -231,6 +231,11 @@ def _check(
             "ablate removes what an atom adds, so it needs an atom, as in direction=(sae, 1213), and the site of its "
             "dictionary. For any other direction, project_out removes its share of the stream."
         )
+    if mode == "ablate" and (found.dictionary.transcodes or found.dictionary.needs_input):
+        raise DictionaryError(
+            f"{found.dictionary.name} reads another site than it writes, or norms its inputs, so what an atom adds cannot be told "
+            "from the steered activation. Use project_out, or iw.methods.ablate_atom for one prompt."
+        )
 
 
 def _read(model: Session, ids: list[int], sites: list[Site], found: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -27,6 +27,22 @@ def check_fits(model: Session, sae: Dictionary) -> None:
         )
 
 
+def check_reconstructs(model: Session, sae: Dictionary) -> None:
+    """Raises as `check_fits`, and DictionaryError for a dictionary that does not reconstruct what it reads, one vector a token."""
+    check_fits(model, sae)
+    site = model.site(sae.site)
+    if sae.transcodes or (site.kind == "head_out" and site.unit is None):
+        why = (
+            f"writes {sae.site_out} and reads {site}"
+            if sae.transcodes
+            else f"is for {site}, which is many vectors a token"
+        )
+        raise DictionaryError(
+            f"{sae.name} {why}, so this cannot be measured of it. Use a dictionary that reconstructs one vector a token; "
+            "atom_activations and reconstruction measure any."
+        )
+
+
 def checked_site(model: Session, name: str, whose: str) -> Site:
     """A site that can have a dictionary. `whose` begins the sentence about one that cannot.
 

@@ -277,3 +277,58 @@ def test_only_what_goes_into_the_stream_has_direct_weights(adder) -> None:
     with pytest.raises(DictionaryError, match="no direct logit weights"):
         methods.direct_logits(adder, some(adder, "head_out.0"), 3)
     assert run_atom_ablation(adder, SUM, sae=some(adder, "head_out.0"), atom=0).agreement is None
+
+
+# where what is measured needs x = atoms + bias + error at the site that is read
+
+
+@pytest.mark.parametrize("norm", ["center", "layer_norm", "unit_rms"])
+def test_an_audit_and_the_effect_of_errors_undo_a_norm(norm: str) -> None:
+    model = tiny_session("llama-grouped")
+    sae = some(model, "resid_post.0", TopK, norm=norm, k=9)
+    texts = [[3, 14, 15, 9, 26, 5], [2, 7, 18, 28, 4, 6], [31, 4, 1, 5, 9, 2]]
+    frame = methods.audit(model, texts, sae=sae, baselines=False, outliers=True)
+    measured = [texts[0], texts[2]]  # the second window is fitted on
+    x = torch.cat([model.read(ids, ["resid_post.0"])["resid_post.0"] for ids in measured])
+    missed = (x - sae.decode(sae.encode(x), x)).pow(2).sum() / (x - x.mean(0)).pow(2).sum()
+    found = frame.filter(quantity="explained_variance", source="all")["value"].item()
+    assert found == pytest.approx(float(1 - missed), abs=1e-4)
+    effect = methods.error_effect(model, texts[0], sae=sae, answer=5, outliers=True)
+    nothing, everything = (
+        effect.filter(atoms=n, errors=e)["metric"].item() for n, e in ((0, False), (effect["atoms"].max(), True))
+    )
+    x = model.read(texts[0], ["resid_post.0"])["resid_post.0"]
+    for put, metric in ((sae.bias(x).expand_as(x), nothing), (x, everything)):
+        logits = model.run([texts[0]], ["logits"], edit={"resid_post.0": lambda _, put=put: put[None]})["logits"][0, -1]
+        assert metric == pytest.approx(float(logits[5] - logits.mean()), abs=1e-4)
+
+
+def test_what_would_be_wrong_of_a_transcoder_is_refused(adder) -> None:
+    """Errors are of what is read there, so of a dictionary that writes something else the numbers would mean nothing."""
+    sae, heads = itself(adder, "mlp.up", "mlp.down", 0), some(adder, "head_out.0")
+    for refuse in (
+        lambda each: methods.error_effect(adder, SUM, sae=each),
+        lambda each: methods.audit(adder, [SUM, SUM], sae=each),
+        lambda each: methods.effect_over_contexts(adder, [SUM] * 4, sae=each, atom=0),
+    ):
+        with pytest.raises(DictionaryError, match=r"writes mlp_out\.0 and reads mlp_in\.0, so this cannot be measured"):
+            refuse(sae)
+        with pytest.raises(DictionaryError, match="many vectors a token"):
+            refuse(heads)
+    assert methods.atom_direction(sae, 3).site == "mlp_out.0"
+    with pytest.raises(DictionaryError, match="cannot be told"):
+        methods.steer(adder, SUM, direction=(sae, 3), mode="ablate", tokens=1)
+
+
+def test_an_atom_over_contexts_is_added_as_the_norm_is_undone() -> None:
+    model = tiny_session("llama-grouped")
+    sae = some(model, "resid_post.0", norm="layer_norm")
+    contexts = [[3, 14, 15], [9, 26, 5], [2, 7, 18], [28, 4, 6]]
+    found = methods.effect_over_contexts(model, contexts, sae=sae, atom=4, answer=5, strength=2.0, random=1)
+    for row in found.filter(direction="atom").iter_rows(named=True):
+        ids = contexts[row["context"]]
+        x = model.read(ids, [sae.site])[sae.site]
+        more = torch.zeros_like(x)
+        more[-1] = 2.0 * sae.scale(x)[-1] * sae.W_dec[4]
+        logits = model.run([ids], ["logits"], edit={sae.site: lambda y, more=more: y + more})["logits"][0, -1]
+        assert row["metric"] + row["effect"] == pytest.approx(float(logits[5] - logits.mean()), abs=1e-4)
