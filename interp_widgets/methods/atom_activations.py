@@ -116,17 +116,14 @@ def run_atoms(model: Session, text: Text, *, sae: Dictionary, progress: Progress
         read, x = (values[str(model.site(name))][0].flatten(1).to(sae.W_enc) for name in (sae.site, sae.site_out))
         a = sae.encode(read)
         size = x.pow(2).sum(-1).clamp(min=1e-30)
-        position, atom = a.nonzero(as_tuple=True)
-        activation = a[position, atom]
+        position, atom, activation = by_strength(a)
         along = (sae.W_dec[atom] * x[position]).sum(-1) * sae.scale(read)[position, 0]
-        order = torch.argsort(activation, descending=True, stable=True)
-        order = order[torch.argsort(position[order], stable=True)]
         out = {
             "x": x,
-            "position": position[order],
-            "atom": atom[order],
-            "activation": activation[order],
-            "share": (activation * along / size[position])[order],
+            "position": position,
+            "atom": atom,
+            "activation": activation,
+            "share": activation * along / size[position],
             "error": x - sae.decode(a, read),
             "bias_share": (sae.bias(read) * x).sum(-1) / size,
             "skip_share": (sae.skip(read) * x).sum(-1) / size,
@@ -137,6 +134,15 @@ def run_atoms(model: Session, text: Text, *, sae: Dictionary, progress: Progress
     progress(1, 1, f"reading {sae.site}")
     masked = sinks(model, ids, out["x"].norm(dim=-1))
     return AtomsRun(model.tokens(ids), sae.site, sae.site_out, masked=masked, **out)
+
+
+def by_strength(a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Position, atom and activation of all that is active in (tokens, atoms), position by position, the strongest first."""
+    position, atom = a.nonzero(as_tuple=True)
+    activation = a[position, atom]
+    order = torch.argsort(activation, descending=True, stable=True)
+    order = order[torch.argsort(position[order], stable=True)]
+    return position[order], atom[order], activation[order]
 
 
 def atoms_frame(run: AtomsRun) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from ..sae.dictionary import Dictionary
 from ..sae.fits import check_fits
 from ..session.masking import sinks
 from ..session.session import Session, Text
+from .atom_activations import by_strength
 from .ranking import top_k
 
 LISTED = 8
@@ -95,7 +96,7 @@ def run_effects(model: Session, text: Text, *, sae: Dictionary, answer: str | in
         x, y = (sae.flat(values[read][0].detach()), used["y"].detach()[0].flatten(1).to(sae.W_enc))
         slope = gradient[0].flatten(1).to(sae.W_enc)
         a = sae.encode(x)
-        position, atom, activation = _by_strength(a)
+        position, atom, activation = by_strength(a)
         effect = -activation * sae.scale(x)[position, 0] * (sae.W_dec[atom] * slope[position]).sum(-1)
         error = -((y - sae.decode(a, x)) * slope).sum(-1)
         out = {"answer": answer, "probability": log_p[answer].detach().exp(), "norms": y.norm(dim=-1)}
@@ -105,15 +106,6 @@ def run_effects(model: Session, text: Text, *, sae: Dictionary, answer: str | in
     out = model.run([ids], [read, "logits"], edit={written: cut}, then=then, logits_to_keep=1, grad=True)
     norms, answered, probability = out.pop("norms"), int(out.pop("answer")), float(out.pop("probability"))
     return EffectsRun(model.tokens(ids), answered, probability, masked=sinks(model, ids, norms), **out)
-
-
-def _by_strength(a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Position, atom and activation of all that is active, position by position, the strongest first."""
-    position, atom = a.nonzero(as_tuple=True)
-    activation = a[position, atom]
-    order = torch.argsort(activation, descending=True, stable=True)
-    order = order[torch.argsort(position[order], stable=True)]
-    return position[order], atom[order], activation[order]
 
 
 def effects_frame(run: EffectsRun, sae: Dictionary) -> pl.DataFrame:
