@@ -85,6 +85,7 @@ class Atoms(Panel, AtomsWidget):
         self._reading: Reading | None = None
         self._corpus: Corpus | None = None
         self._refreshed = 0.0
+        self._cards_of: tuple[Any, ...] = ()  # the state of the corpus that `cards` tell of
         name = f"{sae.name} ({atoms_traits.sites(sae)}, {sae.width} atoms)"
         super().__init__(model, text=text, answer=answer, sae_name=name)
         where = bundled_corpus(sae) if corpus is None else corpus
@@ -250,13 +251,15 @@ class Atoms(Panel, AtomsWidget):
     def _show_cards(self) -> None:
         """The cards of the chosen and pinned atoms: at once what is known, then what removing them does."""
         self._refreshed = time.monotonic()
-        cards = {}
-        for atom in self._wanted():
-            cards[str(atom)] = atoms_card.card(atom, self.sae, self.corpus)
+        corpus, wanted, cards = self.corpus, self._wanted(), {}
+        state = (corpus, corpus.tokens, corpus.complete) if corpus is not None and wanted else (corpus,)
+        known, self._cards_of = self.cards if state == self._cards_of else {}, state
+        for atom in wanted:
+            cards[str(atom)] = {**(known.get(str(atom)) or atoms_card.card(atom, self.sae, corpus)), "removed": None}
             if atom in self._removed:
                 cards[str(atom)]["removed"] = atoms_card.removed(self.session, *self._removed[atom], self._effects)
         self.cards = cards
-        missing = [atom for atom in self._wanted() if atom not in self._removed]
+        missing = [atom for atom in wanted if atom not in self._removed]
         if missing and self._run is not None:
             self._aside(lambda progress: self._measure(missing, self._run, progress), "measure")
 

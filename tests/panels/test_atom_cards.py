@@ -12,6 +12,7 @@ import pytest
 import interp_widgets as iw
 from interp_widgets.errors import CorpusError, TextError
 from interp_widgets.methods.atom_effects import run_atom_ablation
+from interp_widgets.panels import atoms_card
 from interp_widgets.sae.corpus.reader import Corpus
 
 from .conftest import TEXT, click
@@ -120,6 +121,23 @@ def test_a_new_text_measures_anew(atoms) -> None:
     atoms.run()
     until(lambda: atoms.cards[str(atom)]["removed"] not in (None, first))
     assert len(atoms.cards[str(atom)]["removed"]["kl"]) == len(atoms.tokens)
+
+
+def test_a_card_is_looked_up_once_for_a_state_of_the_corpus(atoms, corpus, monkeypatch) -> None:
+    looked = []
+    look = atoms_card.card
+    monkeypatch.setattr(atoms_card, "card", lambda atom, *rest: looked.append(atom) or look(atom, *rest))
+    first, second = strongest(atoms), strongest(atoms, 4)
+    atoms.select(2, first)
+    atoms.atoms = [first, second]
+    atoms.text = "the boy is here ."
+    atoms.run()
+    assert looked == [first, second]
+    atoms.corpus = None
+    assert looked == [first, second] * 2
+    assert "no corpus has been read" in card(atoms, first)["corpus"]
+    atoms.corpus = corpus
+    assert card(atoms, first)["stats"]["tokens"] == corpus.tokens
 
 
 def test_without_a_corpus_a_card_says_how_to_get_one(toy, toy_sae) -> None:
