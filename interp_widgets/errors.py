@@ -10,6 +10,10 @@
     ├── DictionaryError          a dictionary that cannot be read, or does not fit
     ├── CorpusError              a corpus folder that cannot be read, written or gone on with
     ├── AlignmentError           two prompts that do not line up
+    ├── RemoteError              work on a server that did not come to its end
+    │   ├── ServerUnavailable    it is down, out of reach, too slow, or no such server
+    │   ├── KeyRefused           it does not accept the key, or wants one
+    │   └── ModelNotServed       it does not have the model and cannot load it
     ├── FrameError               a frame without the columns it must have
     └── Cancelled                the person, or a newer request, stopped the work
 
@@ -57,6 +61,22 @@ class CorpusError(InterpError):
 
 class AlignmentError(InterpError):
     """Two prompts whose tokens do not line up."""
+
+
+class RemoteError(InterpError):
+    """Work on a server that did not come to its end."""
+
+
+class ServerUnavailable(RemoteError):
+    """A server that is down, out of reach, too slow, or not what it should be."""
+
+
+class KeyRefused(RemoteError):
+    """A server that does not accept the key, or that wants one."""
+
+
+class ModelNotServed(RemoteError):
+    """A server that does not have a model and cannot load it."""
 
 
 class FrameError(InterpError):

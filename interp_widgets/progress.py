@@ -6,6 +6,7 @@ A method takes `progress`, a function called between pieces of work. Raising fro
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 
@@ -17,3 +18,7 @@ class Progress(Protocol):
 
 def silent(done: int, total: int, message: str = "", partial: Any = None) -> None:
     """The progress of nobody looking."""
+
+
+heard: ContextVar[Progress | None] = ContextVar("heard", default=None)
+"""Who hears of work on a server that has no `progress` of its own: the panel's job that waits for it."""

@@ -266,11 +266,11 @@ def direct_weights(model: Session, direction: torch.Tensor) -> torch.Tensor:
     The final norm is taken as its gain alone: norm(v) - norm(-v) over 2 v, for a v of mean 0 and mean square 1, which holds for
     LayerNorm and RMSNorm, with weights stored as they are or less one.
     """
-    v = torch.ones(len(direction)).to(direction)
+    direction = direction.to(model.device, model.torch_dtype)
+    v = torch.ones_like(direction)
     v[1::2] = -1
-    like = next(model.torch_module.parameters())
-    gain = (model.final_norm(v.to(like)) - model.final_norm(-v.to(like))) / 2 * v.to(like)
-    pushed = gain * direction.to(like)
+    gain = (model.final_norm(v) - model.final_norm(-v)) / 2 * v
+    pushed = gain * direction
     weights = (model.head(pushed) - model.head(torch.zeros_like(pushed))).float()
     return weights - weights.mean()
 

@@ -13,7 +13,7 @@ from .patched_runs import Patch, edits_of
 
 def said(model: Session, ids: Sequence[int], patch: Patch, tokens: int) -> list[tuple[int, float]]:
     """Token id and probability of each step; the patch acts on the prompt alone."""
-    keeps = cache.kept_by(model.torch_module)
+    keeps = model.takes_cache
     past = cache.empty()
     edit = {str(site): put for site, put in edits_of((0, put) for put in patch).items()}
     now, whole = list(ids), list(ids)

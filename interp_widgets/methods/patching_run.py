@@ -248,7 +248,7 @@ def new_run(
     """
     check_tokens(model, answer, foil)
     ids, ended = source
-    precise = next(model.torch_module.parameters()).dtype == torch.float32
+    precise = model.torch_dtype == torch.float32
     shape = (len(rows), len(columns))
     return PatchingRun(
         source=model.tokens(ids),

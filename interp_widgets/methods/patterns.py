@@ -79,7 +79,7 @@ def _piece(
 def _value_norms(model: Session, layer: int, values: torch.Tensor) -> torch.Tensor:
     """|v W_O| for each head and key, [heads, tokens], of the values [tokens, key-value heads, head width]."""
     arch = model.architecture
-    projection: Any = model.torch_module.get_submodule(f"{arch.layers}.{layer}.{arch.heads_in}")
+    projection: Any = model._module.get_submodule(f"{arch.layers}.{layer}.{arch.heads_in}")
     weight = projection.weight.T if isinstance(projection, torch.nn.Linear) else projection.weight  # Conv1D: [in, out]
     slices = weight.unflatten(0, (model.num_heads, -1))  # [heads, head width, width]
     shared = model.num_heads // model.num_kv_heads

@@ -77,7 +77,7 @@ def _read_prompt(
     """What was read of all rows, and the reading of the last one."""
     stream_names = ["resid_pre.0", *(f"resid_post.{layer}" for layer in range(model.num_layers))]
     past = cache.empty()
-    inputs = {"use_cache": True, "past_key_values": past} if cache.kept_by(model.torch_module) else {}
+    inputs = {"use_cache": True, "past_key_values": past} if model.takes_cache else {}
     seen = _read(model, ids, [*map(str, sites), *stream_names], inputs)
     kept = [(keys[-1:], values[-1:]) for keys, values in cache.keys_values(past)]
     reading = Reading(

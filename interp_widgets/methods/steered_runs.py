@@ -104,7 +104,7 @@ def go_on(
     Raises:
         TextError: strengths so large that numbers overflow.
     """
-    keeps, past = cache.kept_by(model.torch_module), cache.empty()
+    keeps, past = model.takes_cache, cache.empty()
     rows = plain + len(vectors)
     whole = torch.tensor(ids).expand(rows, -1)
     steered = torch.zeros(len(ids) + tokens, dtype=torch.bool)
@@ -176,8 +176,7 @@ def sampler(temperature: float, seed: int) -> Pick:
 
 def end_tokens(model: Session) -> list[int]:
     """Tokens that end a text, as the model's own generation takes them."""
-    config = getattr(model.torch_module, "generation_config", None)
-    ends = getattr(config, "eos_token_id", None)
+    ends = model.end_ids
     if ends is None:
         ends = model.tokenizer.eos_token_id
     return [] if ends is None else [ends] if isinstance(ends, int) else list(ends)

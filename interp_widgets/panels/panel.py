@@ -133,7 +133,6 @@ class Panel(Instrument):
         return {
             **self.session.provenance(),
             "seed": None,
-            "access": "weights and activations on this machine",
             **self._finished,
         }
 

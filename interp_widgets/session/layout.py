@@ -5,7 +5,6 @@ The sizes are read off the modules themselves: each family has its own names for
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -26,17 +25,17 @@ class Layout:
         self._arch = arch
         self.heads = heads
 
-    @cached_property
+    @property
     def head_width(self) -> int:
         return self._size(self._arch.heads_in, "in_features", "nx") // self.heads
 
-    @cached_property
+    @property
     def kv_heads(self) -> int:
         """Heads that have a key and a value of their own; fewer than `heads` where several heads share one."""
         made = self._size(self._arch.taps["k"].module, "out_features", "nf") // self.head_width
         return (made - self.heads) // 2 if self._arch.fused else made
 
-    @cached_property
+    @property
     def neurons(self) -> int:
         return self._size(self._arch.neurons_in, "in_features", "nx")
 

@@ -29,8 +29,9 @@ def load(
     device: str | torch.device = "cpu",
     architecture: Architecture | None = None,
     name: str | None = None,
+    remote: bool | str = False,
 ) -> Session:
-    """A session on a model.
+    """A session on a model, here or on a server.
 
     Args:
         source: a bundled name ("toy-grammar", "modadd-59"), a known name ("smollm2-135m", fetched once), a local directory,
@@ -41,12 +42,22 @@ def load(
         device: "cpu" (default), "cuda", "cuda:1", "mps". Modules in memory are left where they are.
         architecture: where the layers are, for a family that the table does not know.
         name: what panels call the model.
+        remote: True for the NDIF server that nnsight is set up for, or a server's address, "http://host:port". `source` is then a
+            name or a hub id, or a directory that the server sees too; no weights are loaded here, and dtype and device are the
+            server's. No request is made yet.
 
     Raises:
         ModelUnavailable: not here, and it could not be fetched.
         UnknownArchitecture: the layers of this family are not known.
         ModelError: a module without a tokenizer, or in training mode; an unknown dtype; a device that is not there.
     """
+    if remote:
+        if isinstance(source, torch.nn.Module) or trace.is_nnsight(source):
+            raise ModelError("A model in memory is not on a server. Give iw.load its name or hub id beside remote=.")
+        from .remote.connect import connect
+
+        where = str(ASSETS / source) if source in BUNDLED else str(source)
+        return connect(where, remote, tokenizer=tokenizer, architecture=architecture, name=name)
     if trace.is_nnsight(source):
         model: Any = source
         source, tokenizer = model._module, tokenizer or getattr(model, "tokenizer", None)

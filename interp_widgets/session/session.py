@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -12,23 +12,24 @@ import polars as pl
 import torch
 
 from .. import frames
-from ..errors import SiteError, TextError
+from ..errors import TextError
 from . import trace
 from .architectures import Architecture
-from .layout import Layout
-from .places import envoy, place
-from .sites import LAYER_KINDS, Site, parse
+from .runner import Runner
+from .sites import Site
 from .tokens import TokenTexts
 
-Then = Callable[[dict[str, torch.Tensor]], Any]
 Text = str | Sequence[int]
 
 
-class Session:
+class Session(Runner):
     """A local model with a name for every activation. Made by `iw.load`.
 
     All calls may come from any thread; calls on the same underlying module wait for each other.
     """
+
+    remote = False
+    """Whether the model is on a server."""
 
     def __init__(
         self,
@@ -41,55 +42,38 @@ class Session:
         origin: Mapping[str, Any] | None = None,
         sink: bool = False,
     ) -> None:
-        self.name = name
+        self._open(name, trace.wrap(module, tokenizer), tokenizer, architecture, source, origin, sink)
+        self._lock = trace.lock_of(module)
+
+    def _open(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        architecture: Architecture,
+        source: str | None,
+        origin: Mapping[str, Any] | None,
+        sink: bool,
+    ) -> None:
+        super().__init__(model, architecture, name, frozenset(tokenizer.all_special_ids), sink)
         self.tokenizer = tokenizer
-        self.architecture = architecture
-        self.torch_module = module
+        self.texts = TokenTexts(tokenizer)
         self.source = source
         """Where a script finds the model: a directory or a hub id; None for a module made in memory."""
         self.origin = dict(origin or {})
-        self.sink = sink
-        """Position 0 is known to be an attention sink, even in a text too short to show it."""
-        self._model = trace.wrap(module, tokenizer)
-        self.texts = TokenTexts(tokenizer)
-        self._lock = trace.lock_of(self.torch_module)
-        config = self.torch_module.config.get_text_config()
-        self.num_layers: int = config.num_hidden_layers
-        self.num_heads: int = config.num_attention_heads
-        self.layout = Layout(module, architecture, self.num_heads)
-        self.width: int = config.hidden_size
-        self.vocabulary_size: int = config.vocab_size
-        self.max_positions: int | None = getattr(config, "max_position_embeddings", None) or getattr(
-            config, "max_seq_len", None
-        )
-        self.softcap: float | None = getattr(config, "final_logit_softcapping", None)
 
     @property
-    def window(self) -> int | None:
-        """How many positions a token sees where every layer has the same sliding window; None: all, or layers differ."""
-        config = self.torch_module.config
-        types = set(getattr(config, "layer_types", None) or ["sliding_attention"])
-        return getattr(config, "sliding_window", None) if types == {"sliding_attention"} else None
+    def torch_module(self) -> torch.nn.Module | None:
+        """The model itself; None where it is on a server."""
+        return self._module
 
     def __repr__(self) -> str:
         return f"Session({self.name!r}, {self.num_layers} layers, width {self.width}, {self.dtype}, {self.device})"
 
     @property
-    def device(self) -> torch.device:
-        return next(self.torch_module.parameters()).device
-
-    @property
-    def dtype(self) -> str:
-        return str(next(self.torch_module.parameters()).dtype).removeprefix("torch.")
-
-    @property
-    def num_kv_heads(self) -> int:
-        """Heads with a key and a value of their own: fewer than `num_heads` where several heads share one."""
-        return self.layout.kv_heads
-
-    @property
-    def head_width(self) -> int:
-        return self.layout.head_width
+    def end_ids(self) -> list[int] | int | None:
+        """Tokens that the model's own generation ends a text at; None where it does not say."""
+        return getattr(getattr(self._module, "generation_config", None), "eos_token_id", None)
 
     # text and tokens
 
@@ -99,17 +83,9 @@ class Session:
         Raises:
             TextError: no tokens, more than the model can read, or an id outside the vocabulary.
         """
-        ids = list(self.tokenizer(text)["input_ids"]) if isinstance(text, str) else [int(i) for i in text]
-        if not ids or text == "":
-            raise TextError("The text is empty, so there is nothing to read. Type at least one character.")
-        if self.max_positions and len(ids) > self.max_positions:
-            raise TextError(
-                f"The text has {len(ids)} tokens and {self.name} reads at most {self.max_positions}. "
-                f"Shorten it by {len(ids) - self.max_positions} tokens."
-            )
-        if bad := [i for i in ids if not 0 <= i < self.vocabulary_size]:
-            raise TextError(f"Token id {bad[0]} does not exist; {self.name} has ids 0 to {self.vocabulary_size - 1}.")
-        return ids
+        if text == "":  # a tokenizer may make a marker of nothing
+            return super().encode([])
+        return super().encode(self.tokenizer(text)["input_ids"] if isinstance(text, str) else text)
 
     def text_of(self, token_id: int) -> str:
         """Exact text of one token; a byte that is only part of a character is written as in Python, \\xe2."""
@@ -141,67 +117,6 @@ class Session:
     def _is_one_token(self, text: str) -> bool:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"]) == 1
 
-    def is_special(self, token_id: int) -> bool:
-        """Whether a token is a marker such as <s>, not text."""
-        return token_id in self.tokenizer.all_special_ids
-
-    # sites
-
-    def site(self, name: str | Site) -> Site:
-        """The site that a name means in this model, in any accepted spelling.
-
-        Raises:
-            SiteError: not a site, a layer, head or neuron that does not exist, or one that this architecture does not have.
-        """
-        site = parse(name, self.architecture)
-        if site.layer is not None and not 0 <= site.layer < self.num_layers:
-            raise SiteError(f"{site} does not exist: {self.name} has layers 0 to {self.num_layers - 1}.")
-        if site.layer is not None and site.kind not in self.architecture.taps:
-            why = {
-                "resid_mid": "attention and MLP read the same stream side by side. Use resid_pre or resid_post.",
-                "mlp_in": "its architecture does not say what its MLP reads. Name it: iw.Architecture(mlp_in=...).",
-            }.get(
-                site.kind,
-                "its architecture does not say which modules make queries, keys and values. Name them: "
-                "iw.Architecture(qkv=...).",
-            )
-            raise SiteError(f"{self.name} has no {site.kind}: {why}")
-        if site.unit is not None:
-            count, what = self.layout.units(site.kind)
-            if not 0 <= site.unit < count:
-                raise SiteError(
-                    f"{site} does not exist: {self.name} has {count} {what if count > 1 else what[:-1]} a layer, "
-                    "counted from 0."
-                )
-        return site
-
-    def size(self, name: str | Site) -> int:
-        """How many numbers a site has at each token: those of all heads or neurons together, or of the one that it names.
-
-        Raises:
-            SiteError: not a site of this model, or `pattern`, which has one number for each earlier token.
-        """
-        site = self.site(name)
-        if site.kind == "pattern":
-            raise SiteError(f"{site} has no size of its own: each head has a number for every token that it can see.")
-        if site.kind == "logits":
-            return self.vocabulary_size
-        columns = self.layout.columns(site)
-        if columns is not None:
-            return columns.numel()
-        return self.layout.neurons if site.kind == "mlp_act" else self.width
-
-    def sites(self) -> list[str]:
-        """All sites of this model in the order of the forward pass.
-
-        `q.L`, `k.L`, `v.L` and `head_out.L` also take a head, as in `head_out.L.H`, and `mlp_act.L` a neuron.
-        """
-        kinds = [k for k in LAYER_KINDS if k in self.architecture.taps]
-        inner = [str(Site(k, layer)) for layer in range(self.num_layers) for k in kinds]
-        return ["embed", *inner, "final_norm", "logits"]
-
-    # running
-
     def read(self, text: Text, sites: Iterable[str | Site]) -> dict[str, torch.Tensor]:
         """Activations of one text: a tensor [tokens, ...] per site, keyed by the names as given, on the model's device.
 
@@ -214,124 +129,16 @@ class Session:
         out = self.run([self.encode(text)], names)
         return {str(name): out[str(self.site(name))][0] for name in names}
 
-    def run(
-        self,
-        ids: Sequence[Sequence[int]],
-        read: Iterable[str | Site] = (),
-        *,
-        edit: Mapping[str, trace.Edit] | None = None,
-        then: Then | None = None,
-        start: tuple[int, torch.Tensor] | None = None,
-        logits_to_keep: int | torch.Tensor = 0,
-        inputs: Mapping[str, Any] | None = None,
-        grad: bool = False,
-    ) -> Any:
-        """One forward pass over a batch of equally long prompts.
-
-        Args:
-            ids: token ids, [batch][tokens].
-            read: sites to read, each a tensor [batch, tokens, ...].
-            edit: per site a function from its activation to a new one of the same shape, called as the pass goes by. A layer's
-                output may be given more rows: the batch then goes on with these.
-            then: reduces the dict of what was read, inside the trace; what it returns comes back. Default: the dict.
-                It may call `unembed`.
-            start: `(layer, stream)`: do not run the layers below, let `layer` read `stream` [batch, tokens, width].
-            logits_to_keep: how many positions from the end, or which, get logits; 0 is all.
-            inputs: further arguments of the model's forward, such as those of `cache.continuation`.
-            grad: whether `then` may call `torch.autograd.grad`; an edit has to put in a tensor that requires it.
-        """
-        layer, stream = start if start is not None else (0, None)
-        if stream is not None and layer == 0:  # there is no layer below to stand in for
-            edit = {"resid_pre.0": lambda _: stream, **(edit or {})}
-        wanted: list[tuple[Site, trace.Edit | None]] = [(self.site(name), None) for name in dict.fromkeys(read)]
-        wanted += [(self.site(name), function) for name, function in (edit or {}).items()]
-        wanted.sort(key=lambda pair: (pair[0].order, pair[1] is None))  # an edited site is read after its edit
-        for site, function in wanted:
-            if function is not None and site.kind == "pattern":
-                raise SiteError(
-                    f"{site} can be read but not changed: the heads have used it by the time it is returned. "
-                    f"Change head_out.{site.layer} instead."
-                )
-            if site.layer is not None and site.layer < layer:
-                raise SiteError(f"{site} is not computed in a run that starts at layer {layer}.")
-        steps = [
-            trace.Step(str(site), place(self._model, self.architecture, self.layout, site, len(ids[0])), function)
-            for site, function in wanted
-        ]
-        skip_value = (stream, None) if self.architecture.tuple_layer else stream
-        tensor = torch.as_tensor(ids, device=self.device)
-        arguments = {
-            "input_ids": tensor,
-            "attention_mask": torch.ones_like(tensor),
-            "use_cache": False,
-            **(inputs or {}),
-        }
-        with self._lock:
-            return trace.forward(
-                self._model,
-                arguments,
-                steps,
-                then or (lambda values: values),
-                [self._envoy(f"{self.architecture.layers}.{i}") for i in range(layer)],
-                skip_value,
-                stop=not any(site.kind == "logits" for site, _ in wanted),
-                options={"logits_to_keep": logits_to_keep}
-                if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep
-                else {},
-                grad=grad,
-            )
-
-    def unembed(self, stream: torch.Tensor) -> torch.Tensor:
-        """Logits [..., vocabulary] of a residual stream [..., width]: final norm, unembedding, soft cap. Inside `then` only."""
-        return self.head(self._envoy(self.architecture.final_norm)(stream))
-
-    def head(self, normed: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits [..., vocabulary] of a normalised stream [..., width]. Inside `then` only.
-
-        `out`: an earlier result of at least as many rows, whose memory is used again where the model allows it.
-        """
-        head = self._envoy(self.architecture.head)
-        module = self.torch_module.get_submodule(self.architecture.head)
-        if out is not None and type(module) is torch.nn.Linear and module.bias is None:
-            rows = normed.flatten(0, -2)
-            logits = torch.mm(rows, module.weight.T, out=out.flatten(0, -2)[: len(rows)]).unflatten(
-                0, normed.shape[:-1]
-            )
-        else:
-            logits = head(normed)
-        return logits if self.softcap is None else logits.div_(self.softcap).tanh_().mul_(self.softcap)
-
-    def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
-        """The residual stream as the unembedding sees it. Inside `then` only."""
-        return self._envoy(self.architecture.final_norm)(stream)
-
-    def token_logits(self, normed: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
-        """Logits of some tokens only: normed [..., positions, width], token_ids [positions, m] -> [..., positions, m]."""
-        head = self._envoy(self.architecture.head)
-        logits = torch.einsum("...pd,pmd->...pm", normed, head.weight[token_ids])
-        if getattr(head, "bias", None) is not None:
-            logits = logits + head.bias[token_ids]
-        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
-
-    def logits_of(self, normed: torch.Tensor, token_ids: Sequence[int]) -> torch.Tensor:
-        """Logits [..., m] of m tokens from kept normalised streams [..., width]. Outside a run; on the CPU, float32."""
-        head = self.torch_module.get_submodule(self.architecture.head)
-        with torch.no_grad():
-            weight = head.weight[list(token_ids)].float().cpu()
-            bias = getattr(head, "bias", None)
-            logits = normed.float().cpu() @ weight.T + (0 if bias is None else bias[list(token_ids)].float().cpu())
-        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
-
-    def _envoy(self, path: str) -> Any:
-        return envoy(self._model, path)
-
     # provenance
 
     @cached_property
-    def weights_hash(self) -> str:
-        """sha256 over the names, types and bytes of all parameters, in the order of their names. Takes a second per GB."""
+    def weights_hash(self) -> str | None:
+        """sha256 over the names, types and bytes of all parameters, in the order of their names. Takes a second per GB.
+
+        None where the weights are on a server.
+        """
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.torch_module.state_dict().items()):
+        for name, tensor in sorted(self._module.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
@@ -342,11 +149,12 @@ class Session:
         return {
             "model": self.name,
             "source": self.source or "a module in memory",
-            "revision": self.origin.get("version") or getattr(self.torch_module.config, "_commit_hash", None),
+            "revision": self.origin.get("version") or getattr(self._module.config, "_commit_hash", None),
             "origin": self.origin,
             "weights_sha256": self.weights_hash,
             "dtype": self.dtype,
             "device": str(self.device),
             "backend": "local",
+            "access": "weights and activations on this machine",
             "versions": {name: version(name) for name in packages},
         }

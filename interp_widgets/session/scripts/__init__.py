@@ -202,7 +202,7 @@ def attention(
         read = _access(session, "v", f"layers[{layer}]")
         value = f"\n        value = nnsight.save({read}[0, :, {int(columns[0])}:{int(columns[-1]) + 1}])"
         path = f"{session.architecture.layers}.{layer}.{session.architecture.heads_in}"
-        linear = isinstance(session.torch_module.get_submodule(path), torch.nn.Linear)
+        linear = isinstance(session._module.get_submodule(path), torch.nn.Linear)
         length = _LENGTH.format(path=path, transposed=".T" if linear else "", heads=session.num_heads)
     return _loading(session, "Attention of one head") + _fill(
         "attention.txt",
@@ -305,7 +305,7 @@ def _source(session: Session) -> str:
     where, device = session.source, str(session.device)
     if where is None:
         return "\nmodule, tokenizer = ..., ...  # the module and the tokenizer that you gave to iw.load\n"
-    if session.torch_module.config.model_type == "modadd":
+    if session._module.config.model_type == "modadd":
         return _MODADD.format(where=where)
     return _PRETRAINED.format(where=where, dtype=session.dtype, device=device)
 

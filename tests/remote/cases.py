@@ -1,0 +1,96 @@
+"""Every method on one small question each: what a local and a remote model must answer alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+import interp_widgets as iw
+
+TEXT = "when mary and john went to the store , john gave a drink to"
+PAIR: dict[str, Any] = {
+    "clean": TEXT,
+    "corrupt": "when mary and john went to the store , mary gave a drink to",
+    "answer": "mary",
+    "foil": "john",
+}
+UNEVEN: dict[str, Any] = {**PAIR, "clean": "when mary and john went to the old store , john gave a drink to"}
+TEXTS = [TEXT, PAIR["corrupt"], "the boys near the girl laugh", "the boy near the girls laughs", "the keys are here",
+         "the key is here", "anna and tom went home", "tom gave a book to anna"]  # fmt: skip
+TWO = [TEXT, "tom gave a book to anna"]
+STREAM, INSIDE = "toy-grammar/resid_post.2", "toy-grammar/mlp_out.1"
+
+Case = Callable[[iw.Session], pl.DataFrame]
+
+
+def _sae(name: str = STREAM) -> Any:
+    return iw.load_sae(name)
+
+
+def _pairs() -> pl.DataFrame:
+    names = ["mary", "john", "anna", "tom"]
+    rows = []
+    for a, b in zip(names, names[1:] + names[:1], strict=True):
+        start = f"when {a} and {b} went to the store ,"
+        rows.append((f"{start} {b} gave a drink to", f"{start} {a} gave a drink to", a, b))
+    return pl.DataFrame(rows, schema=["clean", "corrupt", "answer", "foil"], orient="row")
+
+
+def _direction(direction: Any) -> pl.DataFrame:
+    return pl.DataFrame({"entry": direction.vector.tolist()})
+
+
+m = iw.methods
+CASES: dict[str, Case] = {
+    "logit_lens": lambda model: m.logit_lens(model, TEXT, track="mary"),
+    "lens_lines": lambda model: m.lens_lines(model, TEXT, 4, [7, 8]),
+    "attention": lambda model: m.attention(model, TEXT),
+    "attention, values": lambda model: m.attention(model, TEXT, value_weighted=True),
+    "head_scores": lambda model: m.head_scores(model, TEXT),
+    "head_scores, effect": lambda model: m.head_scores(model, TEXT, answer="mary", foil="john"),
+    "atom_activations": lambda model: m.atom_activations(model, TEXT, sae=_sae()),
+    "reconstruction": lambda model: m.reconstruction(model, TEXT, sae=_sae()),
+    "atom_effects": lambda model: m.atom_effects(model, TEXT, sae=_sae()),
+    "ablate_atom": lambda model: m.ablate_atom(model, TEXT, sae=_sae(), atom=5),
+    "direct_logits": lambda model: m.direct_logits(model, _sae(), 5),
+    "search_atoms": lambda model: m.search_atoms(model, TEXT, sae=_sae(), positions=[11], other=PAIR["corrupt"]),
+    "atom_patching": lambda model: m.atom_patching(model, _sae(), **PAIR, top=4, positions=[11, -1]),
+    "activation_patching": lambda model: m.activation_patching(model, **PAIR),
+    "activation_patching, inside": lambda model: m.activation_patching(
+        model, **PAIR, sites=["attn_out", "mlp_out", "head_out.1.*", "q.2", "k.2", "v.2", "resid_pre.0"], positions=[11, -1]
+    ),
+    "activation_patching, noise": lambda model: m.activation_patching(model, **UNEVEN, direction="noise", positions=[-1, (1, 3)]),
+    "attribution_patching": lambda model: m.attribution_patching(model, **PAIR, sites=["resid_post", "head_out.*.*"]),
+    "attribution_patching, groups": lambda model: m.attribution_patching(
+        model, **PAIR, sites=["resid_post.0+attn_out.2"], positions=[11, -1]
+    ),
+    "attribution_patching, integrated": lambda model: m.attribution_patching(model, **PAIR, steps=3),
+    "ablation": lambda model: m.ablation(model, TEXT, answer="mary", foil="john", reference=TEXTS[:3], positions=[11, -1]),
+    "path_patching": lambda model: m.path_patching(model, **PAIR, receivers=["q.2", "mlp_out.3"], positions=[11, -1]),
+    "single_patch": lambda model: m.single_patch(
+        model, **PAIR, source=("resid_post.1", 11), target=("resid_post.2", 12), frozen=[13]
+    ),
+    "continuations": lambda model: m.continuations(
+        model, clean=TEXT, corrupt=PAIR["corrupt"], source=("resid_post.1", 11), tokens=4
+    ),
+    "patching_pairs": lambda model: m.patching_pairs(model, _pairs(), positions=[-1, 11], baseline=True),
+    "steer, vector": lambda model: m.steer(model, TEXT, direction=(_sae(), 5), strengths=[0, 4.0], tokens=4, randoms=1),
+    "steer, ablate": lambda model: m.steer(
+        model, TEXT, direction=(_sae(), 5), mode="ablate", strengths=[0, 1.0], tokens=3, randoms=1
+    ),
+    "steered_text": lambda model: m.steered_text(
+        model, TEXT, direction=(_sae(), 5), strengths=[0, 4.0], tokens=4, temperature=0.7
+    ),
+    "mean_difference": lambda model: _direction(m.mean_difference(model, TEXTS[:4], TEXTS[4:], site="resid_post.2")),
+    "probe_direction": lambda model: _direction(m.probe_direction(model, TEXTS[:4], TEXTS[4:], site="resid_post.2")),
+    "concept_directions": lambda model: m.concept_directions(
+        model, TEXTS * 2, [True, True, False, False] * 4, site="resid_post.2", k=2
+    ),
+    "audit": lambda model: m.audit(model, {"some": TEXTS * 4}, sae=_sae(), loss_tokens=60),
+    "error_effect": lambda model: m.error_effect(model, TEXT, sae=_sae()),
+    "error_effect, other": lambda model: m.error_effect(model, TEXT, sae=_sae(), other=PAIR["corrupt"], answer="mary"),
+    "effect_over_contexts": lambda model: m.effect_over_contexts(model, TEXTS, sae=_sae(), atom=5, strength=3.0, random=1),
+    "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
+}  # fmt: skip
