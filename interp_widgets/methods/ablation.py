@@ -18,13 +18,14 @@ import torch
 from ..errors import AlignmentError, TextError
 from ..progress import Progress, silent
 from ..session.masking import sinks
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import expand_sites
-from .choices import columns_of, token_of
+from .choices import columns_of
 from .patching_run import PatchingRun, new_run, patching_frame
 from .prediction import check_metric
-from .reading import Reading, Values, read_prompt, read_source, rows_of, sites_of
+from .reading import Output, Reading, Values, read_prompt, read_source, rows_of, sites_of
 from .sweep import MEMORY, sweep
 
 VALUES = ("zero", "mean", "position_mean")
@@ -88,32 +89,30 @@ def prepare_ablation(
         )
     wanted = sites_of(rows)
 
-    def read() -> Reading:
+    def read(model: Runner) -> tuple[Reading, Output]:
         reading = read_prompt(model, ids, wanted)
         if value == "zero":
             values = {site: torch.zeros_like(own) for site, own in reading.own.items()}
         else:
             values = _means(model, reading.own, others, wanted, by_position=value == "position_mean")
-        return replace(reading, put=rows_of(rows, values))
+        return replace(reading, put=rows_of(rows, values)), reading.output
 
-    reading = read()
     return new_run(
         model,
-        reading,
         read,
-        (ids, reading.output),
+        (ids, ids),
         [(p, p) for p in range(len(ids))],
         rows,
         columns_of(positions, len(ids)),
-        token_of(model, answer, "answer", reading.output),
-        token_of(model, foil, "foil", reading.output, rank=1),
+        (answer, foil),
+        (("prompt", 0), ("prompt", 1)),
         [],
         method=value,
     )
 
 
 def _means(
-    model: Session, own: Values, others: Sequence[list[int]], wanted: Sequence[Site], by_position: bool
+    model: Runner, own: Values, others: Sequence[list[int]], wanted: Sequence[Site], by_position: bool
 ) -> Values:
     """Per site the mean activation at each position of the prompt, [tokens, ...]."""
     stream = Site("resid_pre", model.num_layers // 2)

@@ -23,13 +23,14 @@ import polars as pl
 
 from ..errors import SiteError
 from ..progress import Progress, silent
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from ..session.sites import LAYER_KINDS, UNIT_KINDS, Site
 from .alignment import align, check_pairs, shared_prefix
-from .choices import columns_of, encode_both, token_of
+from .choices import columns_of, encode_both
 from .patching_run import PatchingRun, new_run, patching_frame
 from .prediction import check_metric
-from .reading import Reading, Row, Values, aligned, read_both, rows_of, sites_of
+from .reading import Output, Reading, Row, aligned, read_both, rows_of, sites_of
 from .sweep import MEMORY, sweep
 
 PATCHABLE = tuple(kind for kind in LAYER_KINDS if kind != "pattern")
@@ -92,34 +93,28 @@ def prepare(
     """The two baseline runs and an empty grid."""
     rows = expand_sites(model, sites)
     source, prompt = encode_both(model, clean, corrupt, direction)
-    noise = direction == "noise"
     if alignment is None:
         pairs = align(source, prompt)
     else:
-        given = [(j, i) if noise else (i, j) for i, j in alignment]
+        given = [(j, i) if direction == "noise" else (i, j) for i, j in alignment]
         pairs = check_pairs(given, len(source), len(prompt))
     wanted = sites_of(rows)
 
-    def read() -> Reading:
-        (values, _), reading = read_both(model, source, prompt, wanted)
-        return with_source(reading, values)
+    def read(model: Runner) -> tuple[Reading, Output]:
+        (values, ended), reading = read_both(model, source, prompt, wanted)
+        return replace(reading, put=rows_of(rows, aligned(reading.own, values, pairs))), ended
 
-    def with_source(reading: Reading, values: Values) -> Reading:
-        return replace(reading, put=rows_of(rows, aligned(reading.own, values, pairs)))
-
-    (values, ended), reading = read_both(model, source, prompt, wanted)
-    outputs = (reading.output, ended) if noise else (ended, reading.output)  # clean, corrupt
+    clean_side, corrupt_side = ("prompt", "source") if direction == "noise" else ("source", "prompt")
     same = source == prompt
     run = new_run(
         model,
-        with_source(reading, values),
         read,
-        (source, ended),
+        (source, prompt),
         pairs,
         rows,
         columns_of(positions, len(prompt)),
-        token_of(model, answer, "answer", outputs[0]),
-        token_of(model, foil, "foil", outputs[1]),
+        (answer, foil),
+        ((clean_side, 0), (corrupt_side, 0)),
         [] if same else [j for i, j in pairs if i == j and j < shared_prefix(source, prompt)],
         direction,
     )

@@ -21,11 +21,13 @@ from .. import frames
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_fits
+from ..session.runner import Runner
 from ..session.session import Session, Text
+from ..session.sites import Site
 from .activation_patching import prepare
 from .patching_run import PatchingRun, patching_frame
 from .prediction import check_metric
-from .reading import Reading
+from .reading import Output, Reading
 from .sweep import MEMORY, sweep
 
 
@@ -62,11 +64,9 @@ def atom_patching(
     both = [f"{sae.site}+{sae.site_out}"]
     run = prepare(model, clean, corrupt, answer, foil, both, alignment, positions=positions, direction=direction)
     site, out = model.site(sae.site), model.site(sae.site_out)
-    assert run.reading is not None
-    own, source = (sae.encode(x.float()) for x in (run.reading.own[site], run.reading.put[0][site]))
-    scale = sae.scale(sae.flat(run.reading.own[site]))
-    chosen = _chosen(sae, atoms, top, (source - own) * scale, run)
-    activations = {atom: (source[:, atom].tolist(), own[:, atom].tolist()) for atom in chosen}
+    for atom in atoms or []:
+        sae.check_atom(atom)
+    chosen, source, own = model.work(_activations, run.bare(model), sae, site, atoms, top)
 
     def with_atoms(reading: Reading) -> Reading:
         read, other, x = reading.own[site], reading.put[0][site], reading.own[out]
@@ -74,29 +74,38 @@ def atom_patching(
         steps = torch.stack([change[:, [i]] * sae.direction(atom) for i, atom in enumerate(chosen)])
         return replace(reading, put=[{out: x + step.reshape(x.shape).to(x)} for step in steps])
 
-    read, first = run.read, run.reading
-    run = run.regrid([(out,)] * len(chosen), lambda: with_atoms(read()))
-    run.reading = with_atoms(first)
+    read_both, first = run.read, run.reading
+
+    def read(model: Runner) -> tuple[Reading, Output]:
+        reading, ended = read_both(model)
+        return with_atoms(reading), ended
+
+    run = run.regrid([(out,)] * len(chosen), read)
+    run.reading = first and with_atoms(first)
     sweep(model, run, memory=memory, progress=progress)
     rows, columns = run.done.nonzero(as_tuple=True)
     positions_ = [run.columns[c][0] for c in columns.tolist()]
     named = [chosen[row] for row in rows.tolist()]
     frame = patching_frame(run, metric).with_columns(
         pl.Series("atom", named),
-        pl.Series("source_activation", [activations[a][0][p] for a, p in zip(named, positions_, strict=True)]),
-        pl.Series("activation", [activations[a][1][p] for a, p in zip(named, positions_, strict=True)]),
+        pl.Series("source_activation", source[positions_, rows].tolist()),
+        pl.Series("activation", own[positions_, rows].tolist()),
     )
     return frames.build(frames.ATOM_PATCHING, {name: frame[name] for name in frames.ATOM_PATCHING})
 
 
-def _chosen(
-    sae: Dictionary, atoms: Sequence[int] | None, top: int, change: torch.Tensor, run: PatchingRun
-) -> list[int]:
+def _activations(
+    model: Runner, run: PatchingRun, sae: Dictionary, site: Site, atoms: Sequence[int] | None, top: int
+) -> tuple[list[int], torch.Tensor, torch.Tensor]:
+    """The atoms to patch, and their activations in the source and in the prompt, [tokens, atoms]."""
+    run.reading = run.reading or run.read(model)[0]
+    read = run.reading.own[site]
+    own, source = (sae.encode(x.float()) for x in (read, run.reading.put[0][site]))
     if atoms is not None:
-        for atom in atoms:
-            sae.check_atom(atom)
-        return list(dict.fromkeys(int(atom) for atom in atoms))
-    at = sorted({p for c in run.patchable for p in run.columns[c]} - set(run.unaffected))
-    size = change[at].abs().amax(0) if at else change.abs().amax(0)
-    size = size * sae.W_dec.norm(dim=1)
-    return size.topk(min(top, sae.width)).indices.tolist()
+        chosen = list(dict.fromkeys(int(atom) for atom in atoms))
+    else:
+        change = (source - own) * sae.scale(sae.flat(read))
+        at = sorted({p for c in run.patchable for p in run.columns[c]} - set(run.unaffected))
+        size = change[at].abs().amax(0) if at else change.abs().amax(0)
+        chosen = (size * sae.W_dec.norm(dim=1)).topk(min(top, sae.width)).indices.tolist()
+    return chosen, source[:, chosen].cpu(), own[:, chosen].cpu()

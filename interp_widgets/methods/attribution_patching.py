@@ -23,6 +23,7 @@ import torch
 from .. import frames
 from ..errors import TextError
 from ..progress import Progress, silent
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import prepare
@@ -64,20 +65,20 @@ def attribution_patching(
     run = prepare(model, clean, corrupt, answer, foil, sites, alignment, positions=positions, direction=direction)
     residuals: list[float | None] = [None] * len(run.rows)
     if steps == 0:
-        effects = _first_order(model, run, metric)
+        effects = model.work(_first_order, run.bare(model), metric)
     else:
-        effects, residuals = _integrated(model, run, metric, steps, progress)
+        effects, residuals = model.work(_integrated, run.bare(model), metric, steps, progress=progress)
     return _frame(run, effects, residuals, metric, "attribution" if steps == 0 else "integrated_gradients")
 
 
 def estimate(model: Session, run: PatchingRun) -> torch.Tensor:
     """What a sweep will find, to first order: effects on the logit difference [R, C], NaN where there is nothing to patch."""
-    return _first_order(model, run, "logit_difference")
+    return model.work(_first_order, run.bare(model), "logit_difference")
 
 
-def _first_order(model: Session, run: PatchingRun, metric: str) -> torch.Tensor:
+def _first_order(model: Runner, run: PatchingRun, metric: str) -> torch.Tensor:
     """[R, C]: gradients where the patch starts, times what it changes."""
-    reading = _reading(run)
+    reading = _reading(model, run)
     apart = [row for row in run.rows if _apart(row)]
     gradients = _gradients(model, run, reading, metric, sites_of(apart)) if apart else {}
     out = []
@@ -95,7 +96,7 @@ def _apart(sites: Row) -> bool:
 
 
 def _together(
-    model: Session, run: PatchingRun, reading: Reading, change: dict[Site, torch.Tensor], metric: str
+    model: Runner, run: PatchingRun, reading: Reading, change: dict[Site, torch.Tensor], metric: str
 ) -> torch.Tensor:
     """[C]: a group's effects to first order, each column a row of one pass in which its patch alone is cut loose and moved."""
     spans = [(row, position) for row, span in enumerate(run.columns) for position in span]
@@ -132,10 +133,10 @@ def _together(
 
 
 def _integrated(
-    model: Session, run: PatchingRun, metric: str, steps: int, progress: Progress
+    model: Runner, run: PatchingRun, metric: str, steps: int, progress: Progress = silent
 ) -> tuple[torch.Tensor, list[float | None]]:
     """[R, C] effects, and per row what their sum over all positions leaves of the effect of patching all at once."""
-    reading = _reading(run)
+    reading = _reading(model, run)
     effects: list[torch.Tensor] = []
     residuals: list[float | None] = []
     midpoints = (torch.arange(steps) + 0.5) / steps
@@ -149,8 +150,8 @@ def _integrated(
     return torch.stack(effects), residuals
 
 
-def _reading(run: PatchingRun) -> Reading:
-    run.reading = run.reading or run.read()
+def _reading(model: Runner, run: PatchingRun) -> Reading:
+    run.reading = run.reading or run.read(model)[0]
     return run.reading
 
 
@@ -181,7 +182,7 @@ def _measure(logits: torch.Tensor, run: PatchingRun, metric: str) -> torch.Tenso
 
 
 def _gradients(
-    model: Session, run: PatchingRun, reading: Reading, metric: str, sites: Sequence[Site]
+    model: Runner, run: PatchingRun, reading: Reading, metric: str, sites: Sequence[Site]
 ) -> dict[Site, torch.Tensor]:
     """dm/da at every site, [tokens, ...]: one forward and one backward pass."""
     used: dict[Site, torch.Tensor] = {}
@@ -211,7 +212,7 @@ def _gradients(
 
 
 def _on_the_way(
-    model: Session,
+    model: Runner,
     run: PatchingRun,
     reading: Reading,
     sites: Row,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..errors import AlignmentError, SiteError, TextError
 from ..session.session import Session, Text
-from .reading import Output, Span
+from .reading import Span
 
 
 def layers_of(model: Session, layers: Sequence[int] | None) -> list[int]:
@@ -72,13 +72,6 @@ def encode_both(model: Session, clean: Text, corrupt: Text, direction: str) -> t
         )
     ids = model.encode(clean), model.encode(corrupt)
     return ids if direction == "denoise" else (ids[1], ids[0])
-
-
-def token_of(model: Session, token: str | int | None, role: str, output: Output, rank: int = 0) -> int:
-    """The token asked for; by default what the output predicts, `rank` 0 for the likeliest."""
-    if token is None or token == "":
-        return int(output.logits.topk(rank + 1).indices[rank])
-    return model.single_token(token, role)
 
 
 def check_tokens(model: Session, answer: int, foil: int) -> None:

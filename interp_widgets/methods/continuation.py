@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from ..session import cache
-from ..session.session import Session
+from ..session.runner import Runner
 from .patched_runs import Patch, edits_of
 
 
-def said(model: Session, ids: Sequence[int], patch: Patch, tokens: int) -> list[tuple[int, float]]:
+def said(model: Runner, ids: Sequence[int], patch: Patch, tokens: int) -> list[tuple[int, float]]:
     """Token id and probability of each step; the patch acts on the prompt alone."""
     keeps = model.takes_cache
     past = cache.empty()

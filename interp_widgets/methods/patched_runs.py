@@ -14,7 +14,7 @@ import torch
 
 from ..progress import Progress, silent
 from ..session import cache
-from ..session.session import Session
+from ..session.runner import Runner
 from ..session.sites import Site
 from .prediction import Prediction
 from .reading import Reading, Values
@@ -42,7 +42,7 @@ def patch_of(values: Values, positions: Sequence[int]) -> Patch:
 
 
 def run(
-    model: Session,
+    model: Runner,
     reading: Reading,
     patches: Sequence[Patch],
     measure: Measure,

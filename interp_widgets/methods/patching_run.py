@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import polars as pl
 import torch
 
 from .. import frames
 from ..errors import AlignmentError
+from ..progress import Progress, silent
+from ..session.runner import Runner
 from ..session.session import Session
+from ..session.stays import Stays
 from .alignment import Pairs
 from .choices import check_tokens
 from .prediction import Prediction, predict
-from .reading import Output, Reading, Row, Span
+from .reading import Read, Reading, Row, Span
 
 TOP_K = 5
 """Likeliest next tokens kept for each cell."""
@@ -50,7 +54,7 @@ class PatchingRun:
     """How far an identity patch may move the logit difference at this precision."""
     cells: Prediction
     """[R, C, ...]"""
-    read: Callable[[], Reading]
+    read: Read
     """Reads the prompts (again), for a sweep that goes on."""
     reading: Reading | None = None
     """What `read` gave, until the sweep ends: a result that is kept does not keep activations."""
@@ -103,15 +107,20 @@ class PatchingRun:
         """[R, C]: whether a cell is computed."""
         return ~self.cells.logit_difference.isnan()
 
-    def measure(self, model: Session) -> Callable[[torch.Tensor], Prediction]:
+    @property
+    def paired_throughout(self) -> bool:
+        """Whether every token of either prompt has its partner in the other one."""
+        return len(self.pairs) == len(self.prompt) == len(self.source)
+
+    def measure(self, model: Runner) -> Callable[[torch.Tensor], Prediction]:
         """From normalised streams [rows, width] to what they predict. Inside a run only."""
-        k = self.cells.top_ids.shape[-1]
+        k, width = self.cells.top_ids.shape[-1], self.cells.normed.shape[-1]
 
         def measured(normed: torch.Tensor) -> Prediction:
             parts, room = [], None
             for rows in normed.split(LOGIT_ROWS):
                 room = model.head(rows, out=room)
-                parts.append(predict(room, rows, self.answer, self.foil, k))
+                parts.append(predict(room, rows[:, :width], self.answer, self.foil, k))
             return Prediction.cat(parts)
 
         return measured
@@ -127,13 +136,41 @@ class PatchingRun:
         if self.causal:
             self.cells[:, self.causal] = self.prompt_prediction[0]
 
-    def regrid(self, rows: list[Row], read: Callable[[], Reading]) -> PatchingRun:
+    # filled where the model is
+
+    def work(self, model: Session, function: Callable[..., None], *args: Any, progress: Progress = silent) -> None:
+        """`function(model, run, *args, progress=...)` where the model is, which fills cells of this run."""
+        if not model.remote:
+            function(model, self, *args, progress=progress)
+            return
+        found = model.work(fill_there, function, self.bare(model), args, progress=progress)
+        self.cells[found.done] = found.cells[found.done]
+        self.ways |= found.ways
+        self.identity += found.identity
+        self.patched += found.patched
+        self.whole = self.whole if found.whole is None else found.whole
+
+    def bare(self, model: Session) -> PatchingRun:
+        """The run as work needs it: as it is, but for a server without what is found so far."""
+        if not model.remote:
+            return self
+        return replace(self, cells=self._nothing((0, 0)), reading=None, estimate=None, identity=[], patched=0)
+
+    def _nothing(self, shape: Sequence[int]) -> Prediction:
+        """Cells of which nothing is known, with as much said of each as here."""
+        return Prediction.empty(shape, self.cells.top_ids.shape[-1], self.cells.normed.shape[-1])
+
+    def regrid(self, rows: list[Row], read: Read) -> PatchingRun:
         """An empty grid of other rows for the same prompts."""
-        shape = (len(rows), len(self.columns))
-        cells = Prediction.empty(shape, self.cells.top_ids.shape[-1], self.cells.normed.shape[-1])
+        cells = self._nothing((len(rows), len(self.columns)))
         return replace(
             self, rows=rows, cells=cells, read=read, reading=None, ways={}, identity=[], patched=0, estimate=None
         )
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether the runs can be measured by another answer; not where their streams stayed on a server."""
+        return self.cells.normed.shape[-1] > 0
 
     def asked(self, model: Session, answer: int, foil: int) -> PatchingRun:
         """The same runs measured by another answer and foil. Nothing is run; estimates are dropped.
@@ -226,45 +263,100 @@ class PatchingRun:
         }
 
 
+@dataclass(frozen=True)
+class Filled:
+    """What work on a run has found."""
+
+    cells: Prediction
+    done: torch.Tensor
+    ways: dict[tuple[str, bool], str]
+    identity: list[float]
+    patched: int
+    whole: Prediction | None
+
+
+def fill_there(model: Runner, function: Callable[..., None], run: PatchingRun, args: Sequence[Any]) -> Filled:
+    """Work that fills an empty run, and what it found."""
+    run.cells = run._nothing((len(run.rows), len(run.columns)))
+    function(model, run, *args, progress=silent)
+    return Filled(run.cells, run.done, run.ways, run.identity, run.patched, run.whole)
+
+
+Default = tuple[str, int]
+"""Which prompt's prediction stands for a token that is not given, "source" or "prompt", and its rank there from 0."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The two baselines of a run."""
+
+    answer: int
+    foil: int
+    source: Prediction
+    """[1, ...]"""
+    prompt: Prediction
+    """[1, ...]"""
+    reading: Stays
+    """What was read, for work that goes on from it."""
+
+
+def begin(
+    model: Runner, read: Read, tokens: Sequence[int | None], defaults: Sequence[Default], k: int, width: int
+) -> Begun:
+    """Reads the prompts and measures them; `tokens`: answer and foil. `width`: how much is kept of normalised streams."""
+    reading, ended = read(model)
+    outputs = {"source": ended, "prompt": reading.output}
+    answer, foil = (
+        int(outputs[which].logits.topk(rank + 1).indices[rank]) if token is None else token
+        for token, (which, rank) in zip(tokens, defaults, strict=True)
+    )
+    source, prompt = (
+        predict(output.logits[None], output.normed[None, :width], answer, foil, k) for output in outputs.values()
+    )
+    return Begun(answer, foil, source, prompt, Stays(reading))
+
+
 def new_run(
     model: Session,
-    reading: Reading,
-    read: Callable[[], Reading],
-    source: tuple[list[int], Output],
+    read: Read,
+    ids: tuple[list[int], list[int]],
     pairs: Pairs,
     rows: list[Row],
     columns: list[Span],
-    answer: int,
-    foil: int,
+    tokens: tuple[str | int | None, str | int | None],
+    defaults: tuple[Default, Default],
     unaffected: list[int],
     direction: str = "denoise",
     method: str = "exact",
     top_k: int = TOP_K,
 ) -> PatchingRun:
-    """An empty grid beside its two baselines. `source`: its tokens and what they predict.
+    """An empty grid beside its two baselines. `ids`: of the source and the prompt; `tokens`: answer and foil.
 
     Raises:
-        TextError: answer and foil are one token.
+        TextError: a token that is none, or answer and foil are one.
     """
-    check_tokens(model, answer, foil)
-    ids, ended = source
-    precise = model.torch_dtype == torch.float32
-    shape = (len(rows), len(columns))
+    given = [
+        None if token is None or token == "" else model.single_token(token, role)
+        for token, role in zip(tokens, ("answer", "foil"), strict=True)
+    ]
+    width = 0 if model.remote else model.width
+    begun = model.work(begin, read, given, defaults, min(top_k, model.vocabulary_size), width)
+    check_tokens(model, begun.answer, begun.foil)
     return PatchingRun(
-        source=model.tokens(ids),
-        prompt=model.tokens(reading.ids),
+        source=model.tokens(ids[0]),
+        prompt=model.tokens(ids[1]),
         pairs=pairs,
         rows=rows,
         columns=columns,
-        answer=answer,
-        foil=foil,
-        source_prediction=predict(ended.logits[None], ended.normed[None], answer, foil, top_k),
-        prompt_prediction=predict(reading.output.logits[None], reading.output.normed[None], answer, foil, top_k),
+        answer=begun.answer,
+        foil=begun.foil,
+        source_prediction=begun.source,
+        prompt_prediction=begun.prompt,
         unaffected=unaffected,
-        tolerance=1e-3 if precise else 0.25,
-        cells=Prediction.empty(shape, min(top_k, model.vocabulary_size), model.width),
+        tolerance=1e-3 if model.dtype == "float32" else 0.25,
+        cells=Prediction.empty((len(rows), len(columns)), min(top_k, model.vocabulary_size), width),
         read=read,
-        reading=reading,
+        reading=begun.reading.value,
         direction=direction,
         method=method,
     )

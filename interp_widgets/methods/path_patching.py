@@ -21,6 +21,7 @@ import torch
 from .. import frames
 from ..errors import SiteError
 from ..progress import Progress, silent
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import expand_sites, prepare
@@ -82,10 +83,17 @@ def path_patching(
             raise SiteError(f"{bad[0]} cannot be a {role} of a path; use one of {', '.join(kinds)}.")
     if lost := [row for row in run.rows if len({site.layer for site in row}) > 1]:
         raise SiteError(f"{label_of(lost[0])} is over several layers; senders that go together stand in one layer.")
-    reading = run.reading
-    assert reading is not None
-    run.reading = None
     run.fill_causal()
+    run.work(model, _fill, ends, memory, progress=progress)
+    run.reading = None
+    frame = patching_frame(run, metric).with_columns(pl.lit(label_of(tuple(ends))).alias("receiver"))
+    return frames.build(frames.PATH_PATCHING, {name: frame[name] for name in frames.PATH_PATCHING})
+
+
+def _fill(model: Runner, run: PatchingRun, ends: Sequence[Site], memory: int, *, progress: Progress) -> None:
+    """Every sender at every position that can be patched."""
+    reading = run.reading or run.read(model)[0]
+    run.reading = None
     todo = [c for c in run.patchable if c not in run.causal]
     held = _outputs(model, reading)
     own, sent = (
@@ -99,15 +107,13 @@ def path_patching(
         patches = _patches(model, run, reading, held, ends, sent, [column])
         run.fill(range(len(run.rows)), [column], in_batches(model, run, reading, patches, memory))
     progress(len(todo), len(todo), "", run)
-    frame = patching_frame(run, metric).with_columns(pl.lit(label_of(tuple(ends))).alias("receiver"))
-    return frames.build(frames.PATH_PATCHING, {name: frame[name] for name in frames.PATH_PATCHING})
 
 
-def _alias(model: Session, name: str) -> str:
+def _alias(model: Runner, name: str) -> str:
     return f"resid_post.{model.num_layers - 1}" if name == "logits" else name
 
 
-def _outputs(model: Session, reading: Reading) -> dict[str, torch.Tensor]:
+def _outputs(model: Runner, reading: Reading) -> dict[str, torch.Tensor]:
     """The prompt's attention and MLP outputs of every layer, [tokens, width]: what is held."""
     kinds = [kind for kind in ("attn_out", "mlp_out") if kind in model.architecture.taps]
     names = [f"{kind}.{layer}" for layer in range(model.num_layers) for kind in kinds]
@@ -115,7 +121,7 @@ def _outputs(model: Session, reading: Reading) -> dict[str, torch.Tensor]:
 
 
 def _patches(
-    model: Session,
+    model: Runner,
     run: PatchingRun,
     reading: Reading,
     held: dict[str, torch.Tensor],
@@ -144,7 +150,7 @@ def _patches(
     return [patch or [nothing] for patch in out]
 
 
-def _contribution(model: Session, reading: Reading, held: dict[str, torch.Tensor], values: Values) -> Contribution:
+def _contribution(model: Runner, reading: Reading, held: dict[str, torch.Tensor], values: Values) -> Contribution:
     """Where a sender stands, and what it adds to the stream, [tokens, width].
 
     The rest of its layer is held, so this is the sender's own contribution, through a norm after it where there is one.
@@ -162,7 +168,7 @@ def _contribution(model: Session, reading: Reading, held: dict[str, torch.Tensor
     return stands, value - held[name]
 
 
-def _reaches(model: Session, sender: tuple[int, bool], end: Site) -> bool:
+def _reaches(model: Runner, sender: tuple[int, bool], end: Site) -> bool:
     """Whether a sender is before what the receiver reads."""
     layer, within = sender
     if layer != _reads(end):
@@ -177,7 +183,7 @@ def _reads(end: Site) -> int:
 
 
 def _received(
-    model: Session, reading: Reading, held: dict[str, torch.Tensor], end: Site, streams: Sequence[torch.Tensor]
+    model: Runner, reading: Reading, held: dict[str, torch.Tensor], end: Site, streams: Sequence[torch.Tensor]
 ) -> list[torch.Tensor]:
     """The receiver, [tokens, ...], for each stream into its layer."""
     if end.kind == "resid_post":  # it is the stream itself

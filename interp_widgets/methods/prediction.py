@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import TextError
-from ..session.session import Session
+from ..session.runner import Runner
 from .ranking import top_k as largest
 
 METRICS = ("logit_difference", "probability")
@@ -64,7 +64,7 @@ class Prediction:
     def clone(self) -> Prediction:
         return Prediction(*(field.clone() for field in vars(self).values()))
 
-    def asked(self, model: Session, answer: int, foil: int) -> Prediction:
+    def asked(self, model: Runner, answer: int, foil: int) -> Prediction:
         """The same runs, measured by another answer and foil: two rows of the unembedding, and no run."""
         logits = model.logits_of(self.normed, [answer, foil]).double()
         return replace(

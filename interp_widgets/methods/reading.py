@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from ..session import cache
-from ..session.session import Session
+from ..session.runner import Runner
 from ..session.sites import Site
 from .alignment import Pairs
 
@@ -50,19 +50,23 @@ class Reading:
         return {site: self.own[site] for site in self.put[row]}
 
 
-def read_prompt(model: Session, ids: list[int], sites: Sequence[Site]) -> Reading:
+Read = Callable[[Runner], tuple[Reading, Output]]
+"""Reads the prompts where the model is: what patched runs start from, and what the source predicts."""
+
+
+def read_prompt(model: Runner, ids: list[int], sites: Sequence[Site]) -> Reading:
     """One forward pass of the prompt that is to be patched, with nothing to put in yet."""
     return _read_prompt(model, [ids], sites)[1]
 
 
-def read_source(model: Session, ids: list[int], sites: Sequence[Site]) -> tuple[Values, Output]:
+def read_source(model: Runner, ids: list[int], sites: Sequence[Site]) -> tuple[Values, Output]:
     """One forward pass of the prompt whose activations are put in."""
     seen = _read(model, [ids], list(map(str, sites)), {})
     return _source(seen, sites)
 
 
 def read_both(
-    model: Session, source: list[int], prompt: list[int], sites: Sequence[Site]
+    model: Runner, source: list[int], prompt: list[int], sites: Sequence[Site]
 ) -> tuple[tuple[Values, Output], Reading]:
     """`read_source` and `read_prompt`; prompts of one length share a pass, since a short one costs what its weights cost."""
     if len(source) != len(prompt):
@@ -71,9 +75,7 @@ def read_both(
     return _source(seen, sites), reading
 
 
-def _read_prompt(
-    model: Session, ids: list[list[int]], sites: Sequence[Site]
-) -> tuple[dict[str, torch.Tensor], Reading]:
+def _read_prompt(model: Runner, ids: list[list[int]], sites: Sequence[Site]) -> tuple[dict[str, torch.Tensor], Reading]:
     """What was read of all rows, and the reading of the last one."""
     stream_names = ["resid_pre.0", *(f"resid_post.{layer}" for layer in range(model.num_layers))]
     past = cache.empty()
@@ -119,7 +121,7 @@ def rows_of(rows: Sequence[Row], values: Mapping[Site, torch.Tensor]) -> list[Va
     return [{site: values[site] for site in row} for row in rows]
 
 
-def _read(model: Session, ids: list[list[int]], names: list[str], inputs: dict[str, object]) -> dict[str, torch.Tensor]:
+def _read(model: Runner, ids: list[list[int]], names: list[str], inputs: dict[str, object]) -> dict[str, torch.Tensor]:
     return model.run(ids, dict.fromkeys([*names, "final_norm", "logits"]), logits_to_keep=1, inputs=inputs)
 
 

@@ -6,22 +6,24 @@ positions as they were ("frozen"), and lets every run go on for some tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import polars as pl
 
 from .. import frames
 from ..errors import AlignmentError, SiteError, TextError
+from ..progress import Progress, silent
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import check_patchable
-from .choices import columns_of, encode_both, token_of
+from .choices import columns_of, encode_both
 from .continuation import said
 from .patched_runs import Patch, Put
 from .patching_run import PatchingRun, new_run, patching_frame
 from .prediction import check_metric
-from .reading import Reading, read_both
+from .reading import Output, Reading, read_both
 from .sweep import in_batches
 
 Place = tuple[str, int]
@@ -55,9 +57,8 @@ def single_patch(
             `activation_patching`; also positions that do not exist.
     """
     check_metric(metric)
-    run, patch = prepare_single(model, clean, corrupt, source, target, frozen, answer, foil, direction)
-    assert run.reading is not None
-    run.fill([0], [0], in_batches(model, run, run.reading, [patch], continued=bool(run.reading.kept)))
+    run, held = prepare_single(model, clean, corrupt, source, target, frozen, answer, foil, direction)
+    run.work(model, fill_single, held)
     return patching_frame(run, metric)
 
 
@@ -84,14 +85,9 @@ def continuations(
     if tokens < 1:
         raise TextError(f"A continuation has at least one token, not {tokens}.")
     unmeasured = 0, 1  # answer and foil: any two tokens will do
-    run, patch = prepare_single(model, clean, corrupt, source, target, frozen, *unmeasured, direction)
-    texts = {"denoise": ("clean", "corrupt"), "noise": ("corrupt", "clean")}[direction]
-    prompts = {texts[0]: run.source, texts[1]: run.prompt}
-    out: list[tuple[object, ...]] = []
-    for name in ("clean", "corrupt", "patched"):
-        ids = (run.prompt if name == "patched" else prompts[name])["token_id"].to_list()
-        found = said(model, ids, patch if name == "patched" else [], tokens)
-        out += [(name, step, i, model.text_of(i), p) for step, (i, p) in enumerate(found)]
+    run, held = prepare_single(model, clean, corrupt, source, target, frozen, *unmeasured, direction)
+    found = say_next(model, run, held, tokens, ("clean", "corrupt", "patched"))
+    out = [(name, step, i, model.text_of(i), p) for name, steps in found.items() for step, (i, p) in enumerate(steps)]
     columns = dict(zip(frames.CONTINUATIONS, zip(*out, strict=True), strict=True))
     return frames.build(frames.CONTINUATIONS, columns)
 
@@ -106,8 +102,8 @@ def prepare_single(
     answer: str | int | None,
     foil: str | int | None,
     direction: str = "denoise",
-) -> tuple[PatchingRun, Patch]:
-    """A grid of one cell, and the patch that fills it."""
+) -> tuple[PatchingRun, list[int]]:
+    """A grid of one cell, and the positions that are held."""
     target = target or source
     from_, to = (model.site(place[0]) for place in (source, target))
     for site in (from_, to):
@@ -120,31 +116,77 @@ def prepare_single(
             f"{source[1]} is no position of the prompt it comes from: that has positions 0 to {len(ids) - 1}."
         )
     held = sorted({p for span in columns_of(list(frozen), len(prompt)) for p in span})
-    (values, ended), reading = read_both(model, ids, prompt, list(dict.fromkeys([from_, to])))
-    value = values[from_][begin]
-    if value.shape != reading.own[to][0].shape:
-        raise SiteError(
-            f"{from_} holds {tuple(value.shape)} numbers a position and {to} {tuple(reading.own[to][0].shape)}: "
-            "an activation fits only a site of the same size."
-        )
-    put = reading.own[to].clone()
-    put[at[0]] = value
-    reading = replace(reading, put=[{to: put}])
-    outputs = (ended, reading.output) if direction == "denoise" else (reading.output, ended)  # clean, corrupt
+
+    def read(model: Runner) -> tuple[Reading, Output]:
+        (values, ended), reading = read_both(model, ids, prompt, list(dict.fromkeys([from_, to])))
+        value = values[from_][begin]
+        if value.shape != reading.own[to][0].shape:
+            raise SiteError(
+                f"{from_} holds {tuple(value.shape)} numbers a position and {to} {tuple(reading.own[to][0].shape)}: "
+                "an activation fits only a site of the same size."
+            )
+        put = reading.own[to].clone()
+        put[at[0]] = value
+        return replace(reading, put=[{to: put}]), ended
+
+    first, second = ("source", "prompt") if direction == "denoise" else ("prompt", "source")
     run = new_run(
         model,
-        reading,
-        lambda: reading,
-        (ids, ended),
+        read,
+        (ids, prompt),
         [(begin, at[0])],
         [(to,)],
         [at],
-        token_of(model, answer, "answer", outputs[0]),
-        token_of(model, foil, "foil", outputs[1]),
+        (answer, foil),
+        ((first, 0), (second, 0)),
         [],
         direction,
     )
-    return run, [Put(to, at, value[None]), *_held(reading, to, at[0], held, model.num_layers)]
+    return run, held
+
+
+def fill_single(model: Runner, run: PatchingRun, held: Sequence[int], *, progress: Progress = silent) -> None:
+    """The one cell of a run."""
+    reading = run.reading or run.read(model)[0]
+    patch = _patch(model, run, reading, held)
+    run.fill([0], [0], in_batches(model, run, reading, [patch], continued=bool(reading.kept)))
+
+
+def say_next(
+    model: Session,
+    run: PatchingRun,
+    held: Sequence[int],
+    tokens: int,
+    names: Sequence[str],
+    progress: Progress = silent,
+) -> dict[str, list[tuple[int, float]]]:
+    """What some of the clean, the corrupt and the patched run say next: token id and probability of each step."""
+    ids = run.source["token_id"].to_list(), run.prompt["token_id"].to_list()
+    sides = dict(zip(("clean", "corrupt"), ids if run.direction == "denoise" else ids[::-1], strict=True))
+    prompts = {name: sides.get(name, ids[1]) for name in names}
+    return model.work(_say, run.bare(model), held, prompts, tokens, progress=progress)
+
+
+def _say(
+    model: Runner,
+    run: PatchingRun,
+    held: Sequence[int],
+    prompts: Mapping[str, list[int]],
+    tokens: int,
+    progress: Progress = silent,
+) -> dict[str, list[tuple[int, float]]]:
+    out = {}
+    for done, (name, ids) in enumerate(prompts.items()):
+        progress(done, len(prompts), f"{name} run goes on")
+        patch = _patch(model, run, run.reading or run.read(model)[0], held) if name == "patched" else []
+        out[name] = said(model, ids, patch, tokens)
+    return out
+
+
+def _patch(model: Runner, run: PatchingRun, reading: Reading, held: Sequence[int]) -> Patch:
+    """What fills the one cell of a run, with positions held as they were."""
+    [(to,)], [[at]] = run.rows, run.columns
+    return [Put(to, [at], reading.put[0][to][at][None]), *_held(reading, to, at, held, model.num_layers)]
 
 
 def _held(reading: Reading, target: Site, at: int, positions: Sequence[int], layers: int) -> Patch:

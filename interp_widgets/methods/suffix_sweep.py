@@ -20,7 +20,7 @@ import torch
 from ..errors import InterpError
 from ..progress import Progress, silent
 from ..session import cache
-from ..session.session import Session
+from ..session.runner import Runner
 from .patched_runs import Measure
 from .prediction import Prediction
 from .reading import Reading, Row, Span, Values
@@ -49,7 +49,7 @@ def is_local(row: Row) -> bool:
     return len({site.layer for site in row}) == 1 and all(site.kind in LOCAL for site in row)
 
 
-def changes(model: Session, reading: Reading, rows: Mapping[int, Values]) -> list[Change]:
+def changes(model: Runner, reading: Reading, rows: Mapping[int, Values]) -> list[Change]:
     """Rows of a grid, which must be local, as changes of the stream, lowest layer first."""
     out: list[Change] = []
     inside: dict[int, list[tuple[int, Values]]] = {}
@@ -66,7 +66,7 @@ def changes(model: Session, reading: Reading, rows: Mapping[int, Values]) -> lis
     return sorted(out, key=lambda change: change.layer)
 
 
-def _changed(model: Session, reading: Reading, inside: Mapping[int, list[tuple[int, Values]]]) -> list[Change]:
+def _changed(model: Runner, reading: Reading, inside: Mapping[int, list[tuple[int, Values]]]) -> list[Change]:
     """One pass over the prompt: at each layer, each row of the batch has its sites patched at every position."""
     out: list[Change] = []
     edit: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
@@ -97,7 +97,7 @@ def _put(values: Sequence[tuple[int, torch.Tensor]]) -> Callable[[torch.Tensor],
 
 
 def patch(
-    model: Session,
+    model: Runner,
     reading: Reading,
     wanted: Sequence[Change],
     columns: Sequence[Span],
@@ -143,12 +143,12 @@ def patch(
     )
 
 
-def most_tokens(model: Session) -> int:
+def most_tokens(model: Runner) -> int:
     """Rows x tokens of a batch on the model's device."""
     return TOKENS_AT_ONCE.get(model.device.type, TOKENS_ELSEWHERE)
 
 
-def most_rows(model: Session, starts: Sequence[int], length: int, memory: int) -> int:
+def most_rows(model: Runner, starts: Sequence[int], length: int, memory: int) -> int:
     """How many runs from these positions on share a batch of so many bytes: scores, keys, streams and MLP of one layer."""
     tokens = len(cache.packed(starts, length))
     seen = max(starts) + tokens

@@ -8,10 +8,12 @@ taken, and the last one is told to the reader.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ..errors import Cancelled
 from ..progress import Progress, silent
+from ..session.runner import Runner
 from ..session.session import Session
 from . import patched_runs, suffix_sweep
 from .patched_runs import Patch, patch_of
@@ -23,6 +25,12 @@ BUDGET = 64
 """Tokens of the suffixes that share a row; more cost attention that is thrown away, fewer leave the products thin."""
 MEMORY = 2**29
 """Bytes that a batch may take beside the model and what was read."""
+
+REQUEST, REQUESTS = 100_000, 8
+"""Layers times tokens that a request to a server is worth, and requests at most."""
+
+Group = tuple[str, bool]
+"""Rows that go the same way: their kind of site, and whether they are local."""
 
 PACKED, CONTINUED, WHOLE = "packed", "continued", "whole"
 
@@ -42,36 +50,92 @@ def sweep(
     `like`: a run of the same rows on prompts of the same length whose checks also hold for this one.
     """
     run.fill_causal()
-    groups = sorted(_groups(run).items(), key=lambda group: group[0][0] != first)
-    missing = {name: _missing(run, rows) for name, rows in groups}
-    work = [
-        (name, rows, pack)
-        for name, rows in groups
-        for pack in suffix_sweep.packs({c: run.columns[c] for c in missing[name]}, len(run.prompt), budget)
-    ]
+    work = _packs(run, first, budget)
     progress(0, len(work), "", run)
     if not work:
         run.reading = None
         return
-    reading = run.reading or run.read()
-    run.reading = None  # however this ends, a result that is kept does not keep both prompts' activations
-    if like is None:
-        _check_whole(model, run, reading)
-    ready: dict[tuple[str, bool], _Way] = {}
-    for done, (name, rows, columns) in enumerate(work):
-        report = _within(progress, done, len(work), name[0], run)
-        report(0, 0, f"positions {run.columns[columns[-1]][0]} to {run.columns[columns[0]][-1]}")
-        if name not in ready:
-            way = like.ways.get(name) if like is not None else None
-            ready[name] = _Way(model, run, reading, rows, missing[name], memory, way)
-            run.ways[name] = ready[name].way
-        ready[name].fill(columns, report)
+    begin = 0
+    for piece in _requests(model, run, work) if model.remote else [work]:
+        ways = like.ways if like is not None else run.ways if begin else None
+        run.work(
+            model, fill, piece, memory, ways, run.paired_throughout, progress=_from(progress, begin, len(work), run)
+        )
+        begin += len(piece)
+    run.reading = None
     progress(len(work), len(work), "", run)
 
 
-def _groups(run: PatchingRun) -> dict[tuple[str, bool], list[int]]:
+def fill(
+    model: Runner,
+    run: PatchingRun,
+    work: Sequence[Pack],
+    memory: int,
+    ways: Mapping[Group, str] | None,
+    whole: bool,
+    *,
+    progress: Progress,
+) -> None:
+    """Fill some packs of a grid. `ways`: how groups are run, where that is known; `whole`: a whole stream may be patched."""
+    reading = run.reading or run.read(model)[0]
+    run.reading = None  # however this ends, a result that is kept does not keep both prompts' activations
+    if ways is None and whole:
+        _check_whole(model, run, reading)
+    ready: dict[Group, _Way] = {}
+    for done, pack in enumerate(work):
+        columns = [run.columns[c] for c in pack.columns]
+        report = _within(progress, done, len(work), pack.group[0], run)
+        report(0, 0, f"positions {columns[-1][0]} to {columns[0][-1]}")
+        if pack.group not in ready:
+            known = (ways or {}).get(pack.group)
+            ready[pack.group] = _Way(model, run, reading, pack.rows, pack.missing, memory, known)
+            run.ways[pack.group] = ready[pack.group].way
+        ready[pack.group].fill(pack.columns, report)
+
+
+class Pack(NamedTuple):
+    """Cells that are run together: rows that go one way, at some columns."""
+
+    group: Group
+    rows: list[int]
+    columns: list[int]
+    missing: list[int]
+    """All columns of the group that have no value yet."""
+
+
+def _packs(run: PatchingRun, first: str | None, budget: int) -> list[Pack]:
+    """What is to be done, in order."""
+    out = []
+    for group, rows in sorted(_groups(run).items(), key=lambda item: item[0][0] != first):
+        missing = _missing(run, rows)
+        spans = {column: run.columns[column] for column in missing}
+        out += [Pack(group, rows, pack, missing) for pack in suffix_sweep.packs(spans, len(run.prompt), budget)]
+    return out
+
+
+def _requests(model: Runner, run: PatchingRun, work: Sequence[Pack]) -> list[list[Pack]]:
+    """Packs in as many requests to a server as their work asks for: few, and yet something to see on the way."""
+
+    def cost(pack: Pack) -> int:
+        """Layers times tokens."""
+        tokens = sum(len(run.prompt) - min(run.columns[c]) for c in pack.columns)
+        return tokens * sum(model.num_layers - min(int(s.layer or 0) for s in run.rows[row]) for row in pack.rows)
+
+    share = max(REQUEST, -(-sum(map(cost, work)) // REQUESTS))
+    out: list[list[Pack]] = [[]]
+    size = 0
+    for pack in work:
+        if out[-1] and size + cost(pack) > share:
+            out.append([])
+            size = 0
+        out[-1].append(pack)
+        size += cost(pack)
+    return out
+
+
+def _groups(run: PatchingRun) -> dict[Group, list[int]]:
     """Rows that go the same way, by kind of site."""
-    out: dict[tuple[str, bool], list[int]] = {}
+    out: dict[Group, list[int]] = {}
     for row, sites in enumerate(run.rows):
         kinds = {site.kind for site in sites}
         name = kinds.pop() if len(kinds) == 1 else "groups"
@@ -83,6 +147,15 @@ def _missing(run: PatchingRun, rows: Sequence[int]) -> list[int]:
     """Columns where one of the rows has no value yet."""
     left = ~run.done[list(rows)].all(0)
     return [c for c in run.patchable if left[c]]
+
+
+def _from(progress: Progress, begin: int, of_all: int, run: PatchingRun) -> Progress:
+    """The progress of packs that others came before."""
+
+    def inner(done: int, total: int, message: str = "", partial: object = None) -> None:
+        progress(begin + done, of_all, message, run)
+
+    return inner
 
 
 def _within(progress: Progress, piece: int, pieces: int, kind: str, run: PatchingRun) -> Progress:
@@ -103,7 +176,7 @@ class _Way:
 
     def __init__(
         self,
-        model: Session,
+        model: Runner,
         run: PatchingRun,
         reading: Reading,
         rows: list[int],
@@ -153,7 +226,7 @@ class _Way:
             return
         spans = [self.run.columns[c] for c in columns]
         starts = [min(span) for span in spans]
-        step = suffix_sweep.most_rows(self.model, starts, len(self.run.prompt), self.memory)
+        step = suffix_sweep.most_rows(self.model, starts, len(self.reading.ids), self.memory)
         for begin in range(0, len(self.changes), step):
             part = self.changes[begin : begin + step]
             found = suffix_sweep.patch(self.model, self.reading, part, spans, self.measure, progress)
@@ -171,7 +244,7 @@ def few(items: Sequence[int]) -> list[int]:
 
 
 def in_batches(
-    model: Session,
+    model: Runner,
     run: PatchingRun,
     reading: Reading,
     patches: Sequence[Patch],
@@ -181,22 +254,17 @@ def in_batches(
 ) -> Prediction:
     """Patched runs in as many batches as the memory asks for."""
     first = min(p for patch in patches for put in patch for p in put.positions) if continued else 0
-    step = suffix_sweep.most_rows(model, [first], len(run.prompt), memory)
+    step = suffix_sweep.most_rows(model, [first], len(reading.ids), memory)
     measure = run.measure(model)
     parts = [patches[begin : begin + step] for begin in range(0, len(patches), step)]
     return Prediction.cat([patched_runs.run(model, reading, part, measure, continued, progress) for part in parts])
 
 
-def _check_whole(model: Session, run: PatchingRun, reading: Reading) -> None:
+def _check_whole(model: Runner, run: PatchingRun, reading: Reading) -> None:
     """Patch a whole stream in the middle of the model: with every token paired, that is the source's run."""
     whole = [row for row, sites in enumerate(run.rows) if len(sites) == 1 and sites[0].kind == "resid_post"]
     everything = [j for _, j in run.pairs if j not in run.unaffected]
-    if (
-        run.method != "exact"
-        or not whole
-        or not everything
-        or not (len(run.pairs) == len(run.prompt) == len(run.source))
-    ):
+    if run.method != "exact" or not whole or not everything:
         return
     row = whole[len(whole) // 2]
     [change] = suffix_sweep.changes(model, reading, {row: reading.put[row]})

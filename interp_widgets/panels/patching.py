@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -221,8 +222,11 @@ class Patching(Recalls, Panel, PatchingWidget):
             for role, default in zip(("answer", "foil"), defaults, strict=True)
         ]
         complete = bool(run.done[:, run.patchable].all())
-        if wanted == [run.answer, run.foil] and complete:
+        same = wanted == [run.answer, run.foil]
+        if (same and complete) or not (same or run.can_be_asked):
             return None
+        if same and not run.can_be_asked:
+            return replace(run)
         return run.asked(self.session, *wanted)
 
     def _shown_entry(self) -> Entry | None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled
-from ..methods.continuation import said
 from ..methods.patching_run import PatchingRun
-from ..methods.single_patch import prepare_single
-from ..methods.sweep import in_batches
+from ..methods.single_patch import fill_single, prepare_single, say_next
 from .jobs import Job
 from .patching_traits import prediction_list
 
@@ -46,14 +44,13 @@ def _describe(panel: Patching, run: PatchingRun, place: dict[str, Any], job: Job
     source = f"{from_kind}.{from_layer}", partner[from_position]
     clean, corrupt = (run.source, run.prompt) if run.direction == "denoise" else (run.prompt, run.source)
     ids = {"clean": clean["token_id"].to_list(), "corrupt": corrupt["token_id"].to_list()}
-    one, patch = prepare_single(
+    one, held = prepare_single(
         model, ids["clean"], ids["corrupt"], source, (f"{kind}.{layer}", position), place["frozen"], run.answer, run.foil,
         run.direction,
     )  # fmt: skip
     found: dict[str, Any] = {"place": place, "said": {}}
     if place["frozen"] or place["origin"] != place["cell"]:
-        assert one.reading is not None
-        one.fill([0], [0], in_batches(model, one, one.reading, [patch], continued=bool(one.reading.kept)))
+        one.work(model, fill_single, held)
         recovery = float(one.recovery("logit_difference")[0, 0])
         found["effect"] = {
             "logit_difference": float(one.effect("logit_difference")[0, 0]),
@@ -62,13 +59,9 @@ def _describe(panel: Patching, run: PatchingRun, place: dict[str, Any], job: Job
         }
         found["top"] = prediction_list(one.cells[0, 0], model)
     panel._publish(job, lambda: setattr(panel, "patch", {**found, "pending": True}))
-    texts = {}
-    for done, name in enumerate(("patched", "clean", "corrupt")):
-        job(done, 3, f"{name} run goes on")
-        if name == "patched":
-            texts[name] = said(model, run.prompt["token_id"].to_list(), patch, TOKENS)
-        else:
-            texts[name] = known[name] = known.get(name) or said(model, ids[name], [], TOKENS)
+    wanted = [name for name in ("patched", "clean", "corrupt") if name not in known]
+    texts = {**known, **say_next(model, one, held, TOKENS, wanted, progress=job)}
+    known |= {name: texts[name] for name in ("clean", "corrupt")}
     found["said"] = {
         name: [{"token_id": i, "token": model.text_of(i), "probability": p} for i, p in steps]
         for name, steps in texts.items()

@@ -284,10 +284,10 @@ def test_a_cell_is_put_elsewhere_past_frozen_positions(toy, panel, direction: st
 def test_a_cell_whose_run_fails_says_so_and_waits_for_nothing(toy, panel, monkeypatch) -> None:
     module = __import__("importlib").import_module("interp_widgets.panels.patching_cell")
 
-    def fail(*_):
+    def fail(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(module, "said", fail)
+    monkeypatch.setattr(module, "say_next", fail)
     panel.select(position=14, site="resid_post", layer=2)
     assert settled(panel)["failed"]
     panel._beside[""].wait(5)
