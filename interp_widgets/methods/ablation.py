@@ -23,7 +23,8 @@ from ..session.session import Session, Text
 from ..session.sites import Site
 from .activation_patching import expand_sites
 from .choices import columns_of
-from .patching_run import PatchingRun, new_run, patching_frame
+from .patching_plan import open_run, plan_run
+from .patching_run import PatchingRun, patching_frame
 from .prediction import check_metric
 from .reading import Output, Reading, Values, read_prompt, read_source, rows_of, sites_of
 from .sweep import MEMORY, sweep
@@ -97,7 +98,7 @@ def prepare_ablation(
             values = _means(model, reading.own, others, wanted, by_position=value == "position_mean")
         return replace(reading, put=rows_of(rows, values)), reading.output
 
-    return new_run(
+    plan = plan_run(
         model,
         read,
         (ids, ids),
@@ -109,6 +110,7 @@ def prepare_ablation(
         [],
         method=value,
     )
+    return open_run(model, plan)
 
 
 def _means(

@@ -28,7 +28,8 @@ from ..session.session import Session, Text
 from ..session.sites import LAYER_KINDS, UNIT_KINDS, Site
 from .alignment import align, check_pairs, shared_prefix
 from .choices import columns_of, encode_both
-from .patching_run import PatchingRun, new_run, patching_frame
+from .patching_plan import Plan, open_run, plan_run
+from .patching_run import PatchingRun, patching_frame
 from .prediction import check_metric
 from .reading import Output, Reading, Row, aligned, read_both, rows_of, sites_of
 from .sweep import MEMORY, sweep
@@ -91,6 +92,26 @@ def prepare(
     direction: str = "denoise",
 ) -> PatchingRun:
     """The two baseline runs and an empty grid."""
+    plan = plan_pair(model, clean, corrupt, answer, foil, sites, alignment, positions=positions, direction=direction)
+    run = open_run(model, plan)
+    if positions is not None:
+        run.check_partners()
+    return run
+
+
+def plan_pair(
+    model: Session,
+    clean: Text,
+    corrupt: Text,
+    answer: str | int | None,
+    foil: str | int | None,
+    sites: Sequence[str],
+    alignment: Sequence[Sequence[int]] | None = None,
+    *,
+    positions: Sequence[int | Sequence[int]] | None = None,
+    direction: str = "denoise",
+) -> Plan:
+    """What patching two prompts will run."""
     rows = expand_sites(model, sites)
     source, prompt = encode_both(model, clean, corrupt, direction)
     if alignment is None:
@@ -106,7 +127,7 @@ def prepare(
 
     clean_side, corrupt_side = ("prompt", "source") if direction == "noise" else ("source", "prompt")
     same = source == prompt
-    run = new_run(
+    return plan_run(
         model,
         read,
         (source, prompt),
@@ -118,9 +139,6 @@ def prepare(
         [] if same else [j for i, j in pairs if i == j and j < shared_prefix(source, prompt)],
         direction,
     )
-    if positions is not None:
-        run.check_partners()
-    return run
 
 
 def check_patchable(site: Site) -> None:

@@ -12,20 +12,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import torch
 
 from .. import frames
 from ..errors import AlignmentError, TextError
 from ..progress import Progress, silent
+from ..session.runner import Runner
 from ..session.session import Session
-from .activation_patching import expand_sites, prepare
+from .activation_patching import expand_sites, plan_pair
 from .choices import columns_of
 from .pair_statistics import SAMPLES, summarise
-from .patching_run import UNDEFINED, PatchingRun, label_of
+from .patching_plan import Plan, begin
+from .patching_run import UNDEFINED, label_of
 from .prediction import METRICS, check_metric
 from .reading import Row, Span
-from .sweep import MEMORY, sweep
+from .sweep import MEMORY, Group, fill, packs_of
 
 COLUMNS = ("clean", "corrupt", "answer", "foil")
+PAIRS = 8
+"""Pairs in one request to a server."""
 KEY = ("site", "layer", "position", "last_position")
 
 
@@ -63,6 +68,15 @@ class PairsRun:
         """[N]: source minus prompt, NaN where it is rounding."""
         gap = self.source[metric] - self.prompt[metric]
         return np.where(np.abs(gap) > UNDEFINED[metric], gap, np.nan)
+
+    def take(self, i: int, found: Swept, wrong: Swept | None) -> None:
+        """Put a pair's results in."""
+        for at, metric in enumerate(METRICS):
+            self.cells[metric][i] = found.cells[at].numpy()
+            self.source[metric][i], self.prompt[metric][i] = found.source[at], found.prompt[at]
+            if wrong is not None:
+                self.wrong[metric][i] = wrong.cells[at].numpy()
+        self.identity, self.tolerance = max(self.identity, found.identity), found.tolerance
 
     @property
     def done(self) -> int:
@@ -163,31 +177,79 @@ def prepare_pairs(
 
 def sweep_pairs(model: Session, run: PairsRun, memory: int = MEMORY, progress: Progress = silent) -> None:
     """Patch the pairs that are not patched yet, one after the other."""
+    todo = [i for i in range(len(run.pairs)) if np.isnan(run.prompt["logit_difference"][i])]
+    many = PAIRS if model.remote else 1
+    for first in range(0, len(todo), many):
+        some = todo[first : first + many]
+        progress(some[0], len(run.pairs), f"pair {some[0] + 1} of {len(run.pairs)}", run)
+        plans = [(_plan(model, run, run.pairs[i]), _wrong_plan(model, run, i)) for i in some]
+        report = _from(progress, some[0], len(run.pairs), run)
+        for i, found in zip(some, model.work(_sweep_some, plans, memory, progress=report), strict=True):
+            run.take(i, *found)
+    progress(len(run.pairs), len(run.pairs), "", run)
+
+
+def _plan(model: Session, run: PairsRun, pair: dict[str, str]) -> Plan:
     sites = [label_of(row) for row in run.rows]
     positions = [(span[0], span[-1]) for span in run.columns]
+    asked = pair["clean"], pair["corrupt"], pair["answer"], pair["foil"]
+    return plan_pair(model, *asked, sites, positions=positions, direction=run.direction)
 
-    def swept(pair: dict[str, str], like: PatchingRun | None = None) -> PatchingRun:
-        asked = pair["clean"], pair["corrupt"], pair["answer"], pair["foil"]
-        one = prepare(model, *asked, sites, positions=positions, direction=run.direction)
-        sweep(model, one, memory=memory, like=like)
-        return one
 
-    for i, pair in enumerate(run.pairs):
-        progress(i, len(run.pairs), f"pair {i + 1} of {len(run.pairs)}", run)
-        if not np.isnan(run.prompt["logit_difference"][i]):
-            continue
-        one = swept(pair)
-        if run.others is not None:
-            side = _source_side(run.direction)
-            wrong = swept({**pair, side: run.pairs[run.others[i]][side]}, like=one)
-            for metric in METRICS:
-                run.wrong[metric][i] = getattr(wrong.cells, metric).numpy()
-        for metric in METRICS:
-            run.cells[metric][i] = getattr(one.cells, metric).numpy()
-            run.source[metric][i] = float(getattr(one.source_prediction, metric)[0])
-            run.prompt[metric][i] = float(getattr(one.prompt_prediction, metric)[0])
-        run.identity, run.tolerance = max(run.identity, one.largest_identity), one.tolerance
-    progress(len(run.pairs), len(run.pairs), "", run)
+def _wrong_plan(model: Session, run: PairsRun, i: int) -> Plan | None:
+    """The same prompt, patched from a random other pair's source."""
+    if run.others is None:
+        return None
+    side = _source_side(run.direction)
+    return _plan(model, run, {**run.pairs[i], side: run.pairs[run.others[i]][side]})
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What patching one pair gave; metrics in the order of `METRICS`."""
+
+    cells: list[torch.Tensor]
+    """[R, C] each"""
+    source: list[float]
+    prompt: list[float]
+    identity: float
+    tolerance: float
+
+
+def _sweep_some(
+    model: Runner, plans: Sequence[tuple[Plan, Plan | None]], memory: int, *, progress: Progress = silent
+) -> list[tuple[Swept, Swept | None]]:
+    """Some pairs, each from its own source and, where it has a second plan, from a wrong one."""
+    out = []
+    for done, (plan, wrong) in enumerate(plans):
+        if done:
+            progress(done, len(plans))
+        found, ways = _sweep_one(model, plan, memory)
+        out.append((found, None if wrong is None else _sweep_one(model, wrong, memory, ways)[0]))
+    return out
+
+
+def _sweep_one(
+    model: Runner, plan: Plan, memory: int, ways: dict[Group, str] | None = None
+) -> tuple[Swept, dict[Group, str]]:
+    run = plan.open(begin(model, plan), dtype=model.dtype)
+    run.check_partners()
+    run.fill_causal()
+    fill(model, run, packs_of(run), memory, ways)
+    cells = [getattr(run.cells, metric) for metric in METRICS]
+    source, prompt = (
+        [float(getattr(one, metric)[0]) for metric in METRICS] for one in (run.source_prediction, run.prompt_prediction)
+    )
+    return Swept(cells, source, prompt, run.largest_identity, run.tolerance), run.ways
+
+
+def _from(progress: Progress, begin: int, pairs: int, run: PairsRun) -> Progress:
+    """The progress of pairs that others came before."""
+
+    def inner(done: int, total: int, message: str = "", partial: object = None) -> None:
+        progress(begin + done, pairs, message or f"pair {begin + done + 1} of {pairs}", run)
+
+    return inner
 
 
 def pairs_frame(run: PairsRun, metric: str = "logit_difference") -> pl.DataFrame:

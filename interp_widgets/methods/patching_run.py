@@ -15,14 +15,11 @@ from ..errors import AlignmentError
 from ..progress import Progress, silent
 from ..session.runner import Runner
 from ..session.session import Session
-from ..session.stays import Stays
 from .alignment import Pairs
 from .choices import check_tokens
 from .prediction import Prediction, predict
 from .reading import Read, Reading, Row, Span
 
-TOP_K = 5
-"""Likeliest next tokens kept for each cell."""
 LOGIT_ROWS = 128
 """Runs whose logits are held at once; fewer would read the unembedding too often."""
 UNDEFINED = {"logit_difference": 1e-3, "probability": 1e-6}
@@ -39,6 +36,8 @@ class PatchingRun:
 
     source: pl.DataFrame
     prompt: pl.DataFrame
+    ids: tuple[list[int], list[int]]
+    """Of the source and the prompt."""
     pairs: Pairs
     """(position in the source, position in the prompt), ascending."""
     rows: list[Row]
@@ -110,7 +109,7 @@ class PatchingRun:
     @property
     def paired_throughout(self) -> bool:
         """Whether every token of either prompt has its partner in the other one."""
-        return len(self.pairs) == len(self.prompt) == len(self.source)
+        return len(self.pairs) == len(self.ids[0]) == len(self.ids[1])
 
     def measure(self, model: Runner) -> Callable[[torch.Tensor], Prediction]:
         """From normalised streams [rows, width] to what they predict. Inside a run only."""
@@ -227,7 +226,7 @@ class PatchingRun:
     @property
     def same_prompt(self) -> bool:
         """Source and prompt are one text."""
-        return self.source["token_id"].to_list() == self.prompt["token_id"].to_list()
+        return self.ids[0] == self.ids[1]
 
     @property
     def largest_identity(self) -> float:
@@ -239,10 +238,7 @@ class PatchingRun:
 
     def same_grid(self, other: PatchingRun) -> bool:
         """Whether another run patches the same cells of the same prompts."""
-        mine, theirs = (
-            (r.source["token_id"].to_list(), r.prompt["token_id"].to_list(), r.pairs, r.rows, r.columns, r.method)
-            for r in (self, other)
-        )
+        mine, theirs = ((r.ids, r.pairs, r.rows, r.columns, r.method) for r in (self, other))
         return mine == theirs
 
     # frames
@@ -280,86 +276,6 @@ def fill_there(model: Runner, function: Callable[..., None], run: PatchingRun, a
     run.cells = run._nothing((len(run.rows), len(run.columns)))
     function(model, run, *args, progress=silent)
     return Filled(run.cells, run.done, run.ways, run.identity, run.patched, run.whole)
-
-
-Default = tuple[str, int]
-"""Which prompt's prediction stands for a token that is not given, "source" or "prompt", and its rank there from 0."""
-
-
-@dataclass(frozen=True)
-class Begun:
-    """The two baselines of a run."""
-
-    answer: int
-    foil: int
-    source: Prediction
-    """[1, ...]"""
-    prompt: Prediction
-    """[1, ...]"""
-    reading: Stays
-    """What was read, for work that goes on from it."""
-
-
-def begin(
-    model: Runner, read: Read, tokens: Sequence[int | None], defaults: Sequence[Default], k: int, width: int
-) -> Begun:
-    """Reads the prompts and measures them; `tokens`: answer and foil. `width`: how much is kept of normalised streams."""
-    reading, ended = read(model)
-    outputs = {"source": ended, "prompt": reading.output}
-    answer, foil = (
-        int(outputs[which].logits.topk(rank + 1).indices[rank]) if token is None else token
-        for token, (which, rank) in zip(tokens, defaults, strict=True)
-    )
-    source, prompt = (
-        predict(output.logits[None], output.normed[None, :width], answer, foil, k) for output in outputs.values()
-    )
-    return Begun(answer, foil, source, prompt, Stays(reading))
-
-
-def new_run(
-    model: Session,
-    read: Read,
-    ids: tuple[list[int], list[int]],
-    pairs: Pairs,
-    rows: list[Row],
-    columns: list[Span],
-    tokens: tuple[str | int | None, str | int | None],
-    defaults: tuple[Default, Default],
-    unaffected: list[int],
-    direction: str = "denoise",
-    method: str = "exact",
-    top_k: int = TOP_K,
-) -> PatchingRun:
-    """An empty grid beside its two baselines. `ids`: of the source and the prompt; `tokens`: answer and foil.
-
-    Raises:
-        TextError: a token that is none, or answer and foil are one.
-    """
-    given = [
-        None if token is None or token == "" else model.single_token(token, role)
-        for token, role in zip(tokens, ("answer", "foil"), strict=True)
-    ]
-    width = 0 if model.remote else model.width
-    begun = model.work(begin, read, given, defaults, min(top_k, model.vocabulary_size), width)
-    check_tokens(model, begun.answer, begun.foil)
-    return PatchingRun(
-        source=model.tokens(ids[0]),
-        prompt=model.tokens(ids[1]),
-        pairs=pairs,
-        rows=rows,
-        columns=columns,
-        answer=begun.answer,
-        foil=begun.foil,
-        source_prediction=begun.source,
-        prompt_prediction=begun.prompt,
-        unaffected=unaffected,
-        tolerance=1e-3 if model.dtype == "float32" else 0.25,
-        cells=Prediction.empty((len(rows), len(columns)), min(top_k, model.vocabulary_size), width),
-        read=read,
-        reading=begun.reading.value,
-        direction=direction,
-        method=method,
-    )
 
 
 def label_of(row: Row) -> str:

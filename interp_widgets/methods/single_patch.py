@@ -21,7 +21,8 @@ from .activation_patching import check_patchable
 from .choices import columns_of, encode_both
 from .continuation import said
 from .patched_runs import Patch, Put
-from .patching_run import PatchingRun, new_run, patching_frame
+from .patching_plan import open_run, plan_run
+from .patching_run import PatchingRun, patching_frame
 from .prediction import check_metric
 from .reading import Output, Reading, read_both
 from .sweep import in_batches
@@ -130,7 +131,7 @@ def prepare_single(
         return replace(reading, put=[{to: put}]), ended
 
     first, second = ("source", "prompt") if direction == "denoise" else ("prompt", "source")
-    run = new_run(
+    plan = plan_run(
         model,
         read,
         (ids, prompt),
@@ -142,7 +143,7 @@ def prepare_single(
         [],
         direction,
     )
-    return run, held
+    return open_run(model, plan), held
 
 
 def fill_single(model: Runner, run: PatchingRun, held: Sequence[int], *, progress: Progress = silent) -> None:

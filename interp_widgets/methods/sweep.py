@@ -50,7 +50,7 @@ def sweep(
     `like`: a run of the same rows on prompts of the same length whose checks also hold for this one.
     """
     run.fill_causal()
-    work = _packs(run, first, budget)
+    work = packs_of(run, first, budget)
     progress(0, len(work), "", run)
     if not work:
         run.reading = None
@@ -58,9 +58,7 @@ def sweep(
     begin = 0
     for piece in _requests(model, run, work) if model.remote else [work]:
         ways = like.ways if like is not None else run.ways if begin else None
-        run.work(
-            model, fill, piece, memory, ways, run.paired_throughout, progress=_from(progress, begin, len(work), run)
-        )
+        run.work(model, fill, piece, memory, ways, progress=_from(progress, begin, len(work), run))
         begin += len(piece)
     run.reading = None
     progress(len(work), len(work), "", run)
@@ -71,15 +69,14 @@ def fill(
     run: PatchingRun,
     work: Sequence[Pack],
     memory: int,
-    ways: Mapping[Group, str] | None,
-    whole: bool,
+    ways: Mapping[Group, str] | None = None,
     *,
-    progress: Progress,
+    progress: Progress = silent,
 ) -> None:
-    """Fill some packs of a grid. `ways`: how groups are run, where that is known; `whole`: a whole stream may be patched."""
+    """Fill some packs of a grid. `ways`: how groups are run, where that is known and checked."""
     reading = run.reading or run.read(model)[0]
     run.reading = None  # however this ends, a result that is kept does not keep both prompts' activations
-    if ways is None and whole:
+    if ways is None:
         _check_whole(model, run, reading)
     ready: dict[Group, _Way] = {}
     for done, pack in enumerate(work):
@@ -103,13 +100,13 @@ class Pack(NamedTuple):
     """All columns of the group that have no value yet."""
 
 
-def _packs(run: PatchingRun, first: str | None, budget: int) -> list[Pack]:
+def packs_of(run: PatchingRun, first: str | None = None, budget: int = BUDGET) -> list[Pack]:
     """What is to be done, in order."""
     out = []
     for group, rows in sorted(_groups(run).items(), key=lambda item: item[0][0] != first):
         missing = _missing(run, rows)
         spans = {column: run.columns[column] for column in missing}
-        out += [Pack(group, rows, pack, missing) for pack in suffix_sweep.packs(spans, len(run.prompt), budget)]
+        out += [Pack(group, rows, pack, missing) for pack in suffix_sweep.packs(spans, len(run.ids[1]), budget)]
     return out
 
 
@@ -118,7 +115,7 @@ def _requests(model: Runner, run: PatchingRun, work: Sequence[Pack]) -> list[lis
 
     def cost(pack: Pack) -> int:
         """Layers times tokens."""
-        tokens = sum(len(run.prompt) - min(run.columns[c]) for c in pack.columns)
+        tokens = sum(len(run.ids[1]) - min(run.columns[c]) for c in pack.columns)
         return tokens * sum(model.num_layers - min(int(s.layer or 0) for s in run.rows[row]) for row in pack.rows)
 
     share = max(REQUEST, -(-sum(map(cost, work)) // REQUESTS))
@@ -264,7 +261,7 @@ def _check_whole(model: Runner, run: PatchingRun, reading: Reading) -> None:
     """Patch a whole stream in the middle of the model: with every token paired, that is the source's run."""
     whole = [row for row, sites in enumerate(run.rows) if len(sites) == 1 and sites[0].kind == "resid_post"]
     everything = [j for _, j in run.pairs if j not in run.unaffected]
-    if run.method != "exact" or not whole or not everything:
+    if run.method != "exact" or not whole or not everything or not run.paired_throughout:
         return
     row = whole[len(whole) // 2]
     [change] = suffix_sweep.changes(model, reading, {row: reading.put[row]})

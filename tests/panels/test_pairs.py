@@ -97,15 +97,16 @@ def test_chart_export_and_provenance(panel, tmp_path) -> None:
 
 def test_it_stops_and_goes_on(toy, pairs, monkeypatch) -> None:
     module = __import__("importlib").import_module("interp_widgets.methods.patching_pairs")
-    sweep, calls = module.sweep, []
+    sweep_one, calls = module._sweep_one, []
 
     def slow(*arguments, **options):
-        sweep(*arguments, **options)
+        found = sweep_one(*arguments, **options)
         calls.append(1)
         if len(calls) == 3:
             click(panel, "cancel")
+        return found
 
-    monkeypatch.setattr(module, "sweep", slow)
+    monkeypatch.setattr(module, "_sweep_one", slow)
     with toy._lock:
         panel = iw.PatchingPairs(toy, pairs, positions=[11])
     panel._job.wait(20)
