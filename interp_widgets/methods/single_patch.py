@@ -21,7 +21,7 @@ from .activation_patching import check_patchable
 from .choices import columns_of, encode_both
 from .continuation import said
 from .patched_runs import Patch, Put
-from .patching_plan import open_run, plan_run
+from .patching_plan import Plan, open_run, plan_run
 from .patching_run import PatchingRun, patching_frame
 from .prediction import check_metric
 from .reading import Output, Reading, read_both
@@ -58,7 +58,8 @@ def single_patch(
             `activation_patching`; also positions that do not exist.
     """
     check_metric(metric)
-    run, held = prepare_single(model, clean, corrupt, source, target, frozen, answer, foil, direction)
+    plan, held = plan_single(model, clean, corrupt, source, target, frozen, answer, foil, direction)
+    run = open_run(model, plan)
     run.work(model, fill_single, held)
     return patching_frame(run, metric)
 
@@ -86,14 +87,14 @@ def continuations(
     if tokens < 1:
         raise TextError(f"A continuation has at least one token, not {tokens}.")
     unmeasured = 0, 1  # answer and foil: any two tokens will do
-    run, held = prepare_single(model, clean, corrupt, source, target, frozen, *unmeasured, direction)
-    found = say_next(model, run, held, tokens, ("clean", "corrupt", "patched"))
+    plan, held = plan_single(model, clean, corrupt, source, target, frozen, *unmeasured, direction)
+    found = say_next(model, open_run(model, plan), held, tokens, ("clean", "corrupt", "patched"))
     out = [(name, step, i, model.text_of(i), p) for name, steps in found.items() for step, (i, p) in enumerate(steps)]
     columns = dict(zip(frames.CONTINUATIONS, zip(*out, strict=True), strict=True))
     return frames.build(frames.CONTINUATIONS, columns)
 
 
-def prepare_single(
+def plan_single(
     model: Session,
     clean: Text,
     corrupt: Text,
@@ -103,8 +104,8 @@ def prepare_single(
     answer: str | int | None,
     foil: str | int | None,
     direction: str = "denoise",
-) -> tuple[PatchingRun, list[int]]:
-    """A grid of one cell, and the positions that are held."""
+) -> tuple[Plan, list[int]]:
+    """What a grid of one cell will run, and the positions that are held."""
     target = target or source
     from_, to = (model.site(place[0]) for place in (source, target))
     for site in (from_, to):
@@ -143,12 +144,12 @@ def prepare_single(
         [],
         direction,
     )
-    return open_run(model, plan), held
+    return plan, held
 
 
 def fill_single(model: Runner, run: PatchingRun, held: Sequence[int], *, progress: Progress = silent) -> None:
     """The one cell of a run."""
-    reading = run.reading or run.read(model)[0]
+    reading = run.reading = run.reading or run.read(model)[0]
     patch = _patch(model, run, reading, held)
     run.fill([0], [0], in_batches(model, run, reading, [patch], continued=bool(reading.kept)))
 
@@ -179,7 +180,10 @@ def _say(
     out = {}
     for done, (name, ids) in enumerate(prompts.items()):
         progress(done, len(prompts), f"{name} run goes on")
-        patch = _patch(model, run, run.reading or run.read(model)[0], held) if name == "patched" else []
+        patch = []
+        if name == "patched":
+            run.reading = run.reading or run.read(model)[0]
+            patch = _patch(model, run, run.reading, held)
         out[name] = said(model, ids, patch, tokens)
     return out
 

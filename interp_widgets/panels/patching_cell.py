@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled
+from ..methods.patching_plan import Begun
 from ..methods.patching_run import PatchingRun
-from ..methods.single_patch import fill_single, prepare_single, say_next
+from ..methods.single_patch import fill_single, plan_single, say_next
+from ..session.stays import Stays
 from .jobs import Job
 from .patching_traits import prediction_list
 
@@ -44,10 +46,12 @@ def _describe(panel: Patching, run: PatchingRun, place: dict[str, Any], job: Job
     source = f"{from_kind}.{from_layer}", partner[from_position]
     clean, corrupt = (run.source, run.prompt) if run.direction == "denoise" else (run.prompt, run.source)
     ids = {"clean": clean["token_id"].to_list(), "corrupt": corrupt["token_id"].to_list()}
-    one, held = prepare_single(
+    plan, held = plan_single(
         model, ids["clean"], ids["corrupt"], source, (f"{kind}.{layer}", position), place["frozen"], run.answer, run.foil,
         run.direction,
     )  # fmt: skip
+    baselines = Begun(run.answer, run.foil, run.source_prediction, run.prompt_prediction, Stays())
+    one = plan.open(baselines, (run.source, run.prompt), model.dtype)
     found: dict[str, Any] = {"place": place, "said": {}}
     if place["frozen"] or place["origin"] != place["cell"]:
         one.work(model, fill_single, held)
