@@ -12,11 +12,11 @@ INSTALLED := $(VENV)/.installed
 ROOTFLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab setup model test check types hooks
+.PHONY: help lab setup model test test-remote check types hooks
 .DELETE_ON_ERROR:
 
 help:  ## list these commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1 — /'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1 — /'
 
 lab: setup  ## set everything up, fetch SmolLM2 once, open JupyterLab on the first notebook
 	@echo "lab: SmolLM2-135M is fetched into your cache once; later starts use it from there, also offline."
@@ -42,6 +42,12 @@ test: export OMP_NUM_THREADS ?= 1
 test: setup  ## set everything up and run all tests; browser tests are skipped, and said so, without a Chromium
 	@echo "test: running the tests with $(BIN)/python."
 	@$(BIN)/python -m pytest $(PYTESTFLAGS)
+
+test-remote: export OMP_NUM_THREADS ?= 1
+test-remote: model  ## install a real NDIF server once, start it, and run the tests that talk to it; needs redis-server
+	@$(BIN)/python -m tests.remote.server install
+	@echo "test-remote: starting the server (half a minute, 4 GB of memory) and running tests/remote."
+	@IW_REMOTE=1 $(BIN)/python -m pytest tests/remote $(PYTESTFLAGS)
 
 check: setup  ## lint and type-check the Python code
 	@echo "check: ruff, then mypy."
