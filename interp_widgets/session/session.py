@@ -28,8 +28,8 @@ class Session(Runner):
     All calls may come from any thread; calls on the same underlying module wait for each other.
     """
 
-    remote = False
-    """Whether the model is on a server."""
+    remote: bool | str = False
+    """The server that the model is on, as `iw.load` was told: an address, or True for nnsight's own."""
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ def connect(
         ModelUnavailable: the model's configuration or tokenizer is not here and cannot be fetched.
         UnknownArchitecture: the layers of this family are not known.
     """
-    host = _host(remote)
+    remote = _checked(remote)
     label, folder = name or (Path(where).name if Path(where).is_dir() else where), where
     if where in known.KNOWN:
         folder = str(known.cached(where) or known.KNOWN[where].hub)
@@ -57,13 +57,13 @@ def connect(
     if served != folder or Path(folder).is_dir():
         huggingface._ID_CACHE[folder] = served  # else nnsight asks the hub what a directory is called there
     row = architecture or architectures.of(model._module)
-    return RemoteSession(label, model, tokenizer, row, host=host, source=served, sink=where in known.KNOWN)
+    return RemoteSession(label, model, tokenizer, row, remote=remote, source=served, sink=where in known.KNOWN)
 
 
-def _host(remote: bool | str) -> str | None:
-    """The address, None for nnsight's own."""
+def _checked(remote: bool | str) -> bool | str:
+    """The address without a slash at its end, or True."""
     if remote is True:
-        return None
+        return True
     if not isinstance(remote, str) or not remote.startswith(("http://", "https://")):
         raise ModelError(f"{remote!r} is no address of a server. Give remote=True for NDIF, or 'http://host:port'.")
     return remote.rstrip("/")

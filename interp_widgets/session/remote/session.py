@@ -26,8 +26,6 @@ class RemoteSession(Session):
     `torch_module` is None, and `device` is "meta": what is here is the model's structure alone.
     """
 
-    remote = True
-
     def __init__(
         self,
         name: str,
@@ -35,13 +33,14 @@ class RemoteSession(Session):
         tokenizer: Any,
         architecture: Architecture,
         *,
-        host: str | None,
+        remote: bool | str,
         source: str,
         origin: Mapping[str, Any] | None = None,
         sink: bool = False,
     ) -> None:
         self._open(name, model, tokenizer, architecture, source, origin, sink)
-        self._host = host
+        self.remote = remote
+        self._host = remote if isinstance(remote, str) else None
         self._server = {"dtype": "unknown", "device": "unknown"}
         self.jobs: list[JobState] = []
         """Every request of this session, the newest last."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,17 @@ tokenizer = AutoTokenizer.from_pretrained(source)
 module = AutoModelForCausalLM.from_pretrained(source, dtype=torch.{dtype}, attn_implementation="eager").to({device!r})
 """
 
+_SERVED = """from transformers import AutoTokenizer
+
+source = {where!r}  # on a server: no weights are loaded here
+tokenizer = AutoTokenizer.from_pretrained(source)
+"""
+
+_SHARED = """from nnsight.modeling import huggingface
+
+huggingface._ID_CACHE[source] = source  # a directory that the server sees too, not to be asked for on the hub
+"""
+
 _MODADD = """
 from interp_widgets.lab import modadd  # the architecture of this model is the package's own
 
@@ -60,6 +72,7 @@ def lens(session: Session, ids: list[int], positions: list[int], top_k: int, tra
     """The logit lens (see `methods.logit_lens`)."""
     softcap = f".div({session.softcap}).tanh().mul({session.softcap})" if session.softcap else ""
     return _loading(session, "The logit lens") + _fill(
+        session,
         "lens.txt",
         ids=ids,
         prompt=_prompt(session, ids),
@@ -79,6 +92,7 @@ def atoms(session: Session, ids: list[int], sae: Dictionary) -> str:
         )
     explained = f"        y = nnsight.save({_vector(session, sae.site_out)}.float())\n" if sae.transcodes else ""
     return _loading(session, "Active atoms of a dictionary") + _fill(
+        session,
         "atoms.txt",
         ids=ids,
         prompt=_prompt(session, ids),
@@ -97,6 +111,7 @@ def patching(session: Session, run: Any, kinds: list[str], metric: str, undefine
     """Activation patching, one trace per site (see `methods.activation_patching`). `run`: a `PatchingRun`."""
     source, prompt = (tokens["token_id"].to_list() for tokens in (run.source, run.prompt))
     return _loading(session, "Activation patching") + _fill(
+        session,
         "patching.txt",
         source=source,
         prompt=prompt,
@@ -126,6 +141,7 @@ def pairs(session: Session, run: Any, kinds: list[str], metric: str, undefined: 
         for pair in run.pairs[: run.done]
     ]
     return _loading(session, "Activation patching over many pairs") + _fill(
+        session,
         "pairs.txt",
         pairs="".join(f"\n    {example}," for example in examples),
         others=run.others,
@@ -153,6 +169,7 @@ def audit(session: Session, run: Any) -> str:
     )
     with_loss = {id(window) for window in run.with_loss}
     return _loading(session, "Audit of a dictionary") + _fill(
+        session,
         "audit.txt",
         fitted="[" + "".join(f"\n    {window.ids}," for window in run.fitted) + "\n]",
         measured="["
@@ -183,10 +200,7 @@ def _patched_sites(session: Session, kinds: list[str]) -> str:
     return "\n".join(" " * 16 + line for line in lines)
 
 
-_LENGTH = """
-projection = module.get_submodule("{path}").weight{transposed}.unflatten(0, ({heads}, -1))[head]  # [head width, width]
-with torch.no_grad():
-    length = (value @ projection).float().norm(dim=-1)
+_LENGTH = """length = (value @ projection).float().norm(dim=-1)
 """
 
 
@@ -201,10 +215,14 @@ def attention(
         assert columns is not None  # a head is a part of its projection
         read = _access(session, "v", f"layers[{layer}]")
         value = f"\n        value = nnsight.save({read}[0, :, {int(columns[0])}:{int(columns[-1]) + 1}])"
-        path = f"{session.architecture.layers}.{layer}.{session.architecture.heads_in}"
-        linear = isinstance(session._module.get_submodule(path), torch.nn.Linear)
-        length = _LENGTH.format(path=path, transposed=".T" if linear else "", heads=session.num_heads)
+        path = f"{layer}.{session.architecture.heads_in}"
+        linear = isinstance(session._module.get_submodule(f"{session.architecture.layers}.{path}"), torch.nn.Linear)
+        weight = f"layers[{layer}].{session.architecture.heads_in}.weight{'.T' if linear else ''}"
+        part = f"{weight}.unflatten(0, ({session.num_heads}, -1))[head]"
+        value += f"\n        projection = nnsight.save({part})  # [head width, width]"
+        length = _LENGTH
     return _loading(session, "Attention of one head") + _fill(
+        session,
         "attention.txt",
         ids=ids,
         prompt=_prompt(session, ids),
@@ -251,6 +269,7 @@ def steering(session: Session, run: Any) -> str:
     tokens = run.tokens["token_id"].to_list()
     free = [p for p in range(len(tokens)) if p not in run.masked]
     return _loading(session, "Steering") + _fill(
+        session,
         "steering.txt",
         ids=tokens,
         prompt=_prompt(session, tokens),
@@ -291,8 +310,11 @@ def _steered_sites(session: Session, kinds: Iterable[str]) -> str:
 def _loading(session: Session, title: str) -> str:
     arch, style = session.architecture, session.texts.style
     return _fill(
+        session,
         "load.txt",
         title=title,
+        model="source" if session.remote else "module",
+        eager=', attn_implementation="eager"' if session.remote else "",
         loading=_source(session),
         layers=arch.layers,
         final_norm=arch.final_norm,
@@ -303,6 +325,8 @@ def _loading(session: Session, title: str) -> str:
 
 def _source(session: Session) -> str:
     where, device = session.source, str(session.device)
+    if session.remote:
+        return _SERVED.format(where=where) + (_SHARED if Path(str(where)).is_dir() else "")
     if where is None:
         return "\nmodule, tokenizer = ..., ...  # the module and the tokenizer that you gave to iw.load\n"
     if session._module.config.model_type == "modadd":
@@ -351,5 +375,6 @@ def _prompt(session: Session, ids: list[int]) -> str:
     return repr("".join(session.text_of(i) for i in ids))
 
 
-def _fill(template: str, **values: Any) -> str:
-    return Template(files(__package__).joinpath(template).read_text(encoding="utf-8")).substitute(values)
+def _fill(session: Session, template: str, **values: Any) -> str:
+    text = Template(files(__package__).joinpath(template).read_text(encoding="utf-8"))
+    return text.substitute(values, remote=f", remote={session.remote!r}" if session.remote else "")
