@@ -94,3 +94,16 @@ CASES: dict[str, Case] = {
     "effect_over_contexts": lambda model: m.effect_over_contexts(model, TEXTS, sae=_sae(), atom=5, strength=3.0, random=1),
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip
+
+
+PANELS: dict[str, Callable[[iw.Session], Any]] = {
+    "Lens": lambda model: iw.Lens(model, TEXT),
+    "Attention": lambda model: iw.Attention(model, TEXT),
+    "Atoms": lambda model: iw.Atoms(model, TEXT, sae=_sae()),
+    "Patching": lambda model: iw.Patching(model, **PAIR),
+    "PatchingPairs": lambda model: iw.PatchingPairs(model, _pairs(), positions=[11]),
+    "Steering": lambda model: iw.Steering(model, TEXT, direction=(_sae(), 5), strengths=[0.0, 4.0], tokens=4),
+    "Audit": lambda model: iw.Audit(model, {"some": TEXTS * 4}, sae=_sae(), loss_tokens=60),
+    "Explorer": lambda model: iw.Explorer(model, sae=_sae(), text=TEXT),
+}
+"""Every panel that runs a model, on the same questions."""
