@@ -23,7 +23,7 @@ class Prefix(DynamicCache):
     """Keys and values of one prompt that every row of a run sees before its own. What a run adds is not kept."""
 
     def keep(self, keys: torch.Tensor, values: torch.Tensor, layer: int) -> None:
-        super().update(keys, values, layer)
+        DynamicCache.update(self, keys, values, layer)  # not super(): functions that travel have no class cell
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_args: Any, **_options: Any

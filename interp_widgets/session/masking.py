@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import torch
 
-from .session import Session
+from .runner import Runner
 
 OUTLIER = 5.0
 """Norm above the median at which a position counts as a sink; the bundled SmolLM2 SAE dropped the same tokens."""
 
 
-def sinks(model: Session, token_ids: Sequence[int], norms: torch.Tensor) -> list[int]:
+def sinks(model: Runner, token_ids: Sequence[int], norms: torch.Tensor) -> list[int]:
     """Positions to mask: norm outliers, leading markers such as <s>, and position 0 of a model known to need it.
 
     `norms` is [positions] or [layers, positions]; over layers, half of them must agree. A text of fewer than three tokens
@@ -27,7 +27,7 @@ def sinks(model: Session, token_ids: Sequence[int], norms: torch.Tensor) -> list
 
 
 def sink_mask(
-    model: Session, ids: torch.Tensor, norms: torch.Tensor, lengths: torch.Tensor | None = None
+    model: Runner, ids: torch.Tensor, norms: torch.Tensor, lengths: torch.Tensor | None = None
 ) -> torch.Tensor:
     """`sinks` of many texts at once, as a boolean tensor [texts, positions].
 

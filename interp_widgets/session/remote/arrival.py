@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
     if hasattr(value, "_fields"):
         return {"object": where(value), "fields": {name: plain(getattr(value, name)) for name in value._fields}}
     if type(value).__name__ == "Stays":
-        return None
+        return {"object": where(value), "fields": {}}
     if dataclasses.is_dataclass(value):
         fields = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
         return {"object": where(value), "fields": fields}

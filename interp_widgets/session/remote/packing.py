@@ -16,12 +16,14 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import polars as pl
 import torch
 from nnsight.intervention.serialization import CustomCloudPickler
 
 from ...errors import RemoteError
 from ..runner import Runner
 from ..session import Session
+from ..stays import Stays
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -43,6 +45,8 @@ class Packer(CustomCloudPickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Session):
             return Runner, (MODEL, obj.architecture, obj.name, obj.special_ids, obj.sink)
+        if isinstance(obj, pl.DataFrame):
+            return type(None), ()  # a frame is for people, and servers need not have polars
         if isinstance(obj, type) and (obj.__module__ or "").partition(".")[0] == PACKAGE:
             if dataclasses.is_dataclass(obj):
                 return _reduce_dataclass(obj)
@@ -97,7 +101,7 @@ def restore(answer: Any) -> Any:
     if "object" in answer:
         module, _, name = str(answer["object"]).partition(":")
         found: Any = getattr(import_module(module), name, None) if module.partition(".")[0] == PACKAGE else None
-        if not (dataclasses.is_dataclass(found) or hasattr(found, "_fields")):
+        if not (found is Stays or dataclasses.is_dataclass(found) or hasattr(found, "_fields")):
             raise RemoteError(
                 f"The server's answer names {answer['object']!r}, which no answer has. Is it an NDIF server?"
             )
