@@ -302,7 +302,7 @@ def measure_direct_weights(
         raise DictionaryError(
             f"{sae.name} writes {sae.site_out}, which is no part of the stream: it has no direct logit weights."
         )
-    return model.work(_ends, sae.W_dec[atom].clone(), count, bars)  # a row alone: a view would send all
+    return model.work(_ends, sae.W_dec[atom], count, bars)
 
 
 def _ends(model: Runner, direction: torch.Tensor, count: int, bars: int) -> DirectWeights:
