@@ -106,9 +106,7 @@ def run_several(
     check_fits(model, sae)
     all_ids = [model.encode(text) for text in texts]
     found = model.work(_read_each, all_ids, sae, progress=progress)
-    return [
-        AtomsRun(model.tokens(ids), sae.site, sae.site_out, **out) for ids, out in zip(all_ids, found, strict=True)
-    ]
+    return [AtomsRun(model.tokens(ids), sae.site, sae.site_out, **out) for ids, out in zip(all_ids, found, strict=True)]
 
 
 def _read_each(

@@ -166,9 +166,7 @@ def fill_steering(model: Session, run: SteeringRun, progress: Progress = silent)
     for done, batch in enumerate(batches):
         who = "given direction" if batch[0][0] is None else "random directions"
 
-        def report(
-            said: int, _: int, message: str = "", partial: Any = None, done: int = done, who: str = who
-        ) -> None:
+        def report(said: int, _: int, message: str = "", partial: Any = None, done: int = done, who: str = who) -> None:
             total = len(batches) * run.length
             progress(done * run.length + said, total, f"{who}, {message}", run if run.baseline else None)
 
