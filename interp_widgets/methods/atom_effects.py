@@ -10,7 +10,9 @@ zero: Nanda 2023; with errors as nodes: Marks et al., arXiv:2403.19647). One for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 import torch
 
@@ -19,6 +21,7 @@ from ..errors import DictionaryError
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_fits
 from ..session.masking import sinks
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from .atom_activations import by_strength
 from .ranking import top_k
@@ -211,13 +214,14 @@ def run_atom_ablation(
         answer = log_p[0].argmax() if chosen is None else torch.tensor(chosen, device=log_p.device)
         out |= {"answer": answer, "effect": log_p[1, answer] - log_p[0, answer], "activation": seen["activation"]}
         if writes_stream(model, sae):
-            out["pair"] = torch.stack([there[1] - there[0], -direct_weights(model, sae.W_dec[atom])]).double()
+            pushed = -direct_weights(model, sae.W_dec[atom].to(normed))
+            out["agreement"] = torch.corrcoef(torch.stack([there[1] - there[0], pushed]).double())[0, 1]
         return {name: value.cpu() for name, value in out.items()}
 
     edit = {str(model.site(sae.site)): look} if sae.transcodes else {}
     out = model.run([ids, ids], ["final_norm"], edit={**edit, str(model.site(sae.site_out)): remove}, then=then)
-    pair, active = out.pop("pair", None), float(out["activation"].max()) > 0
-    agreement = float(torch.corrcoef(pair)[0, 1]) if pair is not None and active else None
+    agreed, active = out.pop("agreement", None), float(out["activation"].max()) > 0
+    agreement = float(agreed) if agreed is not None and active else None
     answered, effect = int(out.pop("answer")), float(out.pop("effect"))
     return AblationRun(atom, model.tokens(ids), answer=answered, effect=effect, agreement=agreement, **out)
 
@@ -260,13 +264,14 @@ def writes_stream(model: Session, sae: Dictionary) -> bool:
     return model.site(sae.site_out).kind in ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 
 
-def direct_weights(model: Session, direction: torch.Tensor) -> torch.Tensor:
+def direct_weights(model: Runner, direction: torch.Tensor) -> torch.Tensor:
     """[vocabulary]: what one unit of a direction adds to the logits on the direct way, up to the norm's scale. Inside `then` only.
+
+    The direction is of the stream's type and on its device.
 
     The final norm is taken as its gain alone: norm(v) - norm(-v) over 2 v, for a v of mean 0 and mean square 1, which holds for
     LayerNorm and RMSNorm, with weights stored as they are or less one.
     """
-    direction = direction.to(model.device, model.torch_dtype)
     v = torch.ones_like(direction)
     v[1::2] = -1
     gain = (model.final_norm(v) - model.final_norm(-v)) / 2 * v
@@ -275,15 +280,42 @@ def direct_weights(model: Session, direction: torch.Tensor) -> torch.Tensor:
     return weights - weights.mean()
 
 
-def all_direct_weights(model: Session, sae: Dictionary, atom: int) -> torch.Tensor:
-    """[vocabulary]: the direct logit weights of an atom. Raises as `direct_logits`."""
+class DirectWeights(NamedTuple):
+    """The direct logit weights of a direction: both ends, and how all of them are spread."""
+
+    token_ids: list[int]
+    """The tokens of largest weight, then those of least, from the largest to the least."""
+    weights: list[float]
+    ranks: list[int]
+    heights: list[int]
+    """Of a histogram over the whole vocabulary."""
+    edges: list[float]
+
+
+def measure_direct_weights(
+    model: Session, sae: Dictionary, atom: int, *, count: int = 10, bars: int = 50
+) -> DirectWeights:
+    """The direct logit weights of an atom, `count` tokens at either end. Raises as `direct_logits`."""
     check_fits(model, sae)
     sae.check_atom(atom)
     if not writes_stream(model, sae):
         raise DictionaryError(
             f"{sae.name} writes {sae.site_out}, which is no part of the stream: it has no direct logit weights."
         )
-    return model.run([[0]], ["embed"], then=lambda _: direct_weights(model, sae.W_dec[atom]).cpu())
+    return model.work(_ends, sae.W_dec[atom], count, bars)
+
+
+def _ends(model: Runner, direction: torch.Tensor, count: int, bars: int) -> DirectWeights:
+    def reduce(values: dict[str, torch.Tensor]) -> torch.Tensor:
+        return direct_weights(model, direction.to(values["embed"])).cpu()
+
+    weights = model.run([[0]], ["embed"], then=reduce)
+    count = min(count, len(weights) // 2)
+    order = weights.argsort(descending=True, stable=True)
+    ids = torch.cat([order[:count], order[-count:]])
+    ranks = [*range(1, count + 1), *range(len(weights) - count + 1, len(weights) + 1)]
+    heights, edges = np.histogram(weights.double().numpy(), bars)
+    return DirectWeights(ids.tolist(), weights[ids].tolist(), ranks, heights.tolist(), edges.tolist())
 
 
 def direct_logits(model: Session, sae: Dictionary, atom: int, *, count: int = 10) -> pl.DataFrame:
@@ -299,16 +331,12 @@ def direct_logits(model: Session, sae: Dictionary, atom: int, *, count: int = 10
     Raises:
         DictionaryError: no such atom, or one that does not write into the residual stream.
     """
-    weights = all_direct_weights(model, sae, atom)
-    count = min(count, len(weights) // 2)
-    order = weights.argsort(descending=True, stable=True)
-    ids = torch.cat([order[:count], order[-count:]]).tolist()
-    ranks = [*range(1, count + 1), *range(len(weights) - count + 1, len(weights) + 1)]
+    found = measure_direct_weights(model, sae, atom, count=count)
     columns = {
-        "atom": [atom] * len(ids),
-        "rank": ranks,
-        "token_id": ids,
-        "token": [model.text_of(i) for i in ids],
-        "weight": weights[ids].tolist(),
+        "atom": [atom] * len(found.ranks),
+        "rank": found.ranks,
+        "token_id": found.token_ids,
+        "token": [model.text_of(i) for i in found.token_ids],
+        "weight": found.weights,
     }
     return frames.build(frames.DIRECT_LOGITS, columns)

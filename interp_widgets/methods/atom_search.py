@@ -11,7 +11,7 @@ from .. import frames
 from ..errors import TextError
 from ..sae.dictionary import Dictionary
 from ..session.session import Session, Text
-from .atom_activations import AtomsRun, run_atoms
+from .atom_activations import AtomsRun, run_several
 
 
 def search_atoms(
@@ -39,20 +39,20 @@ def search_atoms(
         TextError: an empty or too long text, or a position that does not exist.
         SiteError, DictionaryError: the dictionary does not fit the model.
     """
-    run = run_atoms(model, text, sae=sae)
-    return compare_runs(run, sae, positions, None if other is None else run_atoms(model, other, sae=sae), count=count)
+    runs = run_several(model, [text] if other is None else [text, other], sae=sae)
+    return compare_runs(runs[0], sae, positions, None if other is None else runs[1], count=count)
 
 
 def compare_runs(
     run: AtomsRun, sae: Dictionary, positions: Sequence[int] | None, other: AtomsRun | None, *, count: int = 20
 ) -> pl.DataFrame:
     """`search_atoms` on texts that have been read."""
-    length = len(run.x)
+    length = len(run.tokens)
     if positions is not None and (not positions or any(not 0 <= p < length for p in positions)):
         raise TextError(f"Positions {list(positions)} are not all in 0 to {length - 1}, the tokens of this text.")
     here = [p for p in range(length) if p not in run.masked] if positions is None else sorted(set(positions))
     rest = other or run
-    kept = [p for p in range(len(rest.x)) if p not in rest.masked]
+    kept = [p for p in range(len(rest.tokens)) if p not in rest.masked]
     there = kept if other is not None else [p for p in kept if p not in set(here)]
     means, fires = zip(*(_over(sae.width, *each) for each in ((run, here), (rest, there))), strict=True)
     score = (means[0] - means[1]) * sae.W_dec.norm(dim=1).cpu().double()

@@ -53,20 +53,20 @@ def attention(
     ids = model.encode(text)
     wanted, chosen = layers_of(model, layers), heads_of(model, heads)
     at, on = positions_of(len(ids), queries), positions_of(len(ids), keys)
-    rows = torch.tensor([[q, k] for q in at for k in on if k <= q], dtype=torch.long).reshape(-1, 2)
+    rows = _pairs(at, on)
 
     def reduce(layer: LayerPattern) -> tuple[torch.Tensor, torch.Tensor | None]:
-        q, k = rows.to(layer.pattern.device).T
-        weight = layer.pattern[chosen][:, q, k].double()
+        q, k = _pairs(at, on).to(layer.pattern.device).T
         norm = layer.value_norm
-        return weight.cpu(), None if norm is None else (weight * norm[chosen][:, k]).cpu()
+        return layer.pattern[chosen][:, q, k].cpu(), None if norm is None else norm[chosen].cpu()
 
-    found = each_layer(model, ids, wanted, reduce, values=value_weighted, progress=progress)
+    found = model.work(each_layer, ids, wanted, reduce, values=value_weighted, progress=progress)
+    weights = torch.stack([weight for weight, _ in found]).double()
     shape = (len(wanted), len(chosen), len(rows))
     columns: dict[str, Any] = {
         "layer": _spread(torch.tensor(wanted)[:, None, None], shape),
         "head": _spread(torch.tensor(chosen)[:, None], shape),
-        "weight": torch.stack([weight for weight, _ in found]).flatten().numpy(),
+        "weight": weights.flatten().numpy(),
     }
     tokens = pl.Series([model.text_of(i) for i in ids], dtype=pl.String)
     for name, positions in (("", rows[:, 0]), ("key_", rows[:, 1])):
@@ -77,11 +77,18 @@ def attention(
             f"{name}token": tokens.gather(column),
         }
     columns["value_weight"] = (
-        torch.stack([value for _, value in found]).flatten().numpy()
+        (weights * torch.stack([norm for _, norm in found])[..., rows[:, 1]]).flatten().numpy()
         if value_weighted
         else [None] * columns["weight"].size
     )
     return frames.build(frames.ATTENTION, columns)
+
+
+def _pairs(queries: Sequence[int], keys: Sequence[int]) -> torch.Tensor:
+    """(query, key) for each key that a query sees, [pairs, 2]."""
+    at, on = torch.tensor(queries, dtype=torch.long), torch.tensor(keys, dtype=torch.long)
+    row, column = (on <= at[:, None]).nonzero(as_tuple=True)
+    return torch.stack([at[row], on[column]], 1)
 
 
 def _spread(index: torch.Tensor, shape: tuple[int, ...]) -> np.ndarray:

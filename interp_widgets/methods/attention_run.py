@@ -24,6 +24,8 @@ THUMBNAIL = 24
 
 KEEP = 128_000_000
 """Bytes of triangles that a run keeps; of a text with more, a layer is read again when it is asked for."""
+FETCH = 2_000_000
+"""The same where they come from a server."""
 
 
 class Triangles(NamedTuple):
@@ -48,7 +50,7 @@ class AttentionRun:
     thumbnails: torch.Tensor
     """[L, H, s (s + 1) / 2] uint8: 255 sqrt(weight) without key 0, pooled"""
     triangles: dict[int, Triangles]
-    """Layers that are kept: all, or none where they would take more than `KEEP`."""
+    """Layers that are kept: all, or none where they would take more than `KEEP`, or `FETCH` for a model on a server."""
 
     @property
     def ids(self) -> list[int]:
@@ -68,13 +70,14 @@ def run_attention(model: Session, text: Text, *, progress: Progress = silent) ->
     """
     ids = model.encode(text)
     layers = list(range(model.num_layers))
-    keep = len(layers) * model.num_heads * len(ids) * (len(ids) + 1) // 2 <= KEEP
+    size = len(layers) * model.num_heads * len(ids) * (len(ids) + 1) // 2
+    keep = size <= (FETCH if model.remote else KEEP)
 
     def reduce(layer: LayerPattern) -> tuple[torch.Tensor, torch.Tensor, Triangles | None]:
         small = thumbnails(layer.pattern, min(THUMBNAIL, len(ids)))
         return measure_heads(layer.pattern, ids), small, _triangles(layer) if keep else None
 
-    found = each_layer(model, ids, layers, reduce, progress=progress)
+    found = model.work(each_layer, ids, layers, reduce, progress=progress)
     return AttentionRun(
         model.tokens(ids),
         layers,
@@ -90,7 +93,7 @@ def layer_triangles(model: Session, ids: Sequence[int], layer: int, *, value_wei
     Raises:
         SiteError: a model whose attention or values cannot be read.
     """
-    return each_layer(model, ids, [layer], _triangles, values=value_weighted)[0]
+    return model.work(each_layer, list(ids), [layer], _triangles, values=value_weighted)[0]
 
 
 def thumbnails(pattern: torch.Tensor, size: int) -> torch.Tensor:

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 
 from ..errors import TextError
-from ..progress import Progress
+from ..progress import Progress, silent
 from ..sae import baselines
+from ..sae.baselines import pca as principal
 from ..sae.dictionary import Dictionary
-from ..session.harvest import Texts, Values, Window, batched, read_batch, windows
+from ..session.harvest import Batch, Texts, Values, Window, batched, read_batch, windows
+from ..session.runner import Runner
 from ..session.session import Session
 
 ALL, TEXT = "all", "this text"
@@ -62,14 +65,38 @@ def fit(model: Session, sae: Dictionary, fitting: Sequence[Window], settings: Se
     Raises:
         TextError: no two of their tokens count.
     """
+    parts = list(batched(model, fitting, size=settings.batch))
+    found = model.work(_fit, parts, sae, settings.baselines, settings.outliers, progress=progress)
+    made: dict[str, Dictionary] = {} if found.pca is None else {"pca": found.pca}
+    if settings.baselines:
+        asked: dict[str, Any] = {"k": found.k, "center": found.mean}
+        made["random"] = baselines.random(model, sae.site, width=sae.width, seed=settings.seed, **asked)
+        made["identity"] = baselines.identity(model, sae.site, **asked)
+    made = {name: dictionary.to(sae.W_enc.device) for name, dictionary in made.items() if name != sae.name}
+    return Fit(found.mean, found.k, found.tokens, made)
+
+
+class _Read(NamedTuple):
+    """What the windows for fitting say; `mean`, `k` and `tokens` as in `Fit`."""
+
+    mean: torch.Tensor
+    k: int
+    tokens: int
+    pca: Dictionary | None
+    """Of k components; None if it is not asked for, or would leave nothing out."""
+
+
+def _fit(
+    model: Runner, parts: list[Batch], sae: Dictionary, pca: bool, outliers: bool, progress: Progress = silent
+) -> _Read:
     found, active = [], 0
 
     def keep(values: Values, counts: torch.Tensor) -> torch.Tensor:
-        return next(iter(values.values()))[counts].float()
+        return values[sae.site][counts].float()
 
-    for done, part in enumerate(parts := list(batched(model, fitting, size=settings.batch))):
+    for done, part in enumerate(parts):
         progress(done, len(parts), f"{sae.site}: fitting the baselines")
-        x = read_batch(model, part, [sae.site], keep, outliers=settings.outliers).to(sae.W_enc)
+        x = read_batch(model, part, [sae.site], keep, outliers=outliers).to(sae.W_enc)
         active += int((sae.encode(x) > 0).sum())
         found.append(x.cpu())
     x = torch.cat(found)
@@ -77,15 +104,9 @@ def fit(model: Session, sae: Dictionary, fitting: Sequence[Window], settings: Se
         raise TextError(
             "Nearly all tokens of these texts are left out as attention sinks or markers. Give longer texts."
         )
-    k, mean = max(1, round(active / len(x))), x.double().mean(0).float()
-    made: dict[str, Dictionary] = {}
-    if settings.baselines:
-        if k < min(x.shape):
-            made["pca"] = baselines.pca(x, sae.site, components=k)
-        made["random"] = baselines.random(model, sae.site, width=sae.width, k=k, seed=settings.seed, center=mean)
-        made["identity"] = baselines.identity(model, sae.site, k=k, center=mean)
-    made = {name: dictionary.to(sae.W_enc.device) for name, dictionary in made.items() if name != sae.name}
-    return Fit(mean, k, len(x), made)
+    k = max(1, round(active / len(x)))
+    made = principal(x, sae.site, components=k) if pca and k < min(x.shape) else None
+    return _Read(x.double().mean(0).float(), k, len(x), made)
 
 
 def split(model: Session, texts: Texts, settings: Settings) -> Split:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ import torch
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_reconstructs
-from ..session.harvest import Batch, Window, batched, read_batch, windows
+from ..session.harvest import Batch, Window, batched, each_batch, windows
 from ..session.session import Session, Text
+from .audit_batch import Sums, measure_batch
 from .audit_fit import ALL, TEXT, Fit, Settings, Split, fit, spread
 from .error_effect import ErrorEffect, run_effect
-from .splicing import read_clean, spliced_loss
 
 T = TypeVar("T")
 EDGES = 10.0 ** (np.arange(-19, 1) / 4)
@@ -128,12 +128,9 @@ def start(model: Session, windows: Split, sae: Dictionary, settings: Settings, p
 
 def measure_texts(model: Session, run: AuditRun, progress: Progress = silent) -> None:
     """Reads the windows and fills the run: those with a loss first, then the others."""
-    size = run.settings.batch
     parts = spread(run.measured, run.settings.loss_tokens)
     for part, loss in zip(parts, (True, False), strict=True):
-        for batch in batched(model, part, size=size):
-            progress(int(run.at(ALL).sum()), len(run.measured), f"{run.site}: reading the texts", run)
-            _take(model, run, batch, [window.source for window in batch.windows], loss)
+        _take(model, run, part, loss, "texts", progress)
     progress(len(run.measured), len(run.measured), run.site, run)
 
 
@@ -154,9 +151,12 @@ def measure_text(
         run.effects[name] = run_effect(
             model, ids, dictionary, answer=answer, foil=foil, outliers=run.settings.outliers, whole_curve=first
         )
-    for batch in batched(model, looked_at, size=run.settings.batch):
-        progress(0, 0, f"{run.site}: reading the text")
-        _take(model, run, batch, [TEXT] * len(batch.windows), True)
+    named = [replace(window, source=TEXT) for window in looked_at]
+
+    def report(done: int, total: int, message: str = "", partial: Any = None) -> None:
+        progress(0, 0, message)
+
+    _take(model, run, named, True, "text", report)
 
 
 def without_text(run: AuditRun) -> AuditRun:
@@ -181,65 +181,38 @@ def without_text(run: AuditRun) -> AuditRun:
     )
 
 
-def _take(model: Session, run: AuditRun, batch: Batch, names: list[str], loss: bool) -> None:
-    """Adds a batch to the sums. `names`: the source of each window."""
-    rows = len(names)
-    if loss:
-        reading = read_clean(model, batch, run.site, outliers=run.settings.outliers)
-        x, counts = reading.x, reading.counts
-    else:
-        x, counts = read_batch(
-            model, batch, [run.site], lambda v, c: (next(iter(v.values())).float(), c), outliers=run.settings.outliers
-        )
-    window = torch.arange(rows, device=counts.device)[:, None].expand_as(counts)[counts]
-    flat = x[counts].to(run.sae.W_enc)
-    rebuilt = {}
+def _take(
+    model: Session, run: AuditRun, part: list[Window], loss: bool, what: str, progress: Progress = silent
+) -> None:
+    """Reads windows and adds them to the sums."""
 
-    def by_window(values: torch.Tensor) -> torch.Tensor:
-        """Sums [rows, ...] over the counted tokens of each window."""
-        zeros = torch.zeros(rows, *values.shape[1:], dtype=torch.float64, device=values.device)
-        return zeros.index_add_(0, window.to(values.device), values.double()).cpu()
+    def report(done: int, total: int, message: str = "", partial: Any = None) -> None:
+        progress(int(run.at(ALL).sum()), len(run.measured), message, run)
 
-    for name, dictionary in run.dictionaries.items():
-        a = dictionary.encode(flat)
-        rebuilt[name] = dictionary.decode(a, flat)
-        _add(run, name, flat, a, rebuilt[name], by_window)
-        on = a > 0
-        for one in dict.fromkeys(names):
-            mine = torch.tensor([each == one for each in names], device=window.device)[window].to(on.device)
-            before = run.fired.get((name, one), torch.zeros(dictionary.width, dtype=torch.long))
-            run.fired[name, one] = before + on[mine].sum(0).cpu()
-        if name == run.sae.name and TEXT not in names:
-            run.activation += a.double().sum(0).cpu()
+    def told() -> Iterator[Batch]:
+        for batch in batched(model, part, size=run.settings.batch):
+            report(0, 0, f"{run.site}: reading the {what}")
+            yield batch
+
+    asked = run.site, run.dictionaries, run.fit.mean, loss, run.settings.outliers
+    for batch, found in each_batch(model, told(), measure_batch, *asked, progress=report):
+        _add(run, batch, found)
+
+
+def _add(run: AuditRun, batch: Batch, found: Sums) -> None:
+    """Adds the sums of a batch to the run's."""
+    names = [window.source for window in batch.windows]
     run.sources += names
-    run.tokens += counts.sum(1).tolist()
+    run.tokens += found.tokens
     run.inside += batch.inside.sum(1).tolist()
-    run.sum += list(by_window(flat).numpy())
-    run.square += by_window(flat.pow(2).sum(1)).tolist()
-    run.predicted += reading.predicted.tolist() if loss else [0] * rows
-    labels = ["model", *rebuilt, "mean", "zero"]
-    if not loss:
-        for name in labels:
-            run.loss[name] += [np.nan] * rows
-        return
-    put = [
-        x.clone().index_put_(counts.nonzero(as_tuple=True), value.to(x))
-        for value in (*rebuilt.values(), run.fit.mean.to(flat).expand_as(flat), torch.zeros_like(flat))
-    ]
-    found = [reading.loss, *spliced_loss(model, reading, run.site, put)]
-    for name, nats in zip(labels, found, strict=True):
-        run.loss[name] += nats.cpu().tolist()
-
-
-def _add(
-    run: AuditRun, name: str, x: torch.Tensor, a: torch.Tensor, x_hat: torch.Tensor,
-    by_window: Callable[[torch.Tensor], torch.Tensor],
-) -> None:  # fmt: skip
-    size, mean = x.norm(dim=1).clamp(min=1e-30), run.fit.mean.to(x)
-    for quantity, values in {
-        "error": (x - x_hat).double().pow(2).sum(1),
-        "cosine": torch.nn.functional.cosine_similarity(x - mean, x_hat - mean, dim=1),
-        "norm_ratio": x_hat.norm(dim=1) / size,
-        "active": (a > 0).sum(1),
-    }.items():
-        run.sums[name, quantity] += by_window(values).tolist()
+    run.predicted += found.predicted
+    run.sum += list(found.sum.numpy())
+    run.square += found.square
+    for key, values in found.sums.items():
+        run.sums[key] += values
+    for name, nats in found.loss.items():
+        run.loss[name] += nats
+    for key, count in found.fired.items():
+        run.fired[key] = run.fired.get(key, 0) + count
+    if TEXT not in names:
+        run.activation += found.activation

@@ -12,6 +12,8 @@ ones are reported: so neither the atom nor the random directions are flattered b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 import torch
@@ -21,8 +23,8 @@ from ..errors import DictionaryError, TextError
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_reconstructs
-from ..session.harvest import Batch, Values, Window, batched, markers
-from ..session.harvest import read_batch as read
+from ..session.harvest import Batch, Values, Window, batched, each_batch, markers, read_batch
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from .probes import wilson
 from .splicing import go_on, resume
@@ -82,16 +84,9 @@ def effect_over_contexts(
         raise TextError(f"Signs can be compared over 4 contexts or more; here are {len(used)} that can be used.")
     amounts = {i: -activations[i] if how == "remove" else size for i in used}
     directions = _directions(sae, atom, random, seed)
-    windows = [Window(model.encode(contexts[i]), i, 0, "") for i in used]
-    clean: dict[int, torch.Tensor] = {}
-    changed: dict[int, torch.Tensor] = {}
-    for done, batch in enumerate(batches := list(batched(model, windows, size=BATCH))):
-        progress(done, len(batches), f"atom {atom} in {len(used)} contexts")
-        before, after = _logits(model, batch, sae, directions, amounts)
-        for row, window in enumerate(batch.windows):
-            clean[window.text], changed[window.text] = before[row], after[:, row]
-    progress(len(batches), len(batches), f"atom {atom} in {len(used)} contexts")
-    return _frame(model, used, clean, changed, activations, *tokens)
+    batches = list(batched(model, [Window(model.encode(contexts[i]), i, 0, "") for i in used], size=BATCH))
+    found = model.work(_effects, batches, sae, directions, amounts, tokens, f"atom {atom}", progress=progress)
+    return _frame(model, used, found, activations)
 
 
 def contexts_of(
@@ -138,22 +133,63 @@ def _activations(
         raise TextError("Several contexts were expected, but this is one. Put it in a list: [text].")
     windows = [Window(model.encode(text), i, 0, "") for i, text in enumerate(contexts)]
     found: dict[int, float] = {}
-
-    def last(values: Values, counts: torch.Tensor) -> None:
-        x = next(iter(values.values())).float()
-        rows, end = torch.arange(len(x), device=x.device), batch.lengths.to(x.device) - 1
-        a = sae.encode(x[rows, end])[:, atom].tolist()
-        usable = counts[rows, end].tolist()
-        found.update({w.text: a[i] for i, w in enumerate(batch.windows) if usable[i]})
-
-    for done, batch in enumerate(batches := list(batched(model, windows, size=BATCH))):
-        progress(done, len(batches), f"where atom {atom} fires")
-        read(model, batch, [sae.site], last)
+    batches = list(batched(model, windows, size=BATCH))
+    progress(0, len(batches), f"where atom {atom} fires")
+    for done, (_, fires) in enumerate(each_batch(model, batches, _last_activations, sae, atom, progress=progress)):
+        progress(done + 1, len(batches), f"where atom {atom} fires")
+        found |= fires
     return sorted(found), found
 
 
+def _last_activations(model: Runner, batch: Batch, sae: Dictionary, atom: int) -> dict[int, float]:
+    """The atom's activation at the last token of each window where that token counts, by the window's text."""
+
+    def last(values: Values, counts: torch.Tensor) -> dict[int, float]:
+        x = values[sae.site].float()
+        rows, end = torch.arange(len(x), device=x.device), batch.lengths.to(x.device) - 1
+        a = sae.encode(x[rows, end])[:, atom].tolist()
+        usable = counts[rows, end].tolist()
+        return {w.text: a[i] for i, w in enumerate(batch.windows) if usable[i]}
+
+    return read_batch(model, batch, [sae.site], last)
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """One direction's effects: on which token, and the metric in each context that is shown."""
+
+    token: int
+    shown: list[int]
+    """Numbers among the contexts that were used."""
+    before: list[float]
+    effect: list[float]
+    """after - before"""
+
+
+def _effects(
+    model: Runner,
+    batches: list[Batch],
+    sae: Dictionary,
+    directions: torch.Tensor,
+    amounts: dict[int, float],
+    tokens: list[int | None],
+    what: str,
+    progress: Progress = silent,
+) -> list[_Moved]:
+    """The effects of each direction, on an answer and a foil, None where none is named."""
+    clean: dict[int, torch.Tensor] = {}
+    changed: dict[int, torch.Tensor] = {}
+    for done, batch in enumerate(batches):
+        progress(done, len(batches), f"{what} in {len(amounts)} contexts")
+        before, after = _logits(model, batch, sae, directions, amounts)
+        for row, window in enumerate(batch.windows):
+            clean[window.text], changed[window.text] = before[row], after[:, row]
+    progress(len(batches), len(batches), f"{what} in {len(amounts)} contexts")
+    return _compared(torch.stack([clean[i] for i in amounts]), torch.stack([changed[i] for i in amounts], 1), *tokens)
+
+
 def _logits(
-    model: Session, batch: Batch, sae: Dictionary, directions: torch.Tensor, amounts: dict[int, float]
+    model: Runner, batch: Batch, sae: Dictionary, directions: torch.Tensor, amounts: dict[int, float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Last logits as they are [W, vocabulary], and with each direction put in [D, W, vocabulary]; on the CPU."""
     site = sae.site
@@ -178,19 +214,15 @@ def _logits(
     return before, torch.stack(after)
 
 
-def _frame(
-    model: Session, used: list[int], clean: dict[int, torch.Tensor], changed: dict[int, torch.Tensor],
-    activations: dict[int, float], answer: int | None, foil: int | None,
-) -> pl.DataFrame:  # fmt: skip
-    before = torch.stack([clean[i] for i in used])
-    after = torch.stack([changed[i] for i in used], 1)  # [D, contexts, vocabulary]
-    shown = list(range(len(used))) if answer is not None else list(range(1, len(used), 2))
+def _compared(before: torch.Tensor, after: torch.Tensor, answer: int | None, foil: int | None) -> list[_Moved]:
+    """`before` [contexts, vocabulary], `after` [directions, contexts, vocabulary]"""
+    shown = list(range(len(before))) if answer is not None else list(range(1, len(before), 2))
 
     def metric(logits: torch.Tensor, token: int) -> torch.Tensor:
         return logits[..., token] - (logits.mean(-1) if foil is None else logits[..., foil])
 
-    parts = []
-    for number, moved in enumerate(after):
+    found = []
+    for moved in after:
         if answer is None:
             change = (moved - before)[0::2].mean(0)
             if foil is not None:
@@ -199,15 +231,23 @@ def _frame(
         else:
             token = answer
         first, second = metric(before, token), metric(moved, token)
+        found.append(_Moved(token, shown, first[shown].tolist(), (second - first)[shown].tolist()))
+    return found
+
+
+def _frame(model: Session, used: list[int], found: list[_Moved], activations: dict[int, float]) -> pl.DataFrame:
+    parts: list[dict[str, list[Any]]] = []
+    for number, one in enumerate(found):
+        count = len(one.shown)
         parts.append(
             {
-                "context": [used[i] for i in shown],
-                "direction": ["atom" if number == 0 else f"random {number - 1}"] * len(shown),
-                "token_id": [token] * len(shown),
-                "token": [model.text_of(token)] * len(shown),
-                "activation": [activations[used[i]] for i in shown],
-                "metric": first[shown].tolist(),
-                "effect": (second - first)[shown].tolist(),
+                "context": [used[i] for i in one.shown],
+                "direction": ["atom" if number == 0 else f"random {number - 1}"] * count,
+                "token_id": [one.token] * count,
+                "token": [model.text_of(one.token)] * count,
+                "activation": [activations[used[i]] for i in one.shown],
+                "metric": one.before,
+                "effect": one.effect,
             }
         )
     columns = {name: [value for part in parts for value in part[name]] for name in frames.CONTEXT_EFFECTS}

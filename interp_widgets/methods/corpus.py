@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sized
 from importlib.metadata import version
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -26,6 +26,7 @@ from ..sae.dictionary import Dictionary
 from ..sae.fits import check_fits
 from ..session import harvest
 from ..session.harvest import Texts
+from ..session.runner import Runner
 from ..session.session import Session
 
 MOST = 50_000
@@ -113,12 +114,13 @@ def _stream(model: Session, texts: Texts, sae: Dictionary, store: Store, found: 
             f"{store.folder} was begun with other texts, or with the same in another order or number. "
             "Give the same texts from their start, or another folder."
         )
-    for batch in stream:
-        if store.ended or store.full:
+    wanted = takewhile(lambda _: not (store.ended or store.full), stream)
+    for batch, found_there in harvest.each_batch(model, wanted, _events, sae, progress=progress):
+        if store.ended or store.full:  # it came with others that were wanted
             break
         windows, sources, ids = _cut(batch)
         left = asked - store.tokens if asked else None
-        store.append(windows, sources, ids, *_events(model, batch, sae, left))
+        store.append(windows, sources, ids, *_checked(batch, sae, left, *found_there))
         if store.due:
             store.commit()
         read = max(read, int(windows["text"].max()) + 1)
@@ -139,24 +141,37 @@ def _cut(batch: harvest.Batch) -> tuple[np.ndarray, list[str], np.ndarray]:
     return np.array(rows, WINDOW), [w.source for w in batch.windows], ids
 
 
-def _events(model: Session, batch: harvest.Batch, sae: Dictionary, left: int | None) -> tuple[np.ndarray, ...]:
-    """One forward pass: which tokens of the batch's text count, at most `left`, and token, atom and activation of each event."""
+def _events(model: Runner, batch: harvest.Batch, sae: Dictionary) -> tuple[torch.Tensor, ...]:
+    """One forward pass: which tokens count, and of each event the number among these, atom and activation."""
 
     def reduce(values: harvest.Values, counts: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        if left is not None:
-            counts = counts & (counts.flatten().cumsum(0).view_as(counts) <= left)
         a = sae.encode(values[sae.site][counts])
         row, atom = a.nonzero(as_tuple=True)
-        return counts.cpu(), row.cpu(), atom.cpu(), a[row, atom].float().cpu()
+        return counts.cpu(), row.int().cpu(), atom.int().cpu(), a[row, atom].float().cpu()
 
-    counts, row, atom, activation = harvest.read_batch(model, batch, [sae.site], reduce)
+    return harvest.read_batch(model, batch, [sae.site], reduce)
+
+
+def _checked(
+    batch: harvest.Batch,
+    sae: Dictionary,
+    left: int | None,
+    counts: torch.Tensor,
+    row: torch.Tensor,
+    atom: torch.Tensor,
+    activation: torch.Tensor,
+) -> tuple[np.ndarray, ...]:
+    """Which tokens of the batch's text count, at most `left`, and token, atom and activation of each event."""
+    if left is not None:
+        counts, kept = counts & (counts.flatten().cumsum(0).view_as(counts) <= left), row < left
+        row, atom, activation = row[kept], atom[kept], activation[kept]
     if not (torch.isfinite(activation) & (activation > 0)).all():
         raise DictionaryError(
             f"{sae.name} gave activations that are not finite, or below 0, so no statistic would mean anything. "
             "Check that it was trained on this model; try dtype='float32'."
         )
     inside = counts[batch.inside].numpy()
-    return inside, np.flatnonzero(inside)[row.numpy()], atom.numpy(), activation.numpy()
+    return inside, np.flatnonzero(inside)[row.numpy()], atom.long().numpy(), activation.numpy()
 
 
 def _number(texts: Texts) -> int | None:

@@ -21,9 +21,9 @@ import torch
 from ..errors import DictionaryError, SiteError, TextError
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
-from ..session.masking import sinks
 from ..session.session import Session, Text
 from .probes import fit_probe
+from .states import states
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ def mean_difference(
         SiteError: no such site, or classes with equal means.
     """
     here = str(model.site(site))
-    x = [_states(model, texts, here, position, progress) for texts in (positive, negative)]
+    x = _classes(model, positive, negative, here, position, progress)
     halves = None
     if min(map(len, x)) >= 4:
         mixed = [one[torch.randperm(len(one), generator=torch.Generator().manual_seed(0))] for one in x]
@@ -184,8 +184,7 @@ def probe_direction(
     generator = torch.Generator().manual_seed(seed)
     train: list[torch.Tensor] = []
     test: list[torch.Tensor] = []
-    for texts in (positive, negative):
-        x = _states(model, texts, here, position, progress)
+    for x in _classes(model, positive, negative, here, position, progress):
         count = min(len(x) - 1, max(1, round(held_out * len(x))))
         order = torch.randperm(len(x), generator=generator)
         test.append(x[order[:count]])
@@ -204,34 +203,28 @@ def probe_direction(
     )  # fmt: skip
 
 
-def _states(model: Session, texts: Sequence[Text], site: str, position: int | None, progress: Progress) -> torch.Tensor:
-    """One activation a text, [texts, width], float32 on the CPU."""
-    if isinstance(texts, str) or not len(texts):
+def _classes(
+    model: Session,
+    positive: Sequence[Text],
+    negative: Sequence[Text],
+    site: str,
+    position: int | None,
+    progress: Progress,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One activation a text of each class, [texts, width], float32 on the CPU."""
+    if any(isinstance(texts, str) or not len(texts) for texts in (positive, negative)):
         raise TextError("Each class is a list of one or more texts.")
-    found = []
-    for done, text in enumerate(texts):
-        progress(done, len(texts), "reading texts")
-        ids = model.encode(text)
-        x = model.read(ids, [site])[site].float().cpu()
-        if x.dim() != 2:
-            raise SiteError(
-                f"{site} is no vector at each token; use a site such as resid_post.{model.num_layers // 2}."
-            )
-        masked = sinks(model, ids, x.norm(dim=-1))
-        at = [p for p in range(len(ids)) if p not in masked] if position is None else [_checked(position, ids)]
-        if not at or at[0] in masked:
-            raise TextError(
-                f"In {_shown(model, ids)} there is nothing to read at {_at(site, position)}: attention sinks and start markers "
-                "are left out. Use longer texts."
-            )
-        found.append(x[at].mean(0))
-    return torch.stack(found)
-
-
-def _checked(position: int, ids: list[int]) -> int:
-    if not -len(ids) <= position < len(ids):
-        raise TextError(f"Position {position} does not exist in a text of {len(ids)} tokens.")
-    return position % len(ids)
+    read = [model.encode(text) for text in (*positive, *negative)]
+    for ids in read:
+        if position is not None and not -len(ids) <= position < len(ids):
+            raise TextError(f"Position {position} does not exist in a text of {len(ids)} tokens.")
+    found = states(model, read, site, position, progress)
+    if len(found) < len(read):
+        raise TextError(
+            f"In {_shown(model, read[len(found)])} there is nothing to read at {_at(site, position)}: attention sinks and start "
+            "markers are left out. Use longer texts."
+        )
+    return found[: len(positive)], found[len(positive) :]
 
 
 def _shown(model: Session, ids: list[int]) -> str:

@@ -28,6 +28,7 @@ from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_reconstructs
 from ..session.masking import sinks
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from .splicing import TOKENS_AT_ONCE, go_on, resume
 
@@ -37,14 +38,10 @@ EQUAL = 1e-6
 
 
 @dataclass(frozen=True)
-class ErrorEffect:
+class Measured:
     """What removing atoms and errors does to one answer. All metrics are the same one."""
 
-    site: str
-    dictionary: str
-    tokens: pl.DataFrame
     answer: int
-    foil: int | None
     model: float
     """the metric of the text as it is"""
     nothing: float
@@ -59,6 +56,16 @@ class ErrorEffect:
     """(atoms kept, errors kept, metric)"""
     counted: int
     """positions that are changed"""
+
+
+@dataclass(frozen=True)
+class ErrorEffect(Measured):
+    """The same, and what it was measured of."""
+
+    site: str
+    dictionary: str
+    tokens: pl.DataFrame
+    foil: int | None
 
     def faithfulness(self, metric: float) -> float | None:
         """(metric - nothing) / (model - nothing)"""
@@ -114,28 +121,41 @@ def run_effect(
 ) -> ErrorEffect:
     """The measurement behind `error_effect`; without `whole_curve` only its ends."""
     check_reconstructs(model, sae)
-    ids = model.encode(text)
+    ids, other_ids = model.encode(text), None if other is None else model.encode(other)
+    if other_ids is not None and len(other_ids) != len(ids):
+        raise AlignmentError(
+            f"The texts have {len(ids)} and {len(other_ids)} tokens. Give two of equal length, so that each position has a value."
+        )
+    answer_id = None if answer is None else model.single_token(answer, "answer")
+    foil_id = None if foil is None else model.single_token(foil, "foil")
+    found = model.work(_measure, ids, other_ids, sae, answer_id, foil_id, outliers, whole_curve, progress=progress)
+    return ErrorEffect(**vars(found), site=sae.site, dictionary=sae.name, tokens=model.tokens(ids), foil=foil_id)
+
+
+def _measure(
+    model: Runner,
+    ids: list[int],
+    other_ids: list[int] | None,
+    sae: Dictionary,
+    answer_id: int | None,
+    foil_id: int | None,
+    outliers: bool,
+    whole_curve: bool,
+    progress: Progress = silent,
+) -> Measured:
     x, base, logits = _read(model, ids, sae.site)
     sae = sae if sae.W_enc.device == x.device else sae.to(x.device)
     at = _counted(model, ids, x, outliers)
     against = x
-    if other is not None:
-        other_ids = model.encode(other)
-        if len(other_ids) != len(ids):
-            raise AlignmentError(
-                f"The texts have {len(ids)} and {len(other_ids)} tokens. Give two of equal length, so that each position has "
-                "a value."
-            )
+    if other_ids is not None:
         against, _, _ = _read(model, other_ids, sae.site)
         at &= _counted(model, other_ids, against, outliers)
     if not at.any():
         raise TextError("Every token of this text is left out as an attention sink or a marker. Give a longer text.")
-    answer_id = int(logits.argmax()) if answer is None else model.single_token(answer, "answer")
-    foil_id = None if foil is None else model.single_token(foil, "foil")
-
+    answer = int(logits.argmax()) if answer_id is None else answer_id
     mine = x[at]
     a, error = _parts(sae, mine)
-    if other is None:
+    if other_ids is None:
         removed, da, de = sae.bias(mine).expand_as(mine), a, error
     else:
         removed = against[at]
@@ -151,7 +171,7 @@ def run_effect(
     def measure(normed: torch.Tensor) -> torch.Tensor:
         """[R, T, width] -> [R]"""
         last = model.head(normed[:, -1]).float()
-        return last[:, answer_id] - (last.mean(-1) if foil_id is None else last[:, foil_id])
+        return last[:, answer] - (last.mean(-1) if foil_id is None else last[:, foil_id])
 
     def run(changed: torch.Tensor) -> list[float]:
         step = max(1, TOKENS_AT_ONCE // len(ids))
@@ -178,8 +198,8 @@ def run_effect(
         labels += [(count, False), (count, True)]
     metrics = run(torch.stack(changed))
     model_metric = run(mine[None])[0]
-    return ErrorEffect(
-        sae.site, sae.name, model.tokens(ids), answer_id, foil_id, model_metric, metrics[0],
+    return Measured(
+        answer, model_metric, metrics[0],
         float(error_effects.abs().sum()) / size if size > EQUAL else None,
         model_metric - metrics[0] - float(effects.sum() + error_effects.sum()), nodes,
         [(*label, metric) for label, metric in zip(labels, metrics, strict=True)], int(at.sum()),
@@ -199,7 +219,7 @@ def effect_frame(found: ErrorEffect) -> pl.DataFrame:
     return frames.build(frames.FAITHFULNESS, columns)
 
 
-def _read(model: Session, ids: list[int], site: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _read(model: Runner, ids: list[int], site: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The activation at the site [T, d], the stream that a run goes on from [1, T, width], and the last logits [vocabulary]."""
     base, name = resume(model, site).base, str(model.site(site))
 
@@ -216,7 +236,7 @@ def _parts(sae: Dictionary, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     return a * sae.scale(x), x - sae.decode(a, x)
 
 
-def _counted(model: Session, ids: list[int], x: torch.Tensor, outliers: bool) -> torch.Tensor:
+def _counted(model: Runner, ids: list[int], x: torch.Tensor, outliers: bool) -> torch.Tensor:
     norms = x.norm(dim=-1)
     out = torch.ones(len(ids), dtype=torch.bool, device=x.device)
     out[sinks(model, ids, torch.ones_like(norms) if outliers else norms)] = False
@@ -224,7 +244,7 @@ def _counted(model: Session, ids: list[int], x: torch.Tensor, outliers: bool) ->
 
 
 def _gradient(
-    model: Session, ids: list[int], site: str, removed: torch.Tensor, mine: torch.Tensor, whole: Any, base: torch.Tensor,
+    model: Runner, ids: list[int], site: str, removed: torch.Tensor, mine: torch.Tensor, whole: Any, base: torch.Tensor,
     measure: Any,
 ) -> torch.Tensor:  # fmt: skip
     """[counted, d]: the gradient of the metric, mean over midpoints of the line from `removed` to `mine`."""

@@ -26,6 +26,7 @@ import torch
 from .. import frames
 from ..errors import TextError
 from ..progress import Progress, silent
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from .choices import layers_of
 from .patterns import each_layer
@@ -76,11 +77,9 @@ def head_scores(
     ids, wanted = model.encode(text), layers_of(model, layers)
     if foil is not None and answer is None:
         raise TextError("A foil needs an answer to be compared with; give both, or neither.")
-    scores = torch.stack(
-        each_layer(model, ids, wanted, lambda layer: measure_heads(layer.pattern, ids), progress=progress)
-    )
-    effect = None if answer is None else measure_effects(model, ids, wanted, answer, foil, progress=progress).effect
-    return heads_frame(wanted, scores, effect)
+    asked = None if answer is None else _tokens(model, answer, foil)
+    scores, effects = model.work(_scores_and_effects, ids, wanted, asked, progress=progress)
+    return heads_frame(wanted, torch.stack(scores), None if effects is None else effects.effect)
 
 
 def repeats(ids: Sequence[int]) -> int:
@@ -121,19 +120,49 @@ def measure_effects(
 
     Without an answer, the model's own prediction is taken. `progress` gets the `Effects` so far as `partial`.
     """
-    ids, wanted = model.encode(text), list(layers)
-    answer = None if answer is None else model.single_token(answer, "answer")
-    foil = None if foil is None else model.single_token(foil, "foil")
-    if answer is not None and answer == foil:
+    asked = _tokens(model, answer, foil)
+    return model.work(_effects, model.encode(text), list(layers), *asked, memory=memory, progress=progress)
+
+
+def _tokens(model: Session, answer: str | int | None, foil: str | int | None) -> tuple[int | None, int | None]:
+    """The ids of answer and foil, None where none is named."""
+    first = None if answer is None else model.single_token(answer, "answer")
+    second = None if foil is None else model.single_token(foil, "foil")
+    if first is not None and first == second:
         raise TextError(
-            f"Answer and foil are both {model.text_of(answer)!r}; the logit difference needs two different tokens."
+            f"Answer and foil are both {model.text_of(first)!r}; the logit difference needs two different tokens."
         )
+    return first, second
+
+
+def _scores_and_effects(
+    model: Runner,
+    ids: list[int],
+    layers: list[int],
+    asked: tuple[int | None, int | None] | None,
+    progress: Progress = silent,
+) -> tuple[list[torch.Tensor], Effects | None]:
+    """`measure_heads` of each layer, and the effects on an answer, if one is asked for."""
+    scores = each_layer(model, ids, layers, lambda layer: measure_heads(layer.pattern, ids), progress=progress)
+    return scores, None if asked is None else _effects(model, ids, layers, *asked, progress=progress)
+
+
+def _effects(
+    model: Runner,
+    ids: list[int],
+    wanted: list[int],
+    answer: int | None,
+    foil: int | None,
+    *,
+    memory: int = MEMORY,
+    progress: Progress = silent,
+) -> Effects:
     progress(0, len(wanted) * model.num_heads, "heads")
     seen = model.run([ids], [*(f"resid_pre.{layer}" for layer in wanted), "logits"], logits_to_keep=1)
     logits = seen.pop("logits")[:, -1].float()
     found = int(logits.argmax()) if answer is None else answer
     if found == foil:
-        raise TextError(f"The model predicts the foil {model.text_of(found)!r} itself; name an answer.")
+        raise TextError("The model predicts the foil itself; name an answer.")
 
     def measure(logits: torch.Tensor) -> torch.Tensor:
         logits = logits.cpu().double()
@@ -146,7 +175,7 @@ def measure_effects(
     step = max(1, memory // (4 * (3 * model.num_heads * len(ids) ** 2 + 16 * len(ids) * model.width)))
     for row, layer in enumerate(wanted):
         for begin in range(0, model.num_heads, step):
-            heads = list(range(model.num_heads))[begin : begin + step]
+            heads = list(range(begin, min(begin + step, model.num_heads)))
             progress(row * model.num_heads + begin, len(wanted) * model.num_heads, f"layer {layer}", effects)
             ablated = model.run(
                 [ids] * len(heads),

@@ -19,6 +19,7 @@ from .. import frames
 from ..errors import TextError
 from ..progress import Progress, silent
 from ..session.masking import sinks
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from .choices import layers_of, positions_of
 from .ranking import top_k as largest
@@ -105,24 +106,30 @@ def lens_lines(
     """The way of some tokens through the layers at one position (see `frames.LENS_LINES`)."""
     ids, wanted = model.encode(text), layers_of(model, layers)
     [position] = positions_of(len(ids), [position])
-    chosen = torch.as_tensor([model.single_token(int(t)) for t in token_ids], device=model.device)
-
-    def reduce(values: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        stream = torch.stack([values[f"resid_post.{layer}"][0, position] for layer in wanted])
-        logits = model.unembed(stream).float()
-        return logits[:, chosen], logits.logsumexp(-1)
-
-    logits, total = model.run([ids], [f"resid_post.{layer}" for layer in wanted], then=reduce)
-    shape = (len(chosen), len(wanted))
+    chosen = [model.single_token(int(t)) for t in token_ids]
+    logits, total = model.work(_lines, ids, position, wanted, chosen)
     columns = {
         "position": [position] * logits.numel(),
-        "token_id": chosen[:, None].expand(shape).flatten().tolist(),
-        "token": [model.text_of(int(t)) for t in chosen for _ in wanted],
+        "token_id": [t for t in chosen for _ in wanted],
+        "token": [model.text_of(t) for t in chosen for _ in wanted],
         "layer": wanted * len(chosen),
         "logit": logits.T.flatten().tolist(),
         "probability": (logits - total[:, None]).exp().T.flatten().tolist(),
     }
     return frames.build(frames.LENS_LINES, columns)
+
+
+def _lines(
+    model: Runner, ids: list[int], position: int, layers: list[int], chosen: list[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of the chosen tokens [layers, tokens], and the log of the sum of exp(logit) [layers]."""
+
+    def reduce(values: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        stream = torch.stack([values[f"resid_post.{layer}"][0, position] for layer in layers])
+        logits = model.unembed(stream).float()
+        return logits[:, chosen].cpu(), logits.logsumexp(-1).cpu()
+
+    return model.run([ids], [f"resid_post.{layer}" for layer in layers], then=reduce)
 
 
 def run_lens(
@@ -147,34 +154,48 @@ def run_lens(
     ids, wanted = model.encode(text), layers_of(model, layers)
     at = positions_of(len(ids), positions)
     tracked = model.single_token(track) if track is not None else None
-    last = model.num_layers - 1
-    read = sorted({*wanted, last})
+    follow = OUTPUT if tracked is None and track_output else tracked
+    out = model.work(_read, ids, wanted, at, top_k, follow, lines, progress=progress)
+    followed = int(out.pop("tracked"))
+    return LensRun(model.tokens(ids), wanted, at, tracked=None if followed < 0 else followed, **out)
+
+
+def _read(
+    model: Runner,
+    ids: list[int],
+    wanted: list[int],
+    at: list[int],
+    top_k: int,
+    follow: int | None,
+    lines: int,
+    progress: Progress = silent,
+) -> dict[str, torch.Tensor]:
+    """The tensors of a `LensRun`, and the token followed, -1 for none."""
+    read = sorted({*wanted, model.num_layers - 1})
 
     def reduce(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         streams = torch.stack([values[f"resid_post.{layer}"][0] for layer in read])
         normed = model.final_norm(streams[:, at])
-        follow = OUTPUT if tracked is None and track_output else tracked
         blocks = normed.split(ROWS, dim=1)
         parts: list[dict[str, torch.Tensor]] = []
+        followed = follow
         for i, block in enumerate(reversed(blocks)):  # the last block has the prediction that may be followed
-            part, follow = _measure(model, block, top_k, follow, _share(progress, i, len(blocks)))
+            part, followed = _measure(model, block, top_k, followed, _share(progress, i, len(blocks)))
             parts.insert(0, part)
         rows = [read.index(layer) for layer in wanted]
         out = {name: torch.cat([part[name] for part in parts], dim=1)[rows] for name in parts[0]}
-        out["tracked"] = torch.tensor(-1 if follow is None else follow)
+        out["tracked"] = torch.tensor(-1 if followed is None else followed)
         out["line_ids"] = _line_tokens(out["top_ids"], out["top_logits"] - out["log_normaliser"][..., None], lines)
         chosen = out["line_ids"].clamp(min=0)
         out["line_logits"] = model.token_logits(normed[rows], chosen).float()
         out["norms"] = streams[rows].float().norm(dim=-1)
         return {name: x.cpu() for name, x in out.items()}
 
-    out = model.run([ids], [f"resid_post.{layer}" for layer in read], then=reduce)
-    followed = int(out.pop("tracked"))
-    return LensRun(model.tokens(ids), wanted, at, tracked=None if followed < 0 else followed, **out)
+    return model.run([ids], [f"resid_post.{layer}" for layer in read], then=reduce)
 
 
 def _measure(
-    model: Session, normed: torch.Tensor, k: int, follow: int | None, progress: Progress
+    model: Runner, normed: torch.Tensor, k: int, follow: int | None, progress: Progress
 ) -> tuple[dict[str, torch.Tensor], int | None]:
     """Everything that needs whole rows of logits, and the token followed; `normed` [layers, positions, width], the output's last.
 

@@ -20,7 +20,7 @@ from ..sae.dictionary import Dictionary
 from ..sae.neuronpedia import DASHBOARD, TOP
 from ..session.session import Session
 from ..session.sites import parse
-from .atom_effects import all_direct_weights, direct_logits, writes_stream
+from .atom_effects import measure_direct_weights, writes_stream
 from .atom_search import similar_atoms
 
 FORMS = ("feature", "dashboard")
@@ -148,18 +148,19 @@ def _similar(sae: Dictionary, atom: int) -> dict[str, Any]:
 
 def _logits(model: Session | None, sae: Dictionary, atom: int) -> dict[str, Any]:
     """Tokens at both ends, each from its end inwards, and a histogram over the whole vocabulary."""
-    pos, neg, heights, edges = pl.DataFrame(), pl.DataFrame(), np.zeros(0), np.zeros(1)
+    ends: list[tuple[str, float]] = []
+    heights, edges = [], np.zeros(1)
     if model is not None and writes_stream(model, sae):
-        ends = direct_logits(model, sae, atom, count=LOGITS)
-        pos, neg = ends.head(len(ends) // 2), ends.tail(len(ends) // 2).reverse()
-        heights, edges = np.histogram(all_direct_weights(model, sae, atom).double().numpy(), LOGIT_BARS)
+        found = measure_direct_weights(model, sae, atom, count=LOGITS, bars=LOGIT_BARS)
+        ends = [(model.text_of(i), weight) for i, weight in zip(found.token_ids, found.weights, strict=True)]
+        heights, edges = found.heights, np.array(found.edges)
+    half = len(ends) // 2
+    pos, neg = ends[:half], ends[half:][::-1]
     return {
-        **{f"{end}_str": each["token"].to_list() if len(each) else [] for end, each in (("pos", pos), ("neg", neg))},
-        **{
-            f"{end}_values": each["weight"].to_list() if len(each) else [] for end, each in (("pos", pos), ("neg", neg))
-        },
+        **{f"{name}_str": [text for text, _ in end] for name, end in (("pos", pos), ("neg", neg))},
+        **{f"{name}_values": [weight for _, weight in end] for name, end in (("pos", pos), ("neg", neg))},
         "logits_hist_data_bar_values": ((edges[:-1] + edges[1:]) / 2).tolist(),
-        "logits_hist_data_bar_heights": heights.tolist(),
+        "logits_hist_data_bar_heights": heights,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..progress import Progress, silent
-from ..session.session import Session
+from ..session.runner import Runner
 
 MEMORY = 256_000_000
 """Bytes of patterns that are held at once."""
@@ -29,7 +29,7 @@ class LayerPattern(NamedTuple):
 
 
 def each_layer(
-    model: Session,
+    model: Runner,
     ids: Sequence[int],
     layers: Sequence[int],
     reduce: Callable[[LayerPattern], Any],
@@ -39,6 +39,8 @@ def each_layer(
     progress: Progress = silent,
 ) -> list[Any]:
     """`reduce` of each layer, called inside the trace, in the order of `layers`; `values` reads the values' norms as well.
+
+    Called through `model.work`, so that no pattern leaves the place where the model is.
 
     Raises:
         SiteError: a model whose attention, or whose values, cannot be read.
@@ -58,7 +60,7 @@ def each_layer(
 
 
 def _piece(
-    model: Session,
+    model: Runner,
     ids: Sequence[int],
     layers: list[int],
     reduce: Callable[[LayerPattern], Any],
@@ -76,7 +78,7 @@ def _piece(
     return model.run([list(ids)], [*read, end], then=then, start=start)
 
 
-def _value_norms(model: Session, layer: int, values: torch.Tensor) -> torch.Tensor:
+def _value_norms(model: Runner, layer: int, values: torch.Tensor) -> torch.Tensor:
     """|v W_O| for each head and key, [heads, tokens], of the values [tokens, key-value heads, head width]."""
     arch = model.architecture
     projection: Any = model._module.get_submodule(f"{arch.layers}.{layer}.{arch.heads_in}")

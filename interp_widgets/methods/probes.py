@@ -17,10 +17,10 @@ import polars as pl
 import torch
 
 from .. import frames
-from ..errors import SiteError, TextError
+from ..errors import TextError
 from ..progress import Progress, silent
-from ..session.masking import sinks
 from ..session.session import Session, Text
+from .states import states
 
 L2 = 1e-3
 HELD_OUT = 0.3
@@ -82,23 +82,13 @@ def concept_directions(
         TextError: labels that do not fit, fewer than four examples of a class, or a text whose last token is a sink. SiteError: no
             such site, or one that is no vector.
     """
-    found = []
-    for done, text in enumerate(texts):
-        progress(done, len(texts), "reading the texts")
-        ids = model.encode(text)
-        x = model.read(ids, [site])[site].float()
-        if x.dim() != 2:
-            raise SiteError(f"{site} is no vector at each token; use one such as resid_post.{model.num_layers // 2}.")
-        if len(ids) - 1 in sinks(model, ids, x.norm(dim=-1)):
-            raise TextError(
-                f"Text {done} ends in an attention sink or a marker, which says nothing. Give longer texts."
-            )
-        found.append(x[-1].cpu())
-    if not found:
+    read = [model.encode(text) for text in texts]
+    if not read:
         raise TextError("There are no texts. Give examples with the concept and without it.")
-    return null_space_directions(
-        torch.stack(found), torch.tensor(list(labels)), k=k, l2=l2, held_out=held_out, seed=seed
-    )[1]
+    x = states(model, read, site, -1, progress)
+    if len(x) < len(read):
+        raise TextError(f"Text {len(x)} ends in an attention sink or a marker, which says nothing. Give longer texts.")
+    return null_space_directions(x, torch.tensor(list(labels)), k=k, l2=l2, held_out=held_out, seed=seed)[1]
 
 
 def null_space_directions(

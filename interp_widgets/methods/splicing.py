@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..session.harvest import Batch, Values, read_batch
-from ..session.session import Session
+from ..session.runner import Runner
 
 LOGITS_AT_ONCE = 1 << 24
 """Logits held at a time while cross-entropy is computed: 64 MB of float32."""
@@ -57,7 +57,7 @@ class Resume:
     """The site is the stream that `layer` reads, so there is nothing more to put in."""
 
 
-def resume(model: Session, name: str) -> Resume:
+def resume(model: Runner, name: str) -> Resume:
     """The shortest run that still feels a change at a site."""
     site = model.site(name)
     if site.layer is None:
@@ -69,7 +69,7 @@ def resume(model: Session, name: str) -> Resume:
     return Resume(f"resid_pre.{site.layer}", site.layer, whole=False)
 
 
-def read_clean(model: Session, batch: Batch, site: str, *, outliers: bool = False) -> Reading:
+def read_clean(model: Runner, batch: Batch, site: str, *, outliers: bool = False) -> Reading:
     """One pass over a batch, unchanged. `outliers`: whether tokens of outlying norm count too."""
     name, base = str(model.site(site)), resume(model, site).base
 
@@ -81,7 +81,7 @@ def read_clean(model: Session, batch: Batch, site: str, *, outliers: bool = Fals
     return read_batch(model, batch, [name], reduce, also=dict.fromkeys([base, "final_norm"]), outliers=outliers)
 
 
-def spliced_loss(model: Session, reading: Reading, site: str, values: Sequence[torch.Tensor]) -> torch.Tensor:
+def spliced_loss(model: Runner, reading: Reading, site: str, values: Sequence[torch.Tensor]) -> torch.Tensor:
     """[V, W], float64: cross-entropy summed over each window's predictions, with each of V values [W, T, d] put at the site."""
     rows, length = reading.ids.shape
     step = max(1, TOKENS_AT_ONCE // (rows * length))
@@ -89,14 +89,14 @@ def spliced_loss(model: Session, reading: Reading, site: str, values: Sequence[t
     return torch.cat(parts).unflatten(0, (len(values), rows))
 
 
-def _run(model: Session, reading: Reading, site: str, values: Sequence[torch.Tensor]) -> torch.Tensor:
+def _run(model: Runner, reading: Reading, site: str, values: Sequence[torch.Tensor]) -> torch.Tensor:
     ids, inside = (each.repeat(len(values), 1) for each in (reading.ids, reading.inside))
     put = torch.cat([torch.where(reading.counts[..., None], value.to(reading.x), reading.x) for value in values])
     return go_on(model, ids, site, put, reading.base, lambda normed: _loss(model, normed, ids, inside))
 
 
 def go_on(
-    model: Session,
+    model: Runner,
     ids: torch.Tensor,
     site: str,
     put: torch.Tensor,
@@ -116,7 +116,7 @@ def go_on(
     return model.run(ids.tolist(), ["final_norm"], then=lambda read: then(read["final_norm"]), grad=grad, **more)
 
 
-def _loss(model: Session, normed: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+def _loss(model: Runner, normed: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     """[rows]: cross-entropy of the tokens inside, summed; logits of a few rows at a time. Inside a run only."""
     step = max(1, LOGITS_AT_ONCE // (ids.shape[1] * model.vocabulary_size))
     out = []

@@ -19,7 +19,8 @@ from ..errors import DictionaryError, TextError
 from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_fits
-from ..session.harvest import Texts, Values, harvest
+from ..session.harvest import Batch, Texts, Values, batches, each_batch, read_batch
+from ..session.runner import Runner
 from ..session.session import Session
 
 CANDIDATES = 32
@@ -109,21 +110,37 @@ class _Sums:
         self.mine = torch.zeros(atoms)
         self.theirs, self.both = torch.zeros(atoms, count), torch.zeros(atoms, count)
 
-        def take(values: Values, counts: torch.Tensor) -> None:
-            x = next(iter(values.values()))[counts].float()
-            self.tokens += len(x)
-            a = sae.encode(x)[:, chosen].cpu()
-            others = wider.encode(x)[:, candidates.to(x.device)].cpu()
-            table = torch.cat([torch.ones(len(x), atoms, 1), a[..., None], others], 2).double()
-            self.moments += torch.einsum("tai,taj->aij", table, table)
-            self.mine += (a > 0).sum(0)
-            self.theirs += (others > 0).sum(0)
-            self.both += ((a > 0)[..., None] & (others > 0)).sum(0)
-
-        for done, _ in enumerate(harvest(model, texts, [sae.site], take, context=context)):
+        cut = batches(model, texts, context=context)
+        stream = each_batch(model, cut, _moments, sae, wider, chosen, candidates, progress=progress)
+        for done, (_, found) in enumerate(stream):
+            tokens, moments, mine, theirs, both = found
+            self.tokens += tokens
+            self.moments += moments
+            self.mine += mine
+            self.theirs += theirs
+            self.both += both
             progress(done + 1, 0, "reading the texts")
         if not self.tokens:
             raise TextError("There are no texts. Give some to measure activations on.")
+
+
+def _moments(
+    model: Runner, batch: Batch, sae: Dictionary, wider: Dictionary, chosen: list[int], candidates: torch.Tensor
+) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The sums of one batch: its tokens, and `_Sums.moments`, `mine`, `theirs` and `both`."""
+
+    def take(
+        values: Values, counts: torch.Tensor
+    ) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        x = values[sae.site][counts].float()
+        a = sae.encode(x)[:, chosen].cpu()
+        others = wider.encode(x)[:, candidates.to(x.device)].cpu()
+        table = torch.cat([torch.ones(*a.shape, 1), a[..., None], others], 2).double()
+        fires, theirs = a > 0, others > 0
+        together = (fires[..., None] & theirs).sum(0)
+        return len(x), torch.einsum("tai,taj->aij", table, table), fires.sum(0), theirs.sum(0), together
+
+    return read_batch(model, batch, [sae.site], take)
 
 
 def _greedy(moments: torch.Tensor, tokens: int, top: int) -> tuple[list[int], list[float | None]]:

@@ -15,13 +15,14 @@ and u = v. A random control has another u of the same length and the same amount
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from ..errors import TextError
 from ..session import cache
+from ..session.runner import Runner
 from ..session.session import Session
 from ..session.sites import Site
 from .directions import Direction
@@ -44,16 +45,25 @@ class Change:
     generated: bool
     """Whether new tokens are steered as well."""
 
-    def amount(self, x: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
-        """How far each activation goes: x [..., width] float32, strength that fits [...] -> [...], in lengths of the vector."""
+    def coordinate(self, x: torch.Tensor) -> torch.Tensor:
+        """What the amount depends on besides the strength: x [..., width] float32 -> [...], c(x) or a(x), zero for "add"."""
         if self.mode == "add":
-            return strength.expand(x.shape[:-1])
+            return x.new_zeros(x.shape[:-1])
         if self.mode == "ablate":
             assert self.direction.dictionary is not None
-            return -strength * self.direction.dictionary.encode(x)[..., self.direction.atom].to(x)
+            return self.direction.dictionary.encode(x)[..., self.direction.atom].to(x)
         vector = self.direction.vector.to(x)
-        coordinate = x @ vector / vector.dot(vector)
-        return -strength * coordinate if self.mode == "project_out" else strength - coordinate
+        return x @ vector / vector.dot(vector)
+
+    def amount(self, coordinate: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
+        """How far each activation goes, in lengths of the vector: strength that fits `coordinate` [...] -> [...]."""
+        if self.mode == "add":
+            return strength.expand(coordinate.shape)
+        return strength - coordinate if self.mode == "clamp" else -strength * coordinate
+
+    def sent(self) -> Change:
+        """The same without a dictionary that the mode does not need."""
+        return self if self.mode == "ablate" else replace(self, direction=replace(self.direction, dictionary=None))
 
     def edits(self, vectors: torch.Tensor, strengths: torch.Tensor, steered: torch.Tensor) -> dict[str, Any]:
         """The edits of a batch: the last rows go along `vectors` [rows, width], at positions where `steered` [tokens] is true."""
@@ -63,7 +73,8 @@ class Change:
         def edit(x: torch.Tensor) -> torch.Tensor:
             x = x.clone()
             part = x[-len(vectors) :, steered].float()
-            moved = part + self.amount(part, strengths.to(part)[:, None])[..., None] * vectors.to(part)[:, None]
+            amount = self.amount(self.coordinate(part), strengths.to(part)[:, None])
+            moved = part + amount[..., None] * vectors.to(part)[:, None]
             x[-len(vectors) :, steered] = moved.to(x)
             return x
 
@@ -79,7 +90,7 @@ class Said:
 
 
 def go_on(
-    model: Session,
+    model: Runner,
     ids: Sequence[int],
     change: Change,
     vectors: torch.Tensor,
@@ -140,7 +151,7 @@ def go_on(
     return runs, after_prompt
 
 
-def fluency(model: Session, ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
+def fluency(model: Runner, ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
     """Mean log-probability of each continuation of a prompt under the model as it is, nats a token."""
     longest = max(map(len, continuations))
     texts = [

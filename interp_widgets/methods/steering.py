@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,8 +20,10 @@ import torch
 from ..errors import DictionaryError, SiteError, TextError
 from ..progress import Progress, silent
 from ..session.masking import sinks
+from ..session.runner import Runner
 from ..session.session import Session, Text
 from ..session.sites import Site
+from ..session.stays import Stays
 from .choices import check_tokens, layers_of
 from .directions import direction_of
 from .steered_runs import MODES, Change, Said, end_tokens, fluency, go_on, greedy, sampler
@@ -119,9 +122,8 @@ def prepare_steering(
     sites = sites_of(model, site or found.site, layers)
     ids = model.encode(prompt)
     _check(model, mode, found, sites, len(ids), tokens, temperature, randoms)
-    logits, x = _read(model, ids, sites, found)
-    masked = sinks(model, ids, x.norm(dim=-1))
-    free = [p for p in range(len(ids)) if p not in masked]
+    read = model.work(_read, ids, Change(mode, found, sites, [], generated).sent())
+    free = [p for p in range(len(ids)) if p not in read.masked]
     steered = free if positions is None else _positions(positions, len(ids))
     if not steered and not generated:
         raise TextError(
@@ -129,16 +131,18 @@ def prepare_steering(
             "marker. Name positions, or steer new tokens."
         )
     change = Change(mode, found, sites, steered, generated)
-    first = model.single_token(answer, "answer") if answer not in (None, "") else int(logits.argmax())
-    likely = [i for i in logits.topk(2).indices.tolist() if i != first]
-    second = model.single_token(foil, "foil") if foil not in (None, "") else likely[0]
+    first = model.single_token(answer, "answer") if answer not in (None, "") else read.likeliest[0]
+    other = next(i for i in read.likeliest if i != first)
+    second = model.single_token(foil, "foil") if foil not in (None, "") else other
     check_tokens(model, first, second)
+    at = steered or free or range(len(ids))
     run = SteeringRun(
         tokens=model.tokens(ids),
-        masked=masked,
+        masked=read.masked,
         change=change,
-        activations=x[:, steered or free or range(len(ids))],
-        after_prompt=logits.double().log_softmax(-1),
+        norms=read.norms[:, at],
+        coordinates=read.coordinates[:, at],
+        after_prompt=read.after_prompt,
         answer=first,
         foil=second,
         length=tokens,
@@ -162,30 +166,38 @@ def fill_steering(model: Session, run: SteeringRun, progress: Progress = silent)
     for done, batch in enumerate(batches):
         who = "given direction" if batch[0][0] is None else "random directions"
 
-        def report(said: int, done: int = done, who: str = who) -> None:
+        def report(said: int, _: int, message: str = "", partial: Any = None, done: int = done, who: str = who) -> None:
             total = len(batches) * run.length
-            progress(done * run.length + said, total, f"{who}, token {said + 1}", run if run.baseline else None)
+            progress(done * run.length + said, total, f"{who}, {message}", run if run.baseline else None)
 
-        vectors = torch.stack([_vector(run, seed) for seed, _ in batch])
-        strengths = torch.tensor([strength for _, strength in batch])
-        pick = sampler(run.temperature, run.seed) if run.temperature else greedy
-        plain = int(run.baseline is None)
-        said, logits = go_on(
-            model,
-            ids,
-            run.change,
-            vectors,
-            strengths,
-            tokens=run.length,
-            ends=run.ends,
-            pick=pick,
-            plain=plain,
-            step=report,
-        )
-        found = _measure(model, run, ids, said, logits)
-        if plain:
+        asked = replace(run, change=run.change.sent(), outcomes={})
+        found = model.work(_outcomes, ids, asked, batch, progress=report)
+        if run.baseline is None:
             run.baseline = found.pop(0)
         run.outcomes |= zip(batch, found, strict=True)
+
+
+def _outcomes(
+    model: Runner,
+    ids: list[int],
+    run: SteeringRun,
+    batch: list[tuple[int | None, float]],
+    progress: Progress = silent,
+) -> list[Outcome]:
+    """The outcomes of a batch of (seed, strength), after that of the unsteered run if it is not known yet."""
+    said, logits = go_on(
+        model,
+        ids,
+        run.change,
+        torch.stack([_vector(run, seed) for seed, _ in batch]),
+        torch.tensor([strength for _, strength in batch]),
+        tokens=run.length,
+        ends=run.ends,
+        pick=sampler(run.temperature, run.seed) if run.temperature else greedy,
+        plain=int(run.baseline is None),
+        step=lambda said: progress(said, run.length, f"token {said + 1}"),
+    )
+    return _measure(model, run, ids, said, logits)
 
 
 def sites_of(model: Session, site: str | None, layers: Sequence[int] | None = None) -> list[Site]:
@@ -238,17 +250,36 @@ def _check(
         )
 
 
-def _read(model: Session, ids: list[int], sites: list[Site], found: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits after the unsteered prompt [vocabulary], and its activations [sites, tokens, width], float32 on the CPU."""
-    seen = model.run([ids], [*map(str, sites), "logits"], logits_to_keep=1)
-    x = [seen[str(site)][0].float().cpu() for site in sites]
-    for site, one in zip(sites, x, strict=True):
-        if one.dim() != 2 or one.shape[-1] != len(found.vector):
+class _Unsteered(NamedTuple):
+    """What the unsteered prompt shows; fields as in `SteeringRun`, but for all tokens."""
+
+    norms: torch.Tensor
+    coordinates: torch.Tensor
+    masked: list[int]
+    likeliest: list[int]
+    """Tokens after the prompt, the likeliest first."""
+    after_prompt: Stays
+
+
+def _read(model: Runner, ids: list[int], change: Change) -> _Unsteered:
+    """One pass over the unsteered prompt."""
+    seen = model.run([ids], [*map(str, change.sites), "logits"], logits_to_keep=1)
+    x, size = [seen[str(site)][0].float().cpu() for site in change.sites], len(change.direction.vector)
+    for site, one in zip(change.sites, x, strict=True):
+        if one.dim() != 2 or one.shape[-1] != size:
             raise SiteError(
-                f"The direction has {len(found.vector)} numbers and {site} of {model.name} has {list(one.shape[1:])} at each "
-                "token. Use a direction that was made at a site of that width."
+                f"The direction has {size} numbers and {site} of {model.name} has {list(one.shape[1:])} at each token. Use a "
+                "direction that was made at a site of that width."
             )
-    return seen["logits"][0, -1].float().cpu(), torch.stack(x)
+    together, logits = torch.stack(x), seen["logits"][0, -1].float().cpu()
+    norms = together.norm(dim=-1)
+    return _Unsteered(
+        norms,
+        change.coordinate(together),
+        sinks(model, ids, norms),
+        [int(logits.argmax()), *logits.topk(2).indices.tolist()],
+        Stays(logits.double().log_softmax(-1)),
+    )
 
 
 def _positions(positions: Sequence[int | Sequence[int]], length: int) -> list[int]:
@@ -271,8 +302,7 @@ def _strengths(wanted: float | Sequence[float] | None, run: SteeringRun) -> list
         return sorted({s + 0.0 for s in given})
     if run.change.mode in ("project_out", "ablate"):
         return [0.0, 0.25, 0.5, 0.75, 1.0]
-    norms = np.median(run.activations.norm(dim=-1))
-    step = round_number(0.2 * float(norms) / run.change.direction.norm)
+    step = round_number(0.2 * float(np.median(run.norms)) / run.change.direction.norm)
     return [float(f"{step * k:.6g}") + 0.0 for k in range(-_STEPS, _STEPS + 1)]
 
 
@@ -284,16 +314,19 @@ def round_number(x: float) -> float:
 
 def _vector(run: SteeringRun, seed: int | None) -> torch.Tensor:
     """The given direction [width], or a random one of its length."""
-    vector = run.change.direction.vector
+    vector = run.change.direction.vector.cpu()
     if seed is None:
         return vector
     random = torch.randn(len(vector), generator=torch.Generator().manual_seed(seed))
     return random * (vector.norm() / random.norm())
 
 
-def _measure(model: Session, run: SteeringRun, ids: list[int], said: list[Said], logits: torch.Tensor) -> list[Outcome]:
-    log_p = logits.double().log_softmax(-1)
-    kl = (run.after_prompt.exp() * (run.after_prompt - log_p)).sum(-1).clamp(min=0)
+def _measure(model: Runner, run: SteeringRun, ids: list[int], said: list[Said], logits: torch.Tensor) -> list[Outcome]:
+    log_p, after = logits.double().log_softmax(-1), run.after_prompt.value
+    if after is None:  # it stayed on a server, where nothing outlives its request
+        again = model.run([ids], ["logits"], logits_to_keep=1)["logits"][0, -1]
+        after = again.float().cpu().double().log_softmax(-1)
+    kl = (after.exp() * (after - log_p)).sum(-1).clamp(min=0)
     difference = logits[:, run.answer].double() - logits[:, run.foil].double()
     fluencies = fluency(model, ids, [one.token_ids for one in said])
     return [

@@ -11,6 +11,7 @@ import torch
 
 from .. import frames
 from ..session.session import Session
+from ..session.stays import Stays
 from .steered_runs import Change, Said
 
 METRICS = ("logit_difference", "probability", "kl", "fluency")
@@ -34,9 +35,11 @@ class SteeringRun:
     tokens: pl.DataFrame
     masked: list[int]
     change: Change
-    activations: torch.Tensor
-    """[sites, tokens, width] of the unsteered prompt at the positions that norm ratios are measured at"""
-    after_prompt: torch.Tensor
+    norms: torch.Tensor
+    """[sites, tokens]: of the unsteered prompt's activations at the positions that norm ratios are measured at"""
+    coordinates: torch.Tensor
+    """[sites, tokens]: `Change.coordinate` of the same"""
+    after_prompt: Stays
     """[vocabulary] float64: log-probabilities after the unsteered prompt"""
     answer: int
     foil: int
@@ -56,8 +59,8 @@ class SteeringRun:
 
     def norm_ratio(self, strength: float) -> float:
         """Median of |change| / |activation| over the steered tokens of the prompt and the sites, as they are unsteered."""
-        amount = self.change.amount(self.activations, torch.tensor(float(strength)))
-        ratio = amount.abs() * self.change.direction.norm / self.activations.norm(dim=-1).clamp(min=1e-30)
+        amount = self.change.amount(self.coordinates, torch.tensor(float(strength)))
+        ratio = amount.abs() * self.change.direction.norm / self.norms.clamp(min=1e-30)
         return float(np.median(ratio.cpu()))
 
     def values(self, metric: str, seed: int | None = None) -> list[float]:

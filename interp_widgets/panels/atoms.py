@@ -309,8 +309,8 @@ class Atoms(Panel, AtomsWidget):
     def _show_pinned(self) -> None:
         run, wanted = self._run, self._wanted()
         assert run is not None
-        values = torch.stack([run.of_atom(atom) for atom in wanted]) if wanted else torch.zeros(0, len(run.x))
-        seen = [p for p in range(len(run.x)) if p not in run.masked] or list(range(len(run.x)))
+        values = torch.stack([run.of_atom(atom) for atom in wanted]) if wanted else torch.zeros(0, len(run.tokens))
+        seen = [p for p in range(len(run.tokens)) if p not in run.masked] or list(range(len(run.tokens)))
         self.pinned, self.pinned_activation = wanted, wire.float32(values)
         self.pinned_scale = [float(row[seen].max()) for row in values]
 

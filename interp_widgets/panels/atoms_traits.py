@@ -29,7 +29,7 @@ def run_traits(run: AtomsRun, model: Session, sae: Dictionary) -> dict[str, Any]
     column, keep = _columns(run)
     where = (run.position[keep], column[keep])
     most = max(1, max(active))
-    shape = (len(run.x), min(most, LISTED))
+    shape = (len(run.tokens), min(most, LISTED))
     return {
         "tokens": run.tokens["token"].to_list(),
         "token_ids": run.tokens["token_id"].to_list(),
@@ -44,7 +44,7 @@ def run_traits(run: AtomsRun, model: Session, sae: Dictionary) -> dict[str, Any]
         "bias_share": wire.float32(run.bias_share + run.skip_share),
         "notes": _notes(run, model, sae),
         "summary": {
-            "explained_variance": run.explained_variance(),
+            "explained_variance": run.explained_variance,
             "mean_active": sum(counted) / len(counted) if counted else None,
             "tokens": len(counted),
         },
@@ -58,11 +58,11 @@ def no_effects() -> dict[str, Any]:
 
 def effect_traits(run: AtomsRun, effects: EffectsRun, model: Session) -> dict[str, Any]:
     """What removing each listed atom would do to the answer."""
-    every = torch.zeros(len(run.x), 1 + int(torch.cat([effects.atom, run.atom]).max()))
+    every = torch.zeros(len(run.tokens), 1 + int(torch.cat([effects.atom, run.atom]).max()))
     every[effects.position, effects.atom] = effects.effect
     column, keep = _columns(run)
     position = run.position[keep]
-    listed = torch.full((len(run.x), min(max(1, int(run.active.max())), LISTED)), torch.nan)
+    listed = torch.full((len(run.tokens), min(max(1, int(run.active.max())), LISTED)), torch.nan)
     listed[position, column[keep]] = every[position, run.atom[keep]]
     return {
         "top_effect": wire.float32(listed),

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from ..errors import DictionaryError
-from ..session.session import Session
+from ..session.runner import Runner
 from .dictionary import Dictionary, ReLU, TopK
 from .fits import checked_site
 
 
-def identity(model: Session, site: str, *, k: int | None = None, center: torch.Tensor | None = None) -> Dictionary:
+def identity(model: Runner, site: str, *, k: int | None = None, center: torch.Tensor | None = None) -> Dictionary:
     """Coordinates: atom i is coordinate i where it is positive, atom i + size where it is negative. Nothing is lost.
 
     At `mlp_act.L` these are the neurons. Both signs are kept there, too: GELU and SiLU go below zero.
@@ -58,7 +58,7 @@ def pca(x: torch.Tensor, site: str, *, components: int | None = None) -> Diction
 
 
 def random(
-    model: Session, site: str, *, width: int, k: int, seed: int = 0, center: torch.Tensor | None = None
+    model: Runner, site: str, *, width: int, k: int, seed: int = 0, center: torch.Tensor | None = None
 ) -> Dictionary:
     """`width` directions of norm 1, uniform on the sphere; the k that point most along an activation less `center` are on.
 

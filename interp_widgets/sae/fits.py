@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import DictionaryError
-from ..session.session import Session
+from ..session.runner import Runner
 from ..session.sites import Site
 from .dictionary import Dictionary
 
@@ -11,7 +11,7 @@ _WITHOUT = ("q", "k", "v", "pattern", "logits")
 """Kinds of site that cannot have a dictionary."""
 
 
-def check_fits(model: Session, sae: Dictionary) -> None:
+def check_fits(model: Runner, sae: Dictionary) -> None:
     """Raises SiteError or DictionaryError unless the dictionary's sites exist in the model and have its sizes."""
     for name, does, size in ((sae.site, "reads", sae.d_in), (sae.site_out, "writes", sae.d_out)):
         site = checked_site(model, name, sae.name)
@@ -27,7 +27,7 @@ def check_fits(model: Session, sae: Dictionary) -> None:
         )
 
 
-def check_reconstructs(model: Session, sae: Dictionary) -> None:
+def check_reconstructs(model: Runner, sae: Dictionary) -> None:
     """Raises as `check_fits`, and DictionaryError for a dictionary that does not reconstruct what it reads, one vector a token."""
     check_fits(model, sae)
     site = model.site(sae.site)
@@ -43,7 +43,7 @@ def check_reconstructs(model: Session, sae: Dictionary) -> None:
         )
 
 
-def checked_site(model: Session, name: str, whose: str) -> Site:
+def checked_site(model: Runner, name: str, whose: str) -> Site:
     """A site that can have a dictionary. `whose` begins the sentence about one that cannot.
 
     Raises:

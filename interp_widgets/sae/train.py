@@ -16,9 +16,10 @@ import torch
 
 from ..errors import DictionaryError, TextError
 from ..progress import Progress
-from ..session.harvest import CONTEXT, Texts, Values, batches, markers, read_batch
+from ..session.harvest import CONTEXT, Batch, Texts, Values, batches, each_batch, markers, read_batch
 from ..session.masking import OUTLIER
 from ..session.progress import live
+from ..session.runner import Runner
 from ..session.session import Session
 from ..session.sites import Site, transformer_lens_name
 from . import checkpoint, saelens, saelens_writing
@@ -90,7 +91,8 @@ def train_sae(
             f"{home} holds a finished dictionary. Read it with iw.load_sae, or give another folder to train a new one."
         )
     stream = Harvest(model, texts, str(place), context)
-    settings = Settings(width, k, activation, learning_rate, batch, seed, fast_bfloat16(model.device))
+    device = torch.device("cpu") if model.remote else model.device  # the dictionary is trained on this machine
+    settings = Settings(width, k, activation, learning_rate, batch, seed, fast_bfloat16(device))
     facts = {"site": str(place), "held_out": held_out, "context": context, "weights_sha256": model.weights_hash}
     with live(f"{place} of {model.name}", "token") if progress is None else nullcontext(progress) as report:
         fitted = fit(
@@ -100,7 +102,7 @@ def train_sae(
             tokens=tokens,
             buffer=buffer,
             reuse=reuse,
-            device=model.device,
+            device=device,
             folder=home,
             facts=facts,
             progress=report,
@@ -166,8 +168,8 @@ class Harvest:
     """The activations of texts at a site as a stream for `fit`, and a digest of the texts so far."""
 
     def __init__(self, model: Session, texts: Texts, site: str, context: int | None) -> None:
-        self._model, self._site = model, site
         self._batches = batches(model, texts, context=context)
+        self._found = each_batch(model, self._batches, _counted, site, together=1)  # they are large
         self._read, self._digest = 0, b""
         self._kept: Counter[str] = Counter()
         self._inside = 0
@@ -186,17 +188,12 @@ class Harvest:
         return torch.cat(found)[:count]
 
     def pieces(self) -> Iterator[torch.Tensor]:
-        for batch in self._batches:
+        for batch, (rows, counts) in self._found:
             self._note(batch.ids)
-
-            def pick(values: Values, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-                return values[self._site][counts].float().cpu(), counts.sum(1).cpu()
-
-            rows, counts = read_batch(self._model, batch, [self._site], pick)
             self._inside += int(batch.inside.sum())
             for window, count in zip(batch.windows, counts.tolist(), strict=True):
                 self._kept[window.source] += count
-            yield rows
+            yield rows.float()
 
     def state(self) -> dict[str, Any]:
         return {
@@ -219,6 +216,15 @@ class Harvest:
     def _note(self, ids: torch.Tensor) -> None:
         self._read += 1
         self._digest = hashlib.sha256(self._digest + ids.numpy().tobytes()).digest()
+
+
+def _counted(model: Runner, batch: Batch, site: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The activations of the tokens that count [n, d_in], in the model's precision, and how many each window has."""
+
+    def pick(values: Values, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return values[site][counts].cpu(), counts.sum(1).cpu()
+
+    return read_batch(model, batch, [site], pick)
 
 
 def _checked(

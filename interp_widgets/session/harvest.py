@@ -7,15 +7,19 @@ on with: pass `skip`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from ..errors import TextError
+from ..progress import Progress, silent
 from .masking import sink_mask
+from .runner import Runner
 from .session import Session, Text
+
+T = TypeVar("T")
 
 Texts = Iterable[Text] | Mapping[str, Iterable[Text]]
 """Texts or lists of token ids; or named sources of them, of which one text is taken in turn."""
@@ -29,6 +33,8 @@ Reduce = Callable[[Values, torch.Tensor], Any]
 
 _POOL = 16
 """Batches whose windows are sorted by length, so that little is padding."""
+TOGETHER = 8
+"""Batches that share a request to a server."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,33 @@ def batched(model: Session, stream: Iterable[Window], *, size: int = 16) -> Iter
             yield Batch(part, torch.tensor(padded), torch.tensor([len(window.ids) for window in part]), front)
 
 
-def read_batch(
+def each_batch(
     model: Session,
+    stream: Iterable[Batch],
+    function: Callable[..., T],
+    *args: Any,
+    together: int = TOGETHER,
+    progress: Progress = silent,
+) -> Iterator[tuple[Batch, T]]:
+    """Each batch, and `function(model, batch, *args)` of it, called where the model is.
+
+    `function` gets windows without their ids, which are in the batch. `together`: how many batches share a request to a server;
+    here they are read one by one, as they are asked for. `progress` hears of a request while it is waited for.
+    """
+    left = iter(stream)
+    while some := list(islice(left, together if model.remote else 1)):
+        bare = [replace(batch, windows=[replace(window, ids=[]) for window in batch.windows]) for batch in some]
+        yield from zip(some, model.work(_each, bare, function, args, progress=progress), strict=True)
+
+
+def _each(
+    model: Runner, batches: list[Batch], function: Callable[..., T], args: tuple[Any, ...], progress: Progress = silent
+) -> list[T]:
+    return [function(model, batch, *args) for batch in batches]
+
+
+def read_batch(
+    model: Runner,
     batch: Batch,
     sites: Iterable[str],
     reduce: Reduce,
@@ -145,9 +176,8 @@ def harvest(
         size: windows a batch; default 16.
         skip: batches at the start that are cut but not run, to go on with earlier work.
     """
-    names = list(sites)
-    for batch in islice(batches(model, texts, context=context, size=size), skip, None):
-        yield batch, read_batch(model, batch, names, reduce)
+    stream = islice(batches(model, texts, context=context, size=size), skip, None)
+    yield from each_batch(model, stream, read_batch, list(sites), reduce)
 
 
 def labelled(texts: Texts) -> Iterator[tuple[str, Text]]:

@@ -34,8 +34,10 @@ def test_activations_equal_encode(toy, toy_sae) -> None:
 def test_activations_and_error_give_back_the_hidden_state(toy, toy_sae) -> None:
     run = run_atoms(toy, TEXT, sae=toy_sae)
     x = toy.read(TEXT, ["resid_post.2"])["resid_post.2"]
-    rebuilt = toy_sae.decode(dense(methods.atom_activations(toy, TEXT, sae=toy_sae), len(x), toy_sae.width)) + run.error
-    torch.testing.assert_close(rebuilt.float(), x, atol=1e-4, rtol=0)
+    rebuilt = toy_sae.decode(dense(methods.atom_activations(toy, TEXT, sae=toy_sae), len(x), toy_sae.width))
+    error = x - rebuilt
+    torch.testing.assert_close(error.norm(dim=-1) / x.norm(dim=-1), run.error_norm, atol=1e-5, rtol=0)
+    torch.testing.assert_close((error * x).sum(-1) / x.pow(2).sum(-1), run.error_share, atol=1e-5, rtol=0)
 
 
 def test_shares_of_atoms_bias_and_error_add_to_one(toy, toy_sae) -> None:
@@ -68,11 +70,11 @@ def test_reconstruction_reports_norms_and_counts(toy, toy_sae) -> None:
 
 
 def test_explained_variance_is_that_of_the_formula(toy, toy_sae) -> None:
-    run = run_atoms(toy, TEXT, sae=toy_sae)
-    x, error = run.x[1:].double(), run.error[1:].double()
+    x = toy.read(TEXT, ["resid_post.2"])["resid_post.2"][1:].double()
+    error = x - toy_sae.decode(toy_sae.encode(x.float())).double()
     expected = 1 - error.pow(2).sum() / (x - x.mean(0)).pow(2).sum()
-    assert run.explained_variance() == pytest.approx(float(expected))
-    assert run_atoms(toy, "the", sae=toy_sae).explained_variance() is None
+    assert run_atoms(toy, TEXT, sae=toy_sae).explained_variance == pytest.approx(float(expected))
+    assert run_atoms(toy, "the", sae=toy_sae).explained_variance is None
 
 
 def test_a_planted_atom_is_found(toy, toy_sae) -> None:
@@ -101,11 +103,14 @@ def test_an_empty_text_is_refused(toy, toy_sae) -> None:
 @pytest.mark.smollm2
 def test_on_smollm2_the_identity_holds_and_position_0_is_masked(smollm2) -> None:
     model, sae = iw.load("smollm2-135m"), iw.load_sae("smollm2-135m/15-resid-4096")
-    run = run_atoms(model, "The keys to the cabinet are on the table. She said that the house was right.", sae=sae)
+    text = "The keys to the cabinet are on the table. She said that the house was right."
+    run = run_atoms(model, text, sae=sae)
     assert run.masked == [0]
-    a = sae.encode(run.x)
-    torch.testing.assert_close(sae.decode(a)[1:] + run.error[1:], run.x[1:], atol=1e-4, rtol=0)
-    assert 0.6 < run.explained_variance() < 0.9
+    x = model.read(text, [sae.site])[sae.site]
+    a = torch.zeros(len(x), sae.width).index_put_((run.position, run.atom), run.activation)
+    error = x - sae.decode(a)
+    torch.testing.assert_close(error.norm(dim=-1) / x.norm(dim=-1), run.error_norm, atol=1e-4, rtol=0)
+    assert 0.6 < run.explained_variance < 0.9
     assert run.norm[0] > 50 * run.norm[1:].median()
 
 

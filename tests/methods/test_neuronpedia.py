@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 import interp_widgets as iw
 from interp_widgets.errors import CorpusError, DictionaryError
-from interp_widgets.methods.atom_effects import all_direct_weights
+from interp_widgets.methods.atom_effects import direct_weights
 from interp_widgets.sae.corpus.reader import Corpus
 from interp_widgets.sae.corpus.several import several
 
@@ -127,7 +127,7 @@ def test_bins_come_from_the_strongest_to_the_weakest(toy_sae, corpus, atom) -> N
 
 def test_logits_and_neighbours(toy, toy_sae, corpus, atom) -> None:
     found = iw.to_neuronpedia(corpus, toy_sae, atom, model=toy)
-    weights = all_direct_weights(toy, toy_sae, atom)
+    weights = toy.run([[0]], ["embed"], then=lambda _: direct_weights(toy, toy_sae.W_dec[atom]))
     best, worst = weights.topk(10), weights.topk(10, largest=False)
     assert found["pos_str"] == [toy.text_of(i) for i in best.indices.tolist()]
     assert found["pos_values"] == pytest.approx(best.values.tolist())

@@ -76,7 +76,7 @@ def test_an_mlp_is_a_transcoder_of_itself(adder) -> None:
     found[frame["position"].to_list(), frame["atom"].to_list()] = torch.tensor(frame["activation"].to_list())
     torch.testing.assert_close(found, neurons, atol=1e-5, rtol=1e-5)
     assert rest["norm"].to_list() == pytest.approx(adder.read(SUM, ["mlp_out.0"])["mlp_out.0"].norm(dim=-1).tolist())
-    assert run_atoms(adder, SUM, sae=sae).explained_variance() == pytest.approx(1)
+    assert run_atoms(adder, SUM, sae=sae).explained_variance == pytest.approx(1)
 
 
 def test_the_skip_connection_has_a_share_of_its_own(adder) -> None:

@@ -99,26 +99,26 @@ def test_a_text_that_cannot_be_read_leaves_the_former_result(audit) -> None:
 
 
 def test_what_was_measured_before_a_stop_stays(toy, toy_sae, monkeypatch) -> None:
-    taken = audit_run._take
+    taken = audit_run._add
     panel = iw.Audit(toy, SENTENCES, sae=toy_sae, batch=2)
     seen = []
 
-    def take(model, run, *rest):
-        taken(model, run, *rest)
+    def take(run, *rest):
+        taken(run, *rest)
         seen.append(1)
         if len(seen) == 3:
             panel.cancel()
 
     panel.cancel()
     panel._job.wait()
-    monkeypatch.setattr(audit_run, "_take", take)
+    monkeypatch.setattr(audit_run, "_add", take)
     with pytest.raises(iw.errors.Cancelled):
         panel.run()
     assert panel.status["state"] == "cancelled"
     assert panel.dictionaries[0]["done"] == 6 < panel.dictionaries[0]["total"]
     assert "6 of 13 windows so far" in panel.notes[0]
     assert panel.frame.filter(quantity="active", dictionary=toy_sae.name)["n"].item() > 20
-    monkeypatch.setattr(audit_run, "_take", taken)
+    monkeypatch.setattr(audit_run, "_add", taken)
     panel.run()
     assert panel.frame.equals(methods.audit(toy, SENTENCES, sae=toy_sae, batch=2))
 

@@ -38,7 +38,7 @@ class Packer(CustomCloudPickler):
     def persistent_id(self, obj: Any) -> Any:
         if isinstance(obj, torch.Tensor) and type(obj) in (torch.Tensor, torch.nn.Parameter):
             name = fingerprint_tensor(obj)
-            self.tensors[name] = obj
+            self.tensors[name] = obj if obj.untyped_storage().nbytes() == obj.nbytes else _alone(obj)
             return name
         return "model" if obj is MODEL else super().persistent_id(obj)
 
@@ -80,6 +80,11 @@ def pack(
             "modules to what is run there."
         ) from error
     return file.getvalue(), packer.tensors
+
+
+def _alone(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy: a view would be sent with all that it is a view of."""
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
 def fingerprint_tensor(tensor: torch.Tensor) -> str:
