@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import socket
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 import interp_widgets as iw
-from interp_widgets.errors import KeyRefused, ModelNotServed, RemoteError, ServerUnavailable, TextError
+from interp_widgets.errors import KeyRefused, ModelNotServed, RemoteError, ServerUnavailable, SiteError
 from interp_widgets.session.remote import request
 from tests.remote import work
 from tests.remote.proxy import Fault, Proxy, answer
@@ -179,14 +180,15 @@ def test_an_error_in_the_work_names_the_line_of_the_caller(far: Any) -> None:
         far.work(work.divide_by_nothing)
     said = str(caught.value)
     assert "ZeroDivisionError: division by zero" in said
-    assert "in _share, work.py line 28" in said
+    line = inspect.getsourcelines(work._share)[1] + 1
+    assert f"in _share, work.py line {line}" in said
     assert "Traceback" not in said
     assert "site-packages" not in said
 
 
 def test_an_error_of_this_package_comes_back_as_itself(far: Any) -> None:
-    with pytest.raises(TextError, match="At these strengths the model's numbers overflow"):
-        iw.methods.steer(far, TEXT, direction=torch.ones(far.width), site="resid_post.1", strengths=[1e38], tokens=2)
+    with pytest.raises(SiteError, match="fits only a site of the same size"):
+        iw.methods.single_patch(far, clean=TEXT, corrupt=TEXT, source=("resid_post.1", 2), target=("mlp_act.1", 2))
 
 
 def test_a_server_that_takes_too_long(far: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def _of_job(host: str, error: JobError) -> InterpError:
     if isinstance(error.__cause__, httpx.HTTPError):
         return _of_link(host, error.__cause__)
     text = str(error).strip()
-    if "Could not deploy this model" in text or "could not be deployed" in text:
+    if any(words in text for words in ("Could not deploy this model", "could not be deployed", "Error starting model")):
         return ModelNotServed(
             f"{host} does not have this model and cannot load it. iw.models(remote=...) lists what it has. It says: {_short(text)}"
         )

@@ -111,7 +111,7 @@ def send(
 ) -> Any:
     """What the work gives back, made plain. Raises RemoteError, or what `tell` raises."""
     backend = Backend(model, host)
-    with failures.in_words(backend.host):
+    with failures.in_words(backend.host), backend.client:
         tell(state)
         submit(model, backend, work, tensors)
         state.id, state.up = str(backend.job_id), backend.up
