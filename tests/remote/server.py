@@ -209,8 +209,7 @@ def start(port: int | None = None, results_port: int | None = None) -> Server:
     port: of the API; a free one if none is given. results_port: the port named in the addresses of results, for a proxy
     that stands before the store; the store's own if none is given.
     """
-    if not shutil.which("redis-server"):
-        raise ServerError("The NDIF server needs redis-server: `apt-get install redis-server`, or brew or conda.")
+    _need_redis()
     if not installed():
         raise ServerError("The NDIF server is not installed: `python -m tests.remote.server install`.")
     if up := running():
@@ -247,6 +246,13 @@ def guard() -> subprocess.Popen[bytes]:
     """A process that stops the server once this one has ended, in whatever way."""
     command = [sys.executable, "-m", "tests.remote.server", "guard"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=HERE.parents[1], start_new_session=True)
+
+
+def _need_redis() -> None:
+    if not shutil.which("redis-server"):
+        raise ServerError(
+            "The NDIF server needs redis-server, which is not on the path: `apt-get install redis-server`."
+        )
 
 
 def _note() -> Path:
@@ -301,9 +307,11 @@ def main() -> None:
 
 
 def _act(action: str, port: int | None) -> None:
-    if action == "install" and not installed():
-        _say(f"installing the NDIF server into {folder()} ({SIZE}).")
-        install()
+    if action == "install":
+        _need_redis()  # said before the long part
+        if not installed():
+            _say(f"installing the NDIF server into {folder()} ({SIZE}).")
+            install()
     elif action == "start":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
         _say(f"NDIF_HOST={start(port).host}")
