@@ -59,7 +59,7 @@ def _trained(model: iw.Session) -> pl.DataFrame:
         TEXTS * 8,
         site="resid_post.1",
         width=16,
-        tokens=256,
+        tokens=192,
         k=4,
         held_out=64,
         batch=64,

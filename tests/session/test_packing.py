@@ -91,7 +91,8 @@ def named_in(work: bytes) -> Iterator[tuple[str, str]]:
         elif code.name == "STACK_GLOBAL":
             yield pushed[-2], pushed[-1]
         else:
-            assert "GLOBAL" not in code.name and "EXT" not in code.name
+            assert "GLOBAL" not in code.name
+            assert "EXT" not in code.name
             pushed.append("")
 
 
@@ -162,7 +163,7 @@ def test_a_view_is_sent_alone_and_equal_tensors_once() -> None:
 def test_what_cannot_be_sent_says_so(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file:
         for thing in (threading.Lock(), file, (i for i in range(3))):
-            with pytest.raises(RemoteError, match="cannot be sent to a server.*plain values"):
+            with pytest.raises(RemoteError, match=r"cannot be sent to a server.*plain values"):
                 packing.pack(returned, (thing,), {})
 
 
