@@ -302,10 +302,10 @@ def measure_direct_weights(
         raise DictionaryError(
             f"{sae.name} writes {sae.site_out}, which is no part of the stream: it has no direct logit weights."
         )
-    return model.work(_ends, sae.W_dec[atom], count, bars)
+    return model.work(_direct_weights, sae.W_dec[atom], count, bars)
 
 
-def _ends(model: Runner, direction: torch.Tensor, count: int, bars: int) -> DirectWeights:
+def _direct_weights(model: Runner, direction: torch.Tensor, count: int, bars: int) -> DirectWeights:
     def reduce(values: dict[str, torch.Tensor]) -> torch.Tensor:
         return direct_weights(model, direction.to(values["embed"])).cpu()
 

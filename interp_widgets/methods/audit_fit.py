@@ -66,7 +66,7 @@ def fit(model: Session, sae: Dictionary, fitting: Sequence[Window], settings: Se
         TextError: no two of their tokens count.
     """
     parts = list(batched(model, fitting, size=settings.batch))
-    found = model.work(_fit, parts, sae, settings.baselines, settings.outliers, progress=progress)
+    found = model.work(_fit_baselines, parts, sae, settings.baselines, settings.outliers, progress=progress)
     made: dict[str, Dictionary] = {} if found.pca is None else {"pca": found.pca}
     if settings.baselines:
         asked: dict[str, Any] = {"k": found.k, "center": found.mean}
@@ -86,7 +86,7 @@ class _Read(NamedTuple):
     """Of k components; None if it is not asked for, or would leave nothing out."""
 
 
-def _fit(
+def _fit_baselines(
     model: Runner, parts: list[Batch], sae: Dictionary, pca: bool, outliers: bool, progress: Progress = silent
 ) -> _Read:
     found, active = [], 0

@@ -85,7 +85,7 @@ def effect_over_contexts(
     amounts = {i: -activations[i] if how == "remove" else size for i in used}
     directions = _directions(sae, atom, random, seed)
     batches = list(batched(model, [Window(model.encode(contexts[i]), i, 0, "") for i in used], size=BATCH))
-    found = model.work(_effects, batches, sae, directions, amounts, tokens, f"atom {atom}", progress=progress)
+    found = model.work(_context_effects, batches, sae, directions, amounts, tokens, f"atom {atom}", progress=progress)
     return _frame(model, used, found, activations)
 
 
@@ -166,7 +166,7 @@ class _Moved:
     """after - before"""
 
 
-def _effects(
+def _context_effects(
     model: Runner,
     batches: list[Batch],
     sae: Dictionary,

@@ -24,8 +24,7 @@ from ..sae.corpus.reader import Corpus
 from ..sae.corpus.store import Store, digest
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_fits
-from ..session import harvest
-from ..session.harvest import Texts
+from ..session.harvest import Batch, Texts, Values, batches, each_batch, read_batch
 from ..session.runner import Runner
 from ..session.session import Session
 
@@ -104,7 +103,7 @@ def identity(model: Session, sae: Dictionary) -> dict[str, Any]:
 def _stream(model: Session, texts: Texts, sae: Dictionary, store: Store, found: Corpus, progress: Progress) -> None:
     asked, known = store.about["asked"], _number(texts)
     done, expected = store.read
-    stream = harvest.batches(model, texts, context=store.about["context"], size=store.about["batch"])
+    stream = batches(model, texts, context=store.about["context"], size=store.about["batch"])
     so_far, read = "", 0
     for batch in islice(stream, done):
         so_far = digest(so_far, *_cut(batch))
@@ -115,7 +114,7 @@ def _stream(model: Session, texts: Texts, sae: Dictionary, store: Store, found: 
             "Give the same texts from their start, or another folder."
         )
     wanted = takewhile(lambda _: not (store.ended or store.full), stream)
-    for batch, found_there in harvest.each_batch(model, wanted, _events, sae, progress=progress):
+    for batch, found_there in each_batch(model, wanted, _events, sae, progress=progress):
         if store.ended or store.full:  # it came with others that were wanted
             break
         windows, sources, ids = _cut(batch)
@@ -134,26 +133,26 @@ def _stream(model: Session, texts: Texts, sae: Dictionary, store: Store, found: 
         store.finish()
 
 
-def _cut(batch: harvest.Batch) -> tuple[np.ndarray, list[str], np.ndarray]:
+def _cut(batch: Batch) -> tuple[np.ndarray, list[str], np.ndarray]:
     """The windows of a batch as records, their sources, and the ids of their text, one after another."""
     rows = [(w.text, 0, w.start, len(w.ids) - batch.markers) for w in batch.windows]
     ids = np.array([i for w in batch.windows for i in w.ids[batch.markers :]], np.int32)
     return np.array(rows, WINDOW), [w.source for w in batch.windows], ids
 
 
-def _events(model: Runner, batch: harvest.Batch, sae: Dictionary) -> tuple[torch.Tensor, ...]:
+def _events(model: Runner, batch: Batch, sae: Dictionary) -> tuple[torch.Tensor, ...]:
     """One forward pass: which tokens count, and of each event the number among these, atom and activation."""
 
-    def reduce(values: harvest.Values, counts: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def reduce(values: Values, counts: torch.Tensor) -> tuple[torch.Tensor, ...]:
         a = sae.encode(values[sae.site][counts])
         row, atom = a.nonzero(as_tuple=True)
         return counts.cpu(), row.int().cpu(), atom.int().cpu(), a[row, atom].float().cpu()
 
-    return harvest.read_batch(model, batch, [sae.site], reduce)
+    return read_batch(model, batch, [sae.site], reduce)
 
 
 def _checked(
-    batch: harvest.Batch,
+    batch: Batch,
     sae: Dictionary,
     left: int | None,
     counts: torch.Tensor,

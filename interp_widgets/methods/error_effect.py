@@ -128,11 +128,11 @@ def run_effect(
         )
     answer_id = None if answer is None else model.single_token(answer, "answer")
     foil_id = None if foil is None else model.single_token(foil, "foil")
-    found = model.work(_measure, ids, other_ids, sae, answer_id, foil_id, outliers, whole_curve, progress=progress)
+    found = model.work(_error_effect, ids, other_ids, sae, answer_id, foil_id, outliers, whole_curve, progress=progress)
     return ErrorEffect(**vars(found), site=sae.site, dictionary=sae.name, tokens=model.tokens(ids), foil=foil_id)
 
 
-def _measure(
+def _error_effect(
     model: Runner,
     ids: list[int],
     other_ids: list[int] | None,

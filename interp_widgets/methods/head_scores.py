@@ -121,7 +121,7 @@ def measure_effects(
     Without an answer, the model's own prediction is taken. `progress` gets the `Effects` so far as `partial`.
     """
     asked = _tokens(model, answer, foil)
-    return model.work(_effects, model.encode(text), list(layers), *asked, memory=memory, progress=progress)
+    return model.work(_head_effects, model.encode(text), list(layers), *asked, memory=memory, progress=progress)
 
 
 def _tokens(model: Session, answer: str | int | None, foil: str | int | None) -> tuple[int | None, int | None]:
@@ -144,10 +144,10 @@ def _scores_and_effects(
 ) -> tuple[list[torch.Tensor], Effects | None]:
     """`measure_heads` of each layer, and the effects on an answer, if one is asked for."""
     scores = each_layer(model, ids, layers, lambda layer: measure_heads(layer.pattern, ids), progress=progress)
-    return scores, None if asked is None else _effects(model, ids, layers, *asked, progress=progress)
+    return scores, None if asked is None else _head_effects(model, ids, layers, *asked, progress=progress)
 
 
-def _effects(
+def _head_effects(
     model: Runner,
     ids: list[int],
     wanted: list[int],

@@ -107,7 +107,7 @@ def lens_lines(
     ids, wanted = model.encode(text), layers_of(model, layers)
     [position] = positions_of(len(ids), [position])
     chosen = [model.single_token(int(t)) for t in token_ids]
-    logits, total = model.work(_lines, ids, position, wanted, chosen)
+    logits, total = model.work(_lens_lines, ids, position, wanted, chosen)
     columns = {
         "position": [position] * logits.numel(),
         "token_id": [t for t in chosen for _ in wanted],
@@ -119,7 +119,7 @@ def lens_lines(
     return frames.build(frames.LENS_LINES, columns)
 
 
-def _lines(
+def _lens_lines(
     model: Runner, ids: list[int], position: int, layers: list[int], chosen: list[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits of the chosen tokens [layers, tokens], and the log of the sum of exp(logit) [layers]."""
@@ -155,12 +155,12 @@ def run_lens(
     at = positions_of(len(ids), positions)
     tracked = model.single_token(track) if track is not None else None
     follow = OUTPUT if tracked is None and track_output else tracked
-    out = model.work(_read, ids, wanted, at, top_k, follow, lines, progress=progress)
+    out = model.work(_lens, ids, wanted, at, top_k, follow, lines, progress=progress)
     followed = int(out.pop("tracked"))
     return LensRun(model.tokens(ids), wanted, at, tracked=None if followed < 0 else followed, **out)
 
 
-def _read(
+def _lens(
     model: Runner,
     ids: list[int],
     wanted: list[int],

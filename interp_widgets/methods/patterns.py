@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..progress import Progress, silent
+from ..session.places import envoy
 from ..session.runner import Runner
 
 MEMORY = 256_000_000
@@ -80,9 +81,23 @@ def _piece(
 
 def _value_norms(model: Runner, layer: int, values: torch.Tensor) -> torch.Tensor:
     """|v W_O| for each head and key, [heads, tokens], of the values [tokens, key-value heads, head width]."""
-    arch = model.architecture
-    projection: Any = model._module.get_submodule(f"{arch.layers}.{layer}.{arch.heads_in}")
+    path = f"{model.architecture.layers}.{layer}.{model.architecture.heads_in}"
+    projection: Any = model._module.get_submodule(path)
+    if projection.weight.is_meta:
+        return _norms_by_module(model, envoy(model._model, path), values)
     weight = projection.weight.T if isinstance(projection, torch.nn.Linear) else projection.weight  # Conv1D: [in, out]
     slices = weight.unflatten(0, (model.num_heads, -1))  # [heads, head width, width]
     shared = model.num_heads // model.num_kv_heads
     return torch.stack([(values[:, h // shared] @ slices[h]).float().norm(dim=-1) for h in range(model.num_heads)])
+
+
+def _norms_by_module(model: Runner, projection: Any, values: torch.Tensor) -> torch.Tensor:
+    """`_value_norms` where modules can be called, but have no weights: each head's values alone go through the projection."""
+    width, shared = values.shape[-1], model.num_heads // model.num_kv_heads
+    empty = values.new_zeros(len(values), model.num_heads * width)
+    bias, norms = projection(empty), []
+    for head in range(model.num_heads):
+        alone = empty.clone()
+        alone[:, head * width : (head + 1) * width] = values[:, head // shared]
+        norms.append((projection(alone) - bias).float().norm(dim=-1))
+    return torch.stack(norms)

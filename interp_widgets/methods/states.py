@@ -36,7 +36,7 @@ def states(
             progress(first + done, len(texts), message)
 
         some = list(texts[first : first + TEXTS])
-        part = model.work(_read, some, site, position, progress=report)
+        part = model.work(_read_states, some, site, position, progress=report)
         if len(part):
             found.append(part)
         if len(part) < len(some):
@@ -44,7 +44,7 @@ def states(
     return torch.cat(found) if found else torch.zeros(0, 0)
 
 
-def _read(
+def _read_states(
     model: Runner, texts: list[list[int]], site: str, position: int | None, progress: Progress = silent
 ) -> torch.Tensor:
     found: list[torch.Tensor] = []

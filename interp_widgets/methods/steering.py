@@ -122,7 +122,7 @@ def prepare_steering(
     sites = sites_of(model, site or found.site, layers)
     ids = model.encode(prompt)
     _check(model, mode, found, sites, len(ids), tokens, temperature, randoms)
-    read = model.work(_read, ids, Change(mode, found, sites, [], generated).sent())
+    read = model.work(_unsteered, ids, Change(mode, found, sites, [], generated).sent())
     free = [p for p in range(len(ids)) if p not in read.masked]
     steered = free if positions is None else _positions(positions, len(ids))
     if not steered and not generated:
@@ -171,13 +171,13 @@ def fill_steering(model: Session, run: SteeringRun, progress: Progress = silent)
             progress(done * run.length + said, total, f"{who}, {message}", run if run.baseline else None)
 
         asked = replace(run, change=run.change.sent(), outcomes={})
-        found = model.work(_outcomes, ids, asked, batch, progress=report)
+        found = model.work(_steered, ids, asked, batch, progress=report)
         if run.baseline is None:
             run.baseline = found.pop(0)
         run.outcomes |= zip(batch, found, strict=True)
 
 
-def _outcomes(
+def _steered(
     model: Runner,
     ids: list[int],
     run: SteeringRun,
@@ -261,7 +261,7 @@ class _Unsteered(NamedTuple):
     after_prompt: Stays
 
 
-def _read(model: Runner, ids: list[int], change: Change) -> _Unsteered:
+def _unsteered(model: Runner, ids: list[int], change: Change) -> _Unsteered:
     """One pass over the unsteered prompt."""
     seen = model.run([ids], [*map(str, change.sites), "logits"], logits_to_keep=1)
     x, size = [seen[str(site)][0].float().cpu() for site in change.sites], len(change.direction.vector)

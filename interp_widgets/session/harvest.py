@@ -124,10 +124,10 @@ def each_batch(
     left = iter(stream)
     while some := list(islice(left, together if model.remote else 1)):
         bare = [replace(batch, windows=[replace(window, ids=[]) for window in batch.windows]) for batch in some]
-        yield from zip(some, model.work(_each, bare, function, args, progress=progress), strict=True)
+        yield from zip(some, model.work(_read_batches, bare, function, args, progress=progress), strict=True)
 
 
-def _each(
+def _read_batches(
     model: Runner, batches: list[Batch], function: Callable[..., T], args: tuple[Any, ...], progress: Progress = silent
 ) -> list[T]:
     return [function(model, batch, *args) for batch in batches]

@@ -272,10 +272,17 @@ class Runner:
     def token_logits(self, normed: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
         """Logits of some tokens only: normed [..., positions, width], token_ids [positions, m] -> [..., positions, m]."""
         head = self._envoy(self.architecture.head)
+        if head.weight.is_meta:
+            return self.gathered_logits(normed, token_ids)
         logits = torch.einsum("...pd,pmd->...pm", normed, head.weight[token_ids])
         if getattr(head, "bias", None) is not None:
             logits = logits + head.bias[token_ids]
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def gathered_logits(self, normed: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
+        """`token_logits` where modules can be called, but have no weights: a server may run work apart from its model."""
+        rows = [self.head(x).gather(-1, token_ids) for x in normed.flatten(0, -3)]  # whole rows of logits are large
+        return torch.stack(rows).unflatten(0, normed.shape[:-2])
 
     def logits_of(self, normed: torch.Tensor, token_ids: Sequence[int]) -> torch.Tensor:
         """Logits [..., m] of m tokens from kept normalised streams [..., width]. Outside a run; on the CPU, float32."""

@@ -11,7 +11,8 @@ import interp_widgets as iw
 from interp_widgets import frames
 from interp_widgets.errors import SiteError, TextError
 from interp_widgets.methods import attention, attention_run
-from interp_widgets.methods.patterns import each_layer
+from interp_widgets.methods.patterns import _norms_by_module, _value_norms, each_layer
+from interp_widgets.session.places import envoy
 from tests.methods.conftest import IOI, tiny_session, without_values
 from tests.session import tiny
 
@@ -97,6 +98,21 @@ def test_value_weights_of_grouped_heads_by_hand() -> None:
         length = (values[:, head // 2] @ columns.T).norm(dim=-1).detach().numpy()
         expected = pattern(frame, 0, head, 7) * length
         assert pattern(frame, 0, head, 7, "value_weight") == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", tiny.VARIANTS)
+def test_values_have_the_same_norms_by_modules_alone(variant) -> None:
+    """As on a server that runs work apart from its weights."""
+    model = tiny_session(variant)
+    path = f"{model.architecture.layers}.1.{model.architecture.heads_in}"
+
+    def both(seen):
+        values = seen["v.1"][0]
+        return _value_norms(model, 1, values), _norms_by_module(model, envoy(model._model, path), values)
+
+    by_weights, by_module = model.run([model.encode(TEXT)], ["v.1"], then=both)
+    assert torch.allclose(by_weights, by_module, atol=1e-5)
+    assert by_weights.min() > 0
 
 
 def test_a_model_whose_values_are_not_known_says_so_and_still_shows_its_weights() -> None:

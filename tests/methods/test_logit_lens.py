@@ -163,3 +163,20 @@ def test_on_smollm2_the_answer_is_paris_and_the_sink_is_masked(smollm2) -> None:
     assert masked_positions(model, run) == [0]
     model.sink = False
     assert masked_positions(model, run) == [0]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gptj"])
+def test_tokens_have_the_same_logits_by_modules_alone(family) -> None:
+    """As on a server that runs work apart from its weights; with a soft cap and with a bias, too."""
+    model = tiny_session(family)
+    ids = torch.tensor([[3, 4], [5, 6], [7, 3]])
+
+    def both(seen):
+        normed = torch.stack([model.final_norm(seen[f"resid_post.{layer}"][0]) for layer in range(model.num_layers)])
+        return model.token_logits(normed, ids), model.gathered_logits(normed, ids)
+
+    by_weights, by_module = model.run(
+        [[3, 4, 5]], [f"resid_post.{layer}" for layer in range(model.num_layers)], then=both
+    )
+    assert by_weights.shape == (model.num_layers, 3, 2)
+    assert torch.allclose(by_weights, by_module, atol=1e-5)

@@ -6,8 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import polars as pl
+import torch
 
 import interp_widgets as iw
+from interp_widgets.methods.atom_activations import run_atoms
+from interp_widgets.methods.atom_effects import measure_direct_weights, run_atom_ablation
+from interp_widgets.methods.attention_run import layer_triangles, run_attention
+from interp_widgets.progress import silent
 
 TEXT = "when mary and john went to the store , john gave a drink to"
 PAIR: dict[str, Any] = {
@@ -38,6 +43,58 @@ def _pairs() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["clean", "corrupt", "answer", "foil"], orient="row")
 
 
+def _corpus(model: iw.Session) -> pl.DataFrame:
+    """The statistics of every atom, and the events of the one that fires most."""
+    found = iw.corpus(model, TEXTS * 4, sae=_sae(), batch=3, tokens=150)
+    events = found.activations(int(found.atoms["fired"].arg_max())).select("activation", "position").cast(pl.Float64)
+    atoms = found.atoms.select("fired", "maximum").cast(pl.Float64)
+    return pl.concat(
+        [atoms.rename({"fired": "a", "maximum": "b"}), events.rename({"activation": "a", "position": "b"})]
+    )
+
+
+def _trained(model: iw.Session) -> pl.DataFrame:
+    sae = iw.train_sae(
+        model,
+        TEXTS * 8,
+        site="resid_post.1",
+        width=16,
+        tokens=192,
+        k=4,
+        held_out=64,
+        batch=64,
+        buffer=128,
+        progress=silent,
+    )
+    return pl.DataFrame({"entry": sae.W_dec.flatten().tolist()})
+
+
+def _run_atoms(model: iw.Session) -> pl.DataFrame:
+    run = run_atoms(model, TEXT, sae=_sae())
+    return pl.DataFrame(
+        {"masked": str(run.masked), "explained": run.explained_variance, "bias": run.bias_share.tolist()}
+    )
+
+
+def _ablated(model: iw.Session) -> pl.DataFrame:
+    found = run_atom_ablation(model, TEXT, sae=_sae(), atom=int(run_atoms(model, TEXT, sae=_sae()).atom[-1]))
+    return pl.DataFrame({"agreement": found.agreement, "effect": found.effect, "kl": found.kl.tolist()})
+
+
+def _heads(model: iw.Session) -> pl.DataFrame:
+    """What the panel of attention shows: triangles of a layer, also of values, and thumbnails."""
+    run = run_attention(model, TEXT)
+    values = layer_triangles(model, run.ids, 2, value_weighted=True)
+    numbers = torch.cat([run.triangles[1].bytes.flatten(), values.bytes.flatten(), run.thumbnails.flatten()]).double()
+    return pl.DataFrame({"number": torch.cat([numbers, values.top.double(), values.peak.double()]).tolist()})
+
+
+def _json(model: iw.Session) -> pl.DataFrame:
+    """The direct logit weights as Neuronpedia's viewer gets them."""
+    found = measure_direct_weights(model, _sae(), 5)
+    return pl.DataFrame({"height": [float(height) for height in found.heights], "edge": found.edges[1:]})
+
+
 def _direction(direction: Any) -> pl.DataFrame:
     return pl.DataFrame({"entry": direction.vector.tolist()})
 
@@ -46,14 +103,21 @@ m = iw.methods
 CASES: dict[str, Case] = {
     "logit_lens": lambda model: m.logit_lens(model, TEXT, track="mary"),
     "lens_lines": lambda model: m.lens_lines(model, TEXT, 4, [7, 8]),
+    "logit_lens, some": lambda model: m.logit_lens(model, TEXT, layers=[0, 2], positions=[3, 14], top_k=2),
     "attention": lambda model: m.attention(model, TEXT),
     "attention, values": lambda model: m.attention(model, TEXT, value_weighted=True),
     "head_scores": lambda model: m.head_scores(model, TEXT),
     "head_scores, effect": lambda model: m.head_scores(model, TEXT, answer="mary", foil="john"),
+    "attention, a part": lambda model: m.attention(model, TEXT, layers=[1], heads=[0, 2], queries=[5, 14], keys=[2, 3, 5]),
+    "run_attention": _heads,
+    "head_scores, own answer": lambda model: m.head_scores(model, TEXT, layers=[1, 3], answer="mary"),
     "atom_activations": lambda model: m.atom_activations(model, TEXT, sae=_sae()),
     "reconstruction": lambda model: m.reconstruction(model, TEXT, sae=_sae()),
     "atom_effects": lambda model: m.atom_effects(model, TEXT, sae=_sae()),
     "ablate_atom": lambda model: m.ablate_atom(model, TEXT, sae=_sae(), atom=5),
+    "run_atoms": _run_atoms,
+    "ablate_atom, agreement": _ablated,
+    "measure_direct_weights": _json,
     "direct_logits": lambda model: m.direct_logits(model, _sae(), 5),
     "search_atoms": lambda model: m.search_atoms(model, TEXT, sae=_sae(), positions=[11], other=PAIR["corrupt"]),
     "atom_patching": lambda model: m.atom_patching(model, _sae(), **PAIR, top=4, positions=[11, -1]),
@@ -80,6 +144,12 @@ CASES: dict[str, Case] = {
     "steer, ablate": lambda model: m.steer(
         model, TEXT, direction=(_sae(), 5), mode="ablate", strengths=[0, 1.0], tokens=3, randoms=1
     ),
+    "steer, project_out": lambda model: m.steer(
+        model, TEXT, direction=(_sae(), 5), mode="project_out", site="attn_out.1", tokens=3, randoms=1
+    ),
+    "steer, clamp": lambda model: m.steer(
+        model, TEXT, direction=(_sae(), 5), mode="clamp", layers=[1, 2], strengths=[-2, 2.0], positions=[(1, 3), -1], tokens=3
+    ),
     "steered_text": lambda model: m.steered_text(
         model, TEXT, direction=(_sae(), 5), strengths=[0, 4.0], tokens=4, temperature=0.7
     ),
@@ -92,6 +162,13 @@ CASES: dict[str, Case] = {
     "error_effect": lambda model: m.error_effect(model, TEXT, sae=_sae()),
     "error_effect, other": lambda model: m.error_effect(model, TEXT, sae=_sae(), other=PAIR["corrupt"], answer="mary"),
     "effect_over_contexts": lambda model: m.effect_over_contexts(model, TEXTS, sae=_sae(), atom=5, strength=3.0, random=1),
+    "effect_over_contexts, removed": lambda model: m.effect_over_contexts(
+        model, [*TEXTS, *(f"the {word} near the girl" for word in ("boy", "teacher", "dog", "cat"))], sae=_sae(), atom=143,
+        how="remove", answer="is", foil="are",
+    ),
+    "audit, text": lambda model: m.audit(model, {"a": TEXTS * 2, "b": TWO}, sae=_sae(), text=TEXT, outliers=True, batch=3),
+    "corpus": _corpus,
+    "train_sae": _trained,
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip
 
