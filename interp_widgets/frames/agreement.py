@@ -71,3 +71,7 @@ AGREEMENT_SUMMARY: Schema = {
     "residual": Column(pl.Float64, "median relative difference of the residual streams", nullable=True),
 }
 """An agreement in two rows: all cells, and the model's output."""
+
+SCALES = {"total_variation": (1e-4, 1.0), "logit_difference": (1e-2, 10.0), "residual_difference": (1e-4, 1.0)}
+"""Ends of the logarithmic scale on which each quantity is drawn. They are fixed, so that the colours of two results compare:
+what float32 rounds away lies below the low end, what bfloat16 rounds away about the middle."""
