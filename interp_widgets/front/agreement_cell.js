@@ -57,13 +57,13 @@ export function createAgreementCell(model, signal, data) {
 
   /** @param {string} name @param {import("./agreement_data.js").Listed[]} entries */
   function ranking(name, entries) {
-    return h("table", { class: "iw-table" }, h("caption", { title: name }, name),
+    return h("div", {}, h("h4", { title: name }, name), h("table", { class: "iw-table", "aria-label": `Likeliest tokens, ${name}` },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "token"), h("th", { scope: "col", title: "Its probability here" }, "here"),
         h("th", { scope: "col", title: "Its probability in the other session" }, "other"))),
       h("tbody", {}, ...entries.map(({ token, id, probability, there }) => h("tr", {},
         h("th", { scope: "row", title: `${quoted(token)}, id ${id}` }, visible(token)),
         h("td", { title: number(probability, 7) }, exactly(probability)),
-        h("td", { title: known(there) ? number(there, 7) : "Not among the compared tokens" }, known(there) ? exactly(there) : MISSING)))));
+        h("td", { title: known(there) ? number(there, 7) : "Not among the compared tokens" }, known(there) ? exactly(there) : MISSING))))));
   }
 
   function drawWorst() {

@@ -118,7 +118,7 @@ def comparing(model: Session, asked: Asked, at: list[int], said: dict[str, Any])
         rows = []
         for site, stream, cell in zip(sites, said["streams"], said["cells"], strict=True):
             own = values[site][0][at]
-            there = {name: x.to(own.device) for name, x in cell.items()}
+            there = {name: x.to(own.device, torch.long if name == "ids" else x.dtype) for name, x in cell.items()}
             row = _compared(model.unembed(own).float(), there, top_k, listed)
             row["residual_difference"], row["residual_difference_back"] = _streams_differ(stream.to(own.device), own)
             rows.append({name: x.cpu() for name, x in row.items()})
@@ -146,7 +146,7 @@ def _said(logits: torch.Tensor, top_k: int, listed: int | None, drawn: int, gene
     rest = weights.scatter_(-1, ids, 0.0).nan_to_num_(0.0, 0.0, 0.0)
     rest[rest.sum(-1) <= 0] = 1.0  # nothing is left to draw from: any token will do, it counts for nothing
     ids = torch.cat([ids, torch.multinomial(rest, drawn, replacement=True, generator=generator)], dim=-1)
-    return out | {"ids": ids, "logits": logits.gather(-1, ids)}
+    return out | {"ids": ids.int(), "logits": logits.gather(-1, ids)}  # half the bytes to travel
 
 
 def _compared(own: torch.Tensor, said: Said, top_k: int, listed: int | None) -> dict[str, torch.Tensor]:

@@ -19,7 +19,8 @@ TITLES = {
 def agreement_chart(frame: pl.DataFrame, *, color: str = "total_variation") -> alt.LayerChart:
     """Layers x positions (see `frames.AGREEMENT`), coloured by "total_variation", "logit_difference" or "residual_difference".
 
-    The scale is logarithmic and always the same. A cross marks a cell whose likeliest tokens differ, a small circle one where that is a near tie.
+    The scale is logarithmic and always the same. The sign ≠ stands in a cell whose likeliest tokens differ, ≈ where that is a
+    near tie.
 
     Raises:
         FrameError: no such colour, or one that these sessions have no number for.
@@ -46,12 +47,12 @@ def agreement_chart(frame: pl.DataFrame, *, color: str = "total_variation") -> a
         *TITLES,
     ]
     shaded = theme.grid(cells, alt.Color("value:Q", scale=scale, title=f"{title}, log scale"), tooltip, "Agreement")
-    marks = pl.when(pl.col("near_tie")).then(pl.lit("near tie")).otherwise(pl.lit("top tokens differ")).alias("mark")
-    differing = cells.filter(~pl.col("agrees")).with_columns(marks).select("column", "layer", "mark")
-    shape = alt.Scale(domain=["top tokens differ", "near tie"], range=["cross", "circle"])
-    marked = (
+    shaded.background = alt.Undefined  # only the whole chart may have one
+    sign = pl.when(pl.col("near_tie")).then(pl.lit("≈")).otherwise(pl.lit("≠")).alias("sign")
+    differing = cells.filter(~pl.col("agrees")).with_columns(sign).select("column", "layer", "sign")
+    signs = (
         alt.Chart(alt.InlineData(values=differing.to_dicts()))
-        .mark_point(filled=True, color="white", stroke="black", strokeWidth=1)
-        .encode(x="column:N", y="layer:O", shape=alt.Shape("mark:N", scale=shape, title=None))
+        .mark_text(fontSize=12, fontWeight="bold", fill="black", stroke="white", strokeWidth=0.4)
+        .encode(x="column:N", y="layer:O", text="sign:N")
     )
-    return (shaded + marked).properties(background="transparent")
+    return (shaded + signs).properties(background="transparent")

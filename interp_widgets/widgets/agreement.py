@@ -11,7 +11,7 @@ COLORS = ("total_variation", "logit_difference", "residual_difference")
 
 
 class AgreementWidget(Widget):
-    """Layers x positions of two sessions. `L` rows, `W` positions shown, `K` tokens a cell and session."""
+    """Layers x positions of `S` = 2 sessions. `L` rows, `W` positions shown, `K` tokens a cell and session."""
 
     _esm = front.module("agreement.js")
 
@@ -46,13 +46,13 @@ class AgreementWidget(Widget):
     """`K`."""
 
     top_index = t.Bytes(b"").tag(sync=True)
-    """int32 [2, L, W, K]: index into `vocabulary`, most likely first, of each session."""
+    """int32 [S, L, W, K]: index into `vocabulary`, most likely first, of each session."""
 
     top_probability = t.Bytes(b"").tag(sync=True)
-    """float32 [2, L, W, K]."""
+    """float32 [S, L, W, K]."""
 
     probability_there = t.Bytes(b"").tag(sync=True)
-    """float32 [2, L, W, K]: what the other session gives the same token; NaN where that was not compared."""
+    """float32 [S, L, W, K]: what the other session gives the same token; NaN where that was not compared."""
 
     verdict = t.Bytes(b"").tag(sync=True)
     """uint8 [L, W]: 0 the top token is the same, 1 it differs by a near tie, 2 it differs, 3 a logit is not a finite number."""

@@ -210,7 +210,7 @@ def test_with_a_model_elsewhere_only_results_travel(pair, where: str) -> None:
     second = other if where != "model" else model
     assert second.sent < cells * 400, "a few numbers and short lists a cell"
     if where == "both":
-        assert model.sent < cells * (256 * 12 + 4 * here.width + 200), "listed tokens and the streams"
+        assert model.sent < cells * (256 * 8 + 4 * here.width + 200), "listed tokens and the streams"
 
 
 def test_what_is_not_among_the_compared_tokens_is_null_and_no_tie(pair) -> None:
