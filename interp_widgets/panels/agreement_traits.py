@@ -83,7 +83,7 @@ def _sentences(frame: pl.DataFrame) -> list[str]:
         sentence = f"{where}, the top token agrees in {count}{_ties(row['cells'] - row['agreeing'], row['near_ties'])}."
         if row["worst"] is not None:
             sentence += (
-                f" Total variation: median {row['median']:.2g}, worst {row['worst']:.2g} at layer {row['worst_layer']}, "
+                f" Total variation: median {_number(row['median'])}, worst {_number(row['worst'])} at layer {row['worst_layer']}, "
                 f"position {row['worst_position']}."
             )
         said.append(sentence)
@@ -97,6 +97,11 @@ def _ties(others: int, ties: int) -> str:
     if others and ties in (0, others):
         return f"; {'all' if ties else 'none of the'} {others:,} others are near ties"
     return f"; {ties:,} of the {others:,} others are near ties" if others else ""
+
+
+def _number(value: float) -> str:
+    """Two digits that count, as the browser writes them."""
+    return f"{value:.2g}".replace("e-0", "e-").replace("-", "−")
 
 
 def _percent(share: float) -> str:
@@ -146,7 +151,7 @@ def _baseline(model: Session, other: Session) -> list[str]:
         if dtype in (model.dtype, other.dtype):
             return [
                 f"For comparison: {dtype} keeps {bits} bits of a number. On SmolLM2-135M that rounding alone gave a total "
-                f"variation of {median:.2g} in the median and {worst:.2g} in the worst of 3,600 cells, and the same top token in "
-                f"{agreeing}."
+                f"variation of {_number(median)} in the median and {_number(worst)} in the worst of 3,600 cells, and the same "
+                f"top token in {agreeing}."
             ]
     return []

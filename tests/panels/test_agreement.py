@@ -12,7 +12,7 @@ import interp_widgets as iw
 from interp_widgets import frames, methods
 from interp_widgets.errors import InterpError, SiteError, TextError
 from interp_widgets.panels import agreement_traits
-from interp_widgets.panels.agreement_traits import MEASURED, sides
+from interp_widgets.panels.agreement_traits import MEASURED, _number, sides
 from tests.methods.conftest import IOI, tiny_session
 from tests.methods.test_agreement import IDS, Away, noisy
 from tests.session import tiny
@@ -65,7 +65,10 @@ def test_the_sentences_say_what_the_summary_says(apart, agreement) -> None:
     counted, outputs, comparison = apart.sentences
     assert counted.startswith(f"Over 2 layers, the top token agrees in {every['agreeing']} of {every['cells']} cells (")
     assert f"{100 * every['share']:.1f}%" in counted
-    assert f"worst {every['worst']:.2g} at layer {every['worst_layer']}, position {every['worst_position']}" in counted
+    assert (
+        f"worst {_number(every['worst'])} at layer {every['worst_layer']}, position {every['worst_position']}"
+        in counted
+    )
     assert f"In the models' output, the top token agrees in {output['agreeing']} of {output['cells']} cells" in outputs
     assert comparison.startswith("For comparison: float32 keeps 24 bits of a number.")
     assert "For comparison: bfloat16 keeps 8 bits of a number." in agreement.sentences[2]
@@ -76,8 +79,8 @@ def test_the_sizes_quoted_are_those_of_the_documentation() -> None:
 
     page = (Path(__file__).parents[2] / "docs/panels/agreement.md").read_text(encoding="utf-8")
     for dtype, (_, median, worst, agreeing) in MEASURED.items():
-        rows = [line for line in page.splitlines() if line.startswith("|") and f"`{dtype}`" in line]
-        quoted = [row for row in rows if f"{median:.2g} " in row and f"{worst:.2g} " in row and agreeing in row]
+        rows = [line.replace("e-", "e−") for line in page.splitlines() if line.startswith("|") and f"`{dtype}`" in line]
+        quoted = [row for row in rows if _number(median) in row and f"/ {_number(worst)} |" in row and agreeing in row]
         assert quoted, (dtype, rows)
 
 
@@ -91,6 +94,10 @@ def test_the_sizes_quoted_are_those_of_the_documentation() -> None:
 )  # fmt: skip
 def test_near_ties_in_words(others: int, ties: int, said: str) -> None:
     assert agreement_traits._ties(others, ties) == said
+
+
+def test_numbers_are_written_as_the_browser_does() -> None:
+    assert [_number(x) for x in (0.0, 7.8e-7, 1e-6, 0.00123, 0.5)] == ["0", "7.8e−7", "1e−6", "0.0012", "0.5"]
 
 
 def test_all_is_said_only_of_all() -> None:

@@ -192,11 +192,6 @@ def values_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return values
 
 
-def rows_of(spec: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
-    """The data of one layer of a layered chart."""
-    return layer["data"].get("values") or spec["datasets"][layer["data"]["name"]]
-
-
 def channels(spec: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for channel in spec["encoding"].values():
