@@ -242,7 +242,7 @@ def agreement_frame(model: Session, other: Session, run: AgreementRun) -> pl.Dat
     """The frame of a run (see `frames.AGREEMENT`)."""
     shape = run.total_variation.shape
     prompt = run.tokens["token_id"].gather(run.positions).to_list()
-    agrees, near_tie = _verdicts(run)
+    agrees, near_tie = verdicts(run)
     columns: dict[str, object] = {
         "layer": [layer for layer in run.layers for _ in run.positions],
         "position": run.positions * shape[0],
@@ -283,7 +283,7 @@ def tokens_frame(model: Session, other: Session, run: AgreementRun, top_k: int |
     return frames.build(frames.AGREEMENT_TOKENS, columns)
 
 
-def _verdicts(run: AgreementRun) -> tuple[torch.Tensor, torch.Tensor]:
+def verdicts(run: AgreementRun) -> tuple[torch.Tensor, torch.Tensor]:
     """[L, P] each: the likeliest token is the same; it is not, but nearly might be."""
     finite = run.total_variation.isfinite()
     same = (run.top_ids[0, ..., 0] == run.top_ids[1, ..., 0]) & finite

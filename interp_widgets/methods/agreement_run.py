@@ -83,9 +83,9 @@ def run_pair(
     blocks = [positions[i : i + step] for i in range(0, len(positions), step)]
     done: list[dict[str, torch.Tensor]] = []
     for i, at in enumerate(blocks):
-        progress(2 * i, 2 * len(blocks), f"reading with {first.name}, {first.dtype}")
+        progress(2 * i, 2 * len(blocks), f"reading with {first.name}")
         said = first.run([asked.ids], _sites(asked.layers[0]), then=telling(first, asked, at))
-        progress(2 * i + 1, 2 * len(blocks), f"reading with {second.name}, {second.dtype}")
+        progress(2 * i + 1, 2 * len(blocks), f"comparing with {second.name}")
         done.append(second.run([asked.ids], _sites(asked.layers[1]), then=comparing(second, asked, at, said)))
         norms = said["norms"].cpu()
     progress(2 * len(blocks), 2 * len(blocks), "compared")

@@ -14,7 +14,7 @@ from ..session.scripts import agreement as scripts
 from ..session.session import Session
 from ..widgets.agreement import AgreementWidget
 from . import lens
-from .agreement_traits import run_traits, sides
+from .agreement_traits import run_traits
 from .jobs import Job
 from .panel import Panel, positions_of
 
@@ -58,7 +58,7 @@ class Agreement(Panel, AgreementWidget):
         self._asked = (top_k, sampled, seed)
         self._run: AgreementRun | None = None
         self._first = 0
-        super().__init__(model, text=text, color=color, sides=sides(model, other))
+        super().__init__(model, text=text, color=color)
         if text:
             self._start()
 

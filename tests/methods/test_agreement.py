@@ -13,7 +13,8 @@ import torch
 import interp_widgets as iw
 from interp_widgets import frames, methods
 from interp_widgets.errors import Cancelled, FrameError, SiteError, TextError
-from interp_widgets.methods.agreement import TIE, differences, run_agreement
+from interp_widgets.methods.agreement import TIE, differences, run_agreement, verdicts
+from interp_widgets.methods.agreement_run import AgreementRun
 from tests.session import tiny
 
 from .conftest import IOI
@@ -213,6 +214,31 @@ def test_with_a_model_elsewhere_only_results_travel(pair, where: str) -> None:
         assert model.sent < cells * (256 * 8 + 4 * here.width + 200), "listed tokens and the streams"
 
 
+def test_lists_of_a_model_elsewhere_stand_on_their_side(pair) -> None:
+    exact = methods.agreement_tokens(*pair, IDS)
+    frame = methods.agreement_tokens(Away(pair[0]), pair[1], IDS)
+    assert frame["token_id"].equals(exact["token_id"])
+    known = frame.filter(pl.col("probability_there").is_not_null())
+    assert known["session"].n_unique() == 2
+    both = known.join(exact, on=["layer", "position", "session", "rank"])
+    for name in ("probability", "probability_there"):
+        assert (both[name] - both[f"{name}_right"]).abs().max() < 1e-6
+
+
+def test_a_near_tie_is_one_in_both_sessions() -> None:
+    """What a session gives the other's token, as a share of what it gives its own: 0.6, 0.98; 0.8, 0.9; 0.9, 0.7."""
+    tops = torch.tensor([[[[0.5], [0.5], [0.5]]], [[[0.40], [0.40], [0.40]]]])
+    there = torch.tensor([[[[0.392], [0.36], [0.28]]], [[[0.30], [0.40], [0.45]]]])
+    zeros = torch.zeros(1, 3)
+    run = AgreementRun(
+        pl.DataFrame(), [0], [0, 1, 2], torch.tensor([[[[1], [1], [1]]], [[[2], [2], [2]]]]), tops, there,
+        zeros, zeros, zeros, zeros, [], None,
+    )  # fmt: skip
+    same, near = verdicts(run)
+    assert same.tolist() == [[False] * 3]
+    assert near.tolist() == [[False, True, False]]
+
+
 def test_what_is_not_among_the_compared_tokens_is_null_and_no_tie(pair) -> None:
     exact = methods.agreement_tokens(*pair, IDS, top_k=20)
     frame = methods.agreement_tokens(*pair, IDS, top_k=20, sampled=True)
@@ -270,6 +296,10 @@ def test_of_models_with_other_depth_and_width_only_the_outputs_are_compared(pair
     p, q = (by_hooks(session, IDS)[1][-1].softmax(-1) for session in (model, other))
     expected = (p - q).abs().sum(-1) / 2
     torch.testing.assert_close(column(frame, "total_variation", 1)[0], expected, atol=1e-6, rtol=1e-5)
+    away = methods.agreement(Away(model), other, IDS)
+    assert away.select("layer", "token_id", "other_token_id").equals(
+        frame.select("layer", "token_id", "other_token_id")
+    )
     with pytest.raises(SiteError, match=r"only the outputs can be compared: layers=\[1\]"):
         methods.agreement(model, other, IDS, layers=[0])
     assert differences(model, model) == []
@@ -329,7 +359,7 @@ def test_what_overflows_is_null_and_does_not_agree(pair, sampled: bool) -> None:
     with torch.no_grad():
         broken.lm_head.weight[7] = torch.inf
     other = iw.load(broken, tokenizer=tiny.tokenizer())
-    for sessions in ((pair[0], other), (other, pair[0])):
+    for sessions in ((pair[0], other), (other, pair[0]), (other, other)):
         frame = methods.agreement(*sessions, IDS, positions=[2, 3], layers=[1], sampled=sampled)
         assert frame["total_variation"].null_count() == 2
         assert not frame["agrees"].any()
