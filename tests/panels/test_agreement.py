@@ -252,6 +252,20 @@ def test_code_makes_the_frame_for_other_families(tmp_path, variant: str, changes
 
 
 @pytest.mark.slow
+def test_code_compares_the_outputs_of_models_that_differ_in_shape(tmp_path) -> None:
+    sessions = []
+    for changes in ({}, {"num_hidden_layers": 3, "hidden_size": 16, "vocab_size": 120}):
+        folder = tmp_path / str(len(sessions))
+        tiny.model("llama", **changes).save_pretrained(folder)
+        tiny.tokenizer().save_pretrained(folder)
+        sessions.append(iw.load(folder))
+    panel = iw.Agreement(*sessions, WORDS)
+    panel.run()
+    assert len(panel.frame) == 7
+    run_code(panel, tmp_path)
+
+
+@pytest.mark.slow
 def test_code_follows_the_window(tmp_path, monkeypatch, toy, toy_half) -> None:
     monkeypatch.setattr("interp_widgets.panels.lens.WINDOW", 6)
     panel = iw.Agreement(toy, toy_half, IOI)
