@@ -10,7 +10,7 @@ estimate whose standard error is known. With the whole vocabulary listed nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,14 @@ import polars as pl
 import torch
 
 from ..progress import Progress
-from ..session.session import Session, Then
+from ..session.session import Session
 from .ranking import top_k as largest
 
 NUMBERS = 64_000_000
 """Logits of the first session that are kept at once, as float32: 256 MB."""
+
+Reduce = Callable[[dict[str, torch.Tensor]], Any]
+"""What runs where a model is, on what was read of it."""
 
 Said = dict[str, torch.Tensor]
 """What a session says of the cells of one layer: see `_said`."""
@@ -92,7 +95,7 @@ def run_pair(
     return {name: torch.cat([part[name] for part in done], dim=1) for name in done[0]} | {"norms": norms}
 
 
-def telling(model: Session, asked: Asked, at: list[int]) -> Then:
+def telling(model: Session, asked: Asked, at: list[int]) -> Reduce:
     """Reduces a run to what the other session needs: `norms` [L, T], `streams` [L, P, width], `cells`: `_said` of each row."""
     sites = _sites(asked.layers[0])
     top_k, listed, drawn, seed = asked.top_k, asked.listed, asked.drawn, asked.seed
@@ -109,7 +112,7 @@ def telling(model: Session, asked: Asked, at: list[int]) -> Then:
     return reduce
 
 
-def comparing(model: Session, asked: Asked, at: list[int], said: dict[str, Any]) -> Then:
+def comparing(model: Session, asked: Asked, at: list[int], said: dict[str, Any]) -> Reduce:
     """Reduces a run to `_compared` of every cell, [L, P, ...], with what the first session `said`."""
     sites = _sites(asked.layers[1])
     top_k, listed = asked.top_k, asked.listed
