@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .methods.audit import audit as audit
     from .methods.corpus import corpus as corpus
     from .methods.neuronpedia import to_neuronpedia as to_neuronpedia
+    from .panels.agreement import Agreement as Agreement
     from .panels.atoms import Atoms as Atoms
     from .panels.attention import Attention as Attention
     from .panels.audit import Audit as Audit
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _CONTENTS = {
+    "Agreement": ".panels.agreement",
     "Architecture": ".session.architectures",
     "Atoms": ".panels.atoms",
     "Attention": ".panels.attention",
@@ -69,6 +71,7 @@ _CONTENTS = {
 }
 
 __all__ = [
+    "Agreement",
     "Architecture",
     "Atoms",
     "Attention",

@@ -11,6 +11,7 @@ import pytest
 import interp_widgets as iw
 
 CONTENTS = [
+    "Agreement",
     "Architecture",
     "Atoms",
     "Attention",
@@ -59,7 +60,7 @@ def test_everything_can_be_imported_at_once() -> None:
 
 
 def test_a_name_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(AttributeError, match=r"interp_widgets has no 'Lense'; it has Architecture, .*, train_sae\."):
+    with pytest.raises(AttributeError, match=r"interp_widgets has no 'Lense'; it has Agreement, .*, train_sae\."):
         _ = iw.Lense  # type: ignore[attr-defined]
 
 

@@ -6,6 +6,9 @@ their text, since two ids may have equal text.
 
 from __future__ import annotations
 
+from .agreement import AGREEMENT as AGREEMENT
+from .agreement import AGREEMENT_SUMMARY as AGREEMENT_SUMMARY
+from .agreement import AGREEMENT_TOKENS as AGREEMENT_TOKENS
 from .atoms import ATOM_ABLATION as ATOM_ABLATION
 from .atoms import ATOM_EFFECTS as ATOM_EFFECTS
 from .atoms import ATOM_SEARCH as ATOM_SEARCH

@@ -1,13 +1,14 @@
 /** The lens: the prompt as a strip, layers x positions as a grid, lines and the top k beside it. */
 
 import { gradient, place, SEQUENTIAL, styleAt } from "./color.js";
-import { button, createChoice, createLegend, needsKernel } from "./controls.js";
+import { createChoice, createLegend } from "./controls.js";
 import { follow, h, save, setAttributes } from "./dom.js";
 import { createGrid } from "./grid.js";
 import { createPanel, showResults } from "./head.js";
 import { readLens } from "./lens_data.js";
 import { createLensTop } from "./lens_top.js";
 import { known, number, percent, quoted, visible } from "./numbers.js";
+import { createPager } from "./pager.js";
 import { createStrip } from "./tokens.js";
 
 const DATA = ["layers", "window", "top_k", "top_index", "top_probability", "entropy", "kl", "rank", "vocabulary", "vocabulary_ids",
@@ -41,7 +42,7 @@ function render({ model, el, signal }) {
   });
   const legend = createLegend();
   const track = createTracker();
-  const pager = createPager();
+  const pager = createPager(model, signal, () => data);
   const results = h("div", { class: "iw-results" }, strip.element, pager.element,
     h("div", { class: "iw-tools" }, color.element, track.element, legend.element),
     h("div", { class: "iw-columns" }, main, top.element));
@@ -137,31 +138,7 @@ function render({ model, el, signal }) {
   /** @param {number[]} positions */
   function selectTokens(positions) {
     save(model, { positions });
-    const last = positions.at(-1);
-    if (last !== undefined && (last < data.start || last >= data.stop)) moveWindow(last - Math.floor(data.width / 2));
-  }
-
-  /** @param {number} start */
-  function moveWindow(start) {
-    const furthest = model.get("tokens").length - data.width;
-    if (model.get("live")) model.send({ type: "window", start: Math.max(0, Math.min(furthest, start)) });
-  }
-
-  /** Buttons that move the window over a prompt longer than the grid. */
-  function createPager() {
-    const before = button("‹ earlier", signal, () => moveWindow(data.start - data.width), { class: "iw-button iw-small" });
-    const after = button("later ›", signal, () => moveWindow(data.start + data.width), { class: "iw-button iw-small" });
-    const where = h("span");
-    const element = h("div", { class: "iw-pager" }, before, where, after);
-    const draw = () => {
-      const count = model.get("tokens").length;
-      const live = model.get("live");
-      element.hidden = data.width >= count;
-      where.textContent = `The grid shows positions ${data.start} to ${data.stop - 1} of ${count}.`;
-      needsKernel(before, live, data.start > 0);
-      needsKernel(after, live, data.stop < count);
-    };
-    return { element, draw };
+    pager.reach(positions.at(-1));
   }
 
   /** The token whose rank colours the grid: chosen by typing it. */

@@ -2,6 +2,9 @@
 
 from .ablation import ablation as ablation
 from .activation_patching import activation_patching as activation_patching
+from .agreement import agreement as agreement
+from .agreement import agreement_summary as agreement_summary
+from .agreement import agreement_tokens as agreement_tokens
 from .atom_activations import atom_activations as atom_activations
 from .atom_activations import reconstruction as reconstruction
 from .atom_effects import ablate_atom as ablate_atom

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from interp_widgets.widgets import wire
+from interp_widgets.widgets.agreement import AgreementWidget
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import AttentionWidget
 from interp_widgets.widgets.audit import AuditWidget
@@ -476,3 +477,42 @@ def examples(**traits) -> ExamplesWidget:
     few = every | {"kinds": {"top": every["kinds"]["top"]}, "notes": []}
     state = {"atoms": [2779, 12, 3], "atom": 2779, "stored": {"2779": every, "12": few}, "model_name": "speeches"}
     return ExamplesWidget(**state | traits)
+
+
+def agreement(
+    tokens: list[str] = HARMFUL,
+    layers: int = 30,
+    width: int | None = None,
+    start: int = 0,
+    error: float = 0.0,
+    **traits,
+) -> AgreementWidget:
+    """Column c has total variation 1e-7 * 10**c; column 2 is a near tie, column 3 differs, column 4 is not finite."""
+    width = width or len(tokens)
+    words = [" the", " Paris", " a", "\n", *EVIL]
+    index = np.zeros((2, layers, width, 3), int) + np.arange(3)
+    index[1, :, 2:4] = [1, 0, 4]
+    probability = np.broadcast_to([0.5, 0.25, 0.00012], index.shape)
+    there = np.broadcast_to([0.49, 0.26, np.nan], index.shape)
+    value = np.broadcast_to(10.0 ** (np.arange(width) - 7).clip(max=0), (layers, width)).copy()
+    verdict = np.zeros((layers, width), int)
+    for column, kind in ((2, 1), (3, 2), (4, 3)):
+        verdict[:, column : column + 1] = kind
+    value[:, 4:5] = np.nan
+    state = {
+        "model_name": "SmolLM2-135M",
+        "sides": ["SmolLM2-135M float32, here", "SmolLM2-135M bfloat16, on a server"],
+        "text": "".join(tokens), "tokens": tokens, "token_ids": list(range(100, 100 + len(tokens))), "masked": [0],
+        "window": [start, start + width], "layers": list(range(layers)),
+        "vocabulary": words, "vocabulary_ids": [1000 + i for i in range(len(words))], "top_k": 3,
+        "top_index": wire.int32(index), "top_probability": wire.float32(probability), "probability_there": wire.float32(there),
+        "verdict": wire.uint8(verdict), "total_variation": wire.float32(value),
+        "total_variation_error": wire.float32(np.full((layers, width), error)),
+        "logit_difference": wire.float32(10 * value), "residual_difference": wire.float32(value / 2),
+        "scales": {"total_variation": [1e-4, 1.0], "logit_difference": [1e-2, 10.0], "residual_difference": [1e-4, 1.0]},
+        "sentences": ["Over 30 layers, the top token agrees in 9 of 10 cells (90.0%).", "In the models' output, in 1 of 1."],
+        "worst": [[20, 3], [5, 3], [20, 2], [20, 7]],
+        "notes": ["Position 0 is left out of the summary."],
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 0.4},
+    }  # fmt: skip
+    return AgreementWidget(**state | traits)

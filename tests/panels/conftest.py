@@ -48,6 +48,19 @@ def patching(toy) -> iw.Patching:
     return panel
 
 
+@pytest.fixture(scope="session")
+def toy_half() -> iw.Session:
+    """The bundled model, rounded."""
+    return iw.load("toy-grammar", dtype="bfloat16")
+
+
+@pytest.fixture
+def agreement(toy, toy_half) -> iw.Agreement:
+    panel = iw.Agreement(toy, toy_half, IOI)
+    panel.run()
+    return panel
+
+
 @pytest.fixture
 def many(toy) -> iw.PatchingPairs:
     panel = iw.PatchingPairs(toy, some_pairs(), positions=[10, -1])
@@ -76,19 +89,20 @@ def audit(toy, toy_sae) -> iw.Audit:
     return panel
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "steering", "audit"])
+@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "steering", "audit", "agreement"])
 def panel(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching", "steering"])
-def make(request, toy, toy_sae) -> Callable:
+@pytest.fixture(params=["lens", "atoms", "attention", "patching", "steering", "agreement"])
+def make(request, toy, toy_sae, toy_half) -> Callable:
     """A function from a text to a panel that reads it, still working or not."""
     return {
         "lens": lambda text: iw.Lens(toy, text),
         "atoms": lambda text: iw.Atoms(toy, text, sae=toy_sae),
         "attention": lambda text: iw.Attention(toy, text),
         "patching": lambda text: iw.Patching(toy, text, text, answer="mary", foil="john"),
+        "agreement": lambda text: iw.Agreement(toy, toy_half, text),
         "steering": lambda text: iw.Steering(toy, text, direction=(toy_sae, 122), tokens=5),
     }[request.param]
 

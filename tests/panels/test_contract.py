@@ -19,7 +19,7 @@ from tests.methods.conftest import IOI, IOI_CORRUPT
 from .conftest import STEERED, TEXT, click
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "explorer"])
+@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "explorer", "agreement"])
 def panel(request):
     """Everything that owes the contract, also what shows other panels and has no job of its own."""
     return request.getfixturevalue(request.param)
@@ -63,7 +63,12 @@ def run_code(panel, folder: Path, *, alone: bool = True) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_frames_equal_the_methods(toy, toy_sae, lens, atoms, attention, patching, steering) -> None:
+def test_frames_equal_the_methods(
+    toy, toy_half, toy_sae, lens, atoms, attention, patching, steering, agreement
+) -> None:
+    assert agreement.frame.equals(methods.agreement(toy, toy_half, IOI))
+    assert agreement.predictions.equals(methods.agreement_tokens(toy, toy_half, IOI))
+    assert agreement.summary.equals(methods.agreement_summary(agreement.frame))
     assert steering.frame.equals(methods.steer(toy, STEERED, direction=(toy_sae, 122), tokens=5))
     assert steering.texts.equals(methods.steered_text(toy, STEERED, direction=(toy_sae, 122), tokens=5))
     assert lens.frame.equals(methods.logit_lens(toy, IOI, track="mary"))
@@ -78,7 +83,10 @@ def test_frames_equal_the_methods(toy, toy_sae, lens, atoms, attention, patching
     assert patching.frame.equals(expected)
 
 
-def test_the_frames_have_their_schemas(lens, atoms, attention, patching, audit) -> None:
+def test_the_frames_have_their_schemas(lens, atoms, attention, patching, audit, agreement) -> None:
+    frames.check(agreement.frame, frames.AGREEMENT)
+    frames.check(agreement.predictions, frames.AGREEMENT_TOKENS)
+    frames.check(agreement.summary, frames.AGREEMENT_SUMMARY)
     frames.check(lens.frame, frames.LENS)
     frames.check(atoms.frame, frames.ATOMS)
     frames.check(atoms.reconstruction, frames.RECONSTRUCTION)
@@ -168,7 +176,7 @@ def test_charts_are_altair_charts_of_the_frame(panel) -> None:
     chart = panel.chart.to_dict()
     assert chart["$schema"].endswith("v6.4.1.json") or "vega-lite" in chart["$schema"]
     marks = {layer["mark"]["type"] for layer in chart.get("layer", [chart])}
-    assert marks <= {"rect", "bar", "area", "line"}
+    assert marks <= {"rect", "bar", "area", "line", "text"}
 
 
 def test_a_page_is_written(panel, tmp_path) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from interp_widgets import frames
 from interp_widgets.errors import FrameError
+from interp_widgets.frames.agreement import SCALES
 from interp_widgets.views import theme
+from interp_widgets.views.agreement import agreement_chart
 from interp_widgets.views.atoms import atoms_chart, text_chart
 from interp_widgets.views.attention import attention_chart, heads_chart
 from interp_widgets.views.audit import audit_chart
@@ -566,3 +568,68 @@ def test_examples_have_a_row_a_list() -> None:
     assert {row["token"] for row in rows} == set(SHOWN[:3])
     with pytest.raises(FrameError, match="those of 2"):
         examples_chart(pl.concat([examples_frame("top"), examples_frame("top", atom=8)]))
+
+
+# Agreement
+
+
+def agreement_frame(layers: int = 2, **columns: Any) -> pl.DataFrame:
+    """Position 1 is a near tie, position 2 of layer 0 disagrees, position 3 has no number."""
+    rows = [(layer, p) for layer in range(layers) for p in range(len(TOKENS))]
+    apart = [p == 1 or (p == 2 and layer == 0) for layer, p in rows]
+    numbers = [None if p == 3 else 0.0 if p == 0 else 1e-7 * 100**p for _, p in rows]
+    constant: dict[str, Any] = {
+        "prompt_token_id": 7, "token_id": 20, "token": " a", "probability": 0.5, "margin": 0.2, "other_token": TOKENS[4],
+        "other_probability": 0.4, "other_margin": 0.1, "total_variation_error": 0.0, "masked": False,
+    }  # fmt: skip
+    made = {
+        "layer": [layer for layer, _ in rows],
+        "position": [p for _, p in rows],
+        "prompt_token": [TOKENS[p] for _, p in rows],
+        "other_token_id": [21 if each else 20 for each in apart],
+        "agrees": [not each for each in apart],
+        "near_tie": [p == 1 for _, p in rows],
+        **dict.fromkeys(SCALES, numbers),
+        **{name: [value] * len(rows) for name, value in constant.items()},
+        **columns,
+    }
+    return frames.build(frames.AGREEMENT, made)
+
+
+@pytest.mark.parametrize("color", SCALES)
+def test_an_agreement_is_drawn_on_a_log_scale_that_never_moves(color) -> None:
+    for frame in (agreement_frame(), agreement_frame().with_columns(pl.col(*SCALES) * 1e-3)):
+        spec = spec_of(agreement_chart(frame, color=color))
+        shaded, _ = spec["layer"]
+        scale = shaded["encoding"]["color"]["scale"]
+        assert (scale["type"], scale["domain"], scale["clamp"]) == ("log", list(SCALES[color]), True)
+        drawn = rows_of(spec, shaded)
+        assert len(drawn) == 2 * len(TOKENS)
+        low, high = SCALES[color]
+        assert all(row["value"] is None or low <= row["value"] <= high for row in drawn), (
+            "a log scale has no place for 0"
+        )
+        assert {row[color] for row in drawn} == set(frame[color]), "the tooltip has the number itself"
+        assert spec["background"] == "transparent"
+        fields = [each["field"] for each in shaded["encoding"]["tooltip"]]
+        assert len(fields) == len(set(fields))
+        assert set(fields) <= set(drawn[0])
+        json.dumps(spec, allow_nan=False)
+
+
+def test_disagreements_carry_a_sign() -> None:
+    spec = spec_of(agreement_chart(agreement_frame()))
+    _, signs = spec["layer"]
+    assert signs["mark"]["type"] == "text"
+    assert rows_of(spec, signs) == [
+        {"column": "1 ⏎", "layer": 0, "sign": "≈"}, {"column": "2 ⇥", "layer": 0, "sign": "≠"},
+        {"column": "1 ⏎", "layer": 1, "sign": "≈"},
+    ]  # fmt: skip
+
+
+def test_an_agreement_without_a_number_or_with_a_wrong_colour_gets_a_sentence() -> None:
+    with pytest.raises(FrameError, match="'hue' is no colour of the agreement; choose one of total_variation"):
+        agreement_chart(agreement_frame(), color="hue")
+    nothing = agreement_frame().with_columns(residual_difference=pl.lit(None, pl.Float64))
+    with pytest.raises(FrameError, match="No cell of this frame has a relative residual difference"):
+        agreement_chart(nothing, color="residual_difference")

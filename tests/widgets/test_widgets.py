@@ -7,6 +7,7 @@ import re
 import pytest
 
 from interp_widgets.widgets import base, chart, front
+from interp_widgets.widgets.agreement import AgreementWidget
 from interp_widgets.widgets.atoms import AtomsWidget
 from interp_widgets.widgets.attention import SORTS, AttentionWidget
 from interp_widgets.widgets.examples import ExamplesWidget
@@ -15,8 +16,17 @@ from interp_widgets.widgets.lens import COLORS, LensWidget
 from interp_widgets.widgets.patching import METRICS, PatchingWidget
 from interp_widgets.widgets.steering import SteeringWidget
 
-WIDGETS = (LensWidget, AtomsWidget, AttentionWidget, PatchingWidget, SteeringWidget, ExplorerWidget)
+WIDGETS = (
+    LensWidget,
+    AtomsWidget,
+    AttentionWidget,
+    PatchingWidget,
+    SteeringWidget,
+    ExplorerWidget,
+    AgreementWidget,
+)
 ENTRY = {
+    AgreementWidget: "agreement.js",
     LensWidget: "lens.js",
     AtomsWidget: "atoms.js",
     AttentionWidget: "attention.js",
@@ -145,6 +155,17 @@ def test_the_choices_of_the_enums() -> None:
     assert set(LensWidget.color.values) == set(COLORS)
     assert set(PatchingWidget.metric.values) == set(METRICS)
     assert set(AttentionWidget.sort.values) == set(SORTS)
+
+
+def test_the_colours_of_an_agreement_are_the_same_everywhere() -> None:
+    from interp_widgets.frames.agreement import SCALES
+    from interp_widgets.views.agreement import TITLES
+    from interp_widgets.widgets import agreement
+
+    text = re.search(r"const COLORS = \[(.*?)\];", front.module("agreement.js"), re.S)
+    assert text
+    browser = tuple(re.findall(r'\["(\w+)"', text[1]))
+    assert browser == agreement.COLORS == tuple(SCALES) == tuple(TITLES)
 
 
 def test_the_scores_have_one_order_in_python_and_in_the_browser() -> None:

@@ -1,0 +1,41 @@
+"""The script of an agreement: two sessions, one after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _fill, _loading, _prompt, _source
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+_SAMPLED = "# Here the whole vocabulary is compared; the panel compared a sample, and said how well that is known."
+
+
+def agreement(session: Session, other: Session, run: Any, tie: float) -> str:
+    """Two sessions on one text (see `methods.agreement`), over the whole vocabulary. `run`: an `AgreementRun`."""
+    ids = run.tokens["token_id"].to_list()
+    deeper = other.num_layers - session.num_layers
+    return _loading(session, "Agreement of two sessions") + _fill(
+        "agreement.txt",
+        ids=ids,
+        prompt=_prompt(session, ids),
+        positions=run.positions,
+        masked=run.masked,
+        tie=tie,
+        covered=_SAMPLED if run.compared else "",
+        rows=run.layers,
+        side=_side(session, "", run.layers),
+        loading=_source(other),
+        layers=other.architecture.layers,
+        final_norm=other.architecture.final_norm,
+        head=other.architecture.head,
+        other_side=_side(other, "other_", [row + deeper for row in run.layers]),
+        other_layer=f"layer + {deeper}" if deeper else "layer",
+    )
+
+
+def _side(session: Session, name: str, rows: list[int]) -> str:
+    """The lines that read the model that is loaded, into `<name>streams` of all layers and `<name>logits` of some."""
+    softcap = f".div({session.softcap}).tanh().mul({session.softcap})" if session.softcap else ""
+    return _fill("agreement_side.txt", side=name, rows=rows, softcap=softcap).rstrip()
