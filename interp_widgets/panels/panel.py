@@ -27,7 +27,7 @@ class Instrument(Widget):
 
     def __init__(self, model: Session, **traits: Any) -> None:
         self.session = model
-        super().__init__(model_name=model.name, **traits)
+        super().__init__(**_names(model), **traits)
         self.on_msg(self._on_message)
 
     @property
@@ -228,6 +228,11 @@ class Panel(Instrument):
         with self._lock, self.hold_sync():
             self.error = sentence(KeyboardInterrupt())
             self.status = {**self.status, "state": "error", "message": ""}
+
+
+def _names(model: Session) -> dict[str, str]:
+    """What a panel's head says of a model."""
+    return {"model_name": model.name, "host": model.host, "model_source": (model.source or "") if model.remote else ""}
 
 
 class _ShowingErrors:

@@ -8,13 +8,12 @@ holds compiled code (a test looks). Tensors go beside the work, named by their c
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import inspect
 import io
 import types
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from nnsight.intervention.serialization import CustomCloudPickler
@@ -22,6 +21,7 @@ from nnsight.intervention.serialization import CustomCloudPickler
 from ...errors import RemoteError
 from ..runner import Runner
 from ..session import Session
+from .arrival import fingerprint_tensor
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -32,15 +32,24 @@ class Packer(CustomCloudPickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=4)
         self.tensors: dict[str, torch.Tensor] = {}
+        self.of_dictionaries: set[str] = set()
+        self._names: dict[int, str] = {}
 
     def persistent_id(self, obj: Any) -> Any:
         if isinstance(obj, torch.Tensor) and type(obj) in (torch.Tensor, torch.nn.Parameter):
-            name = fingerprint_tensor(obj)
-            self.tensors[name] = obj
-            return name
+            return self._name(obj)
         return "model" if obj is MODEL else super().persistent_id(obj)
 
+    def _name(self, tensor: torch.Tensor) -> str:
+        """The name that a tensor goes by; looked at once, however often it comes."""
+        if id(tensor) not in self._names:
+            name = self._names[id(tensor)] = fingerprint_tensor(tensor)
+            self.tensors.setdefault(name, tensor)
+        return self._names[id(tensor)]
+
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj).__module__.startswith(f"{PACKAGE}.sae."):
+            self.of_dictionaries |= {self._name(x) for x in vars(obj).values() if type(x) is torch.Tensor}
         if isinstance(obj, Session):
             return Runner, (MODEL, obj.architecture, obj.name, obj.special_ids, obj.sink)
         if isinstance(obj, type) and (obj.__module__ or "").partition(".")[0] == PACKAGE:
@@ -58,10 +67,16 @@ class _Model:
 MODEL = _Model()
 
 
-def pack(
-    function: Callable[..., Any], args: tuple[Any, ...], more: dict[str, Any]
-) -> tuple[bytes, dict[str, torch.Tensor]]:
-    """A call as bytes, and its tensors by name.
+class Packed(NamedTuple):
+    """A call as bytes, its tensors by name, and which of them are weights of dictionaries."""
+
+    work: bytes
+    tensors: dict[str, torch.Tensor]
+    of_dictionaries: set[str]
+
+
+def pack(function: Callable[..., Any], args: tuple[Any, ...], more: dict[str, Any]) -> Packed:
+    """A call, ready to be sent.
 
     Raises:
         RemoteError: something in it cannot be sent.
@@ -75,15 +90,7 @@ def pack(
             f"This cannot be sent to a server: {str(error).strip().splitlines()[0]} Pass plain values, tensors and functions of "
             "modules to what is run there."
         ) from error
-    return file.getvalue(), packer.tensors
-
-
-def fingerprint_tensor(tensor: torch.Tensor) -> str:
-    """A name for the contents of a tensor."""
-    data = tensor.detach().cpu().contiguous()
-    digest = hashlib.blake2b(f"{data.dtype}{tuple(data.shape)}{tensor.requires_grad}".encode(), digest_size=16)
-    digest.update(data.view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return Packed(file.getvalue(), packer.tensors, packer.of_dictionaries)
 
 
 def restore(answer: Any) -> Any:
