@@ -29,6 +29,7 @@ CONTENTS = [
     "load",
     "load_sae",
     "methods",
+    "models",
     "open_corpus",
     "read_examples",
     "read_neuronpedia",

@@ -43,8 +43,8 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
   el.replaceChildren(root);
 
   follow(model, signal, [
-    [() => { about.textContent = about.title = [model.get("host") ? "" : model.get("model_name"), detail()].filter(Boolean).join(" · "); }, ["model_name", "host", ...detailTraits]],
-    [models.draw, ["model_name", "model_source", "host", "served", "live"]],
+    [() => { about.textContent = about.title = [model.get("model_source") ? "" : model.get("model_name"), detail()].filter(Boolean).join(" · "); }, ["model_name", "model_source", ...detailTraits]],
+    [models.draw, ["model_name", "model_source", "served", "live"]],
     [remote.draw, ["status", "host"]],
     [prompts.draw, [...fields.map((field) => field.trait), "live"]],
     [() => { offline.hidden = model.get("live") || !runs; }, ["live"]],

@@ -54,8 +54,7 @@ export function createModels(model, signal) {
     if (chosen.id !== model.get("model_source")) model.send({ type: "model", name: chosen.id });
   }
   function draw() {
-    const host = model.get("host");
-    element.hidden = !host;
+    element.hidden = !model.get("model_source");
     name.textContent = model.get("model_name");
     needsKernel(open, model.get("live"));
     if (popup.hidden) return;

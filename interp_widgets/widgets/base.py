@@ -39,7 +39,7 @@ class Widget(anywidget.AnyWidget):
     """Name of the model, for the panel's head line."""
 
     model_source = t.Unicode("").tag(sync=True)
-    """What the server calls the model; empty for one that is here."""
+    """What the server calls the model; empty for one that is here, and where the panel cannot be given another one."""
 
     host = t.Unicode("").tag(sync=True)
     """Address of the server that the model is on; empty for one that is here."""

@@ -46,10 +46,14 @@ class Far:
     """Ids of jobs whose answer was fetched without sending."""
     fail: Callable[[], Exception] | None = None
     _lock: Any = field(default_factory=threading.Lock)
+    others: list[Any] = field(default_factory=list)
+    """Further models of the server, each of another number of layers."""
     before: Callable[[], None] = lambda: None
     """Done before each request, for a server that loses what it kept."""
 
-    def send(self, _: Any, __: Any, state: JobState, work: bytes, tensors: dict, absent: list[str], tell: Tell) -> Any:
+    def send(
+        self, asked: Any, _: Any, state: JobState, work: bytes, tensors: dict, absent: list[str], tell: Tell
+    ) -> Any:
         state.size = len(work) + sum(tensor.nbytes for tensor in tensors.values())
         tell(state)
         entry: dict[str, Any] = {
@@ -63,7 +67,7 @@ class Far:
             raise self.fail()
         self.before()
         with self._lock, as_another_python():
-            entry["answer"] = over_the_wire(arrive(self.model, work, dict(tensors), absent))
+            entry["answer"] = over_the_wire(arrive(self._model(asked), work, dict(tensors), absent))
         return self.wait(state, entry, tell)
 
     def fetch(self, _: Any, __: Any, state: JobState, tell: Tell) -> Any:
@@ -72,6 +76,11 @@ class Far:
         if entry is None:
             raise iw.errors.AnswerGone(f"There is no job {state.id}.")
         return self.wait(state, entry, tell)
+
+    def _model(self, asked: Any) -> Any:
+        """The model here that is meant by one without weights."""
+        layers = asked._module.config.num_hidden_layers
+        return next(each for each in (self.model, *self.others) if each._module.config.num_hidden_layers == layers)
 
     def wait(self, state: JobState, entry: dict[str, Any], tell: Tell) -> Any:
         for stage, said in self.stages:
