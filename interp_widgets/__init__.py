@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .sae.train import train_sae as train_sae
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
+    from .session.remote.served import models as models
     from .session.session import Session as Session
 
 __version__ = "0.1.0"
@@ -62,6 +63,7 @@ _CONTENTS = {
     "load": ".session.load",
     "load_sae": ".sae.load",
     "methods": "",
+    "models": ".session.remote.served",
     "open_corpus": ".sae.corpus.reader",
     "read_examples": ".sae.corpus.tables",
     "read_neuronpedia": ".sae.neuronpedia",
@@ -90,6 +92,7 @@ __all__ = [
     "load",
     "load_sae",
     "methods",
+    "models",
     "open_corpus",
     "read_examples",
     "read_neuronpedia",

@@ -6,6 +6,7 @@ A method takes `progress`, a function called between pieces of work. Raising fro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -20,5 +21,13 @@ def silent(done: int, total: int, message: str = "", partial: Any = None) -> Non
     """The progress of nobody looking."""
 
 
-heard: ContextVar[Progress | None] = ContextVar("heard", default=None)
-"""Who hears of work on a server that has no `progress` of its own: the panel's job that waits for it."""
+def nobody() -> Progress:
+    """What a progress becomes that travels with work to a server: there nobody looks."""
+    return silent
+
+
+Listener = Callable[[Any], None]
+"""Told how a request to a server is doing (`session.remote.state.JobState`), often. Raising from it stops the waiting."""
+
+heard: ContextVar[Listener | None] = ContextVar("heard", default=None)
+"""Who hears of every request to a server that is made here, whether or not a method takes `progress`: the job of a panel."""

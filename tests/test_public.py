@@ -30,6 +30,7 @@ CONTENTS = [
     "load",
     "load_sae",
     "methods",
+    "models",
     "open_corpus",
     "read_examples",
     "read_neuronpedia",

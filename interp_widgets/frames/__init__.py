@@ -52,3 +52,5 @@ from .schema import Column as Column
 from .schema import Schema as Schema
 from .schema import build as build
 from .schema import check as check
+from .server import REMOTE_JOBS as REMOTE_JOBS
+from .server import SERVED_MODELS as SERVED_MODELS

@@ -2,6 +2,8 @@
 
 import { button, needsKernel } from "./controls.js";
 import { follow, h, hit, setAttributes } from "./dom.js";
+import { createModels } from "./models.js";
+import { createRemote } from "./remote.js";
 
 /**
  * @typedef {object} Field
@@ -27,18 +29,23 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
   const about = h("span", { class: "iw-about" });
   const offline = h("p", { class: "iw-offline" }, "Saved view. What needs a running kernel is off; everything stored here still answers.");
   const prompts = createPrompts(model, signal, fields);
+  const models = createModels(model, signal);
   const status = createStatus(model, signal);
+  const remote = createRemote(model, signal);
   const error = createError(model, signal);
   const notes = h("ul", { class: "iw-notes", "aria-label": "Notes" });
   const body = h("div", { class: "iw-body" });
   const root = h("section", { class: "iw", "aria-label": name, "data-panel": name.toLowerCase(), "data-lm-suppress-shortcuts": "true" },
-    h("header", { class: "iw-head" }, h("div", { class: "iw-title" }, h("strong", {}, name), about, status.element), ...(runs ? [prompts.element] : [])),
+    h("header", { class: "iw-head" }, h("div", { class: "iw-title" }, h("strong", {}, name), models.element, about, status.element),
+      remote.element, ...(runs ? [prompts.element] : [])),
     offline, error.element, body, notes);
   root.addEventListener("keydown", keepFromNotebook, { signal });
   el.replaceChildren(root);
 
   follow(model, signal, [
-    [() => { about.textContent = about.title = [model.get("model_name"), detail()].filter(Boolean).join(" · "); }, ["model_name", ...detailTraits]],
+    [() => { about.textContent = about.title = [model.get("model_source") ? "" : model.get("model_name"), detail()].filter(Boolean).join(" · "); }, ["model_name", "model_source", ...detailTraits]],
+    [models.draw, ["model_name", "model_source", "served", "live"]],
+    [remote.draw, ["status", "host"]],
     [prompts.draw, [...fields.map((field) => field.trait), "live"]],
     [() => { offline.hidden = model.get("live") || !runs; }, ["live"]],
     [() => { status.draw(); root.setAttribute("aria-busy", String(isRunning(model))); }, ["status", "live"]],
@@ -135,12 +142,15 @@ function createStatus(model, signal) {
   const element = h("div", { class: "iw-status" }, message, bar, count, cancel);
 
   function draw() {
-    const { state = "idle", message: text = "", done = 0, total = 0, seconds = 0 } = model.get("status") ?? {};
+    const { state = "idle", message: text = "", done = 0, total = 0, seconds = 0, remote = null } = model.get("status") ?? {};
     const running = state === "running";
-    const words = text || { idle: "", running: "Running", done: "Done", cancelled: "Cancelled", error: "Failed" }[/** @type {string} */ (state)] || "";
-    if (message.textContent !== words) message.textContent = words;
+    const sending = running && remote?.stage === "sending" && remote.up < remote.size;
+    const away = running && remote && remote.stage !== "completed" ? remote.words : "";
+    const words = [text, away].filter(Boolean).join(", ") || { idle: "", running: "Running", done: "Done", cancelled: "Cancelled", error: "Failed" }[/** @type {string} */ (state)] || "";
+    if (message.textContent !== words) message.textContent = message.title = words;
     setAttributes(element, { "data-state": state });
-    setAttributes(bar, { max: total || 1, value: total ? done : null });
+    const [part, whole] = sending ? [remote.up, remote.size] : [done, total];
+    setAttributes(bar, { max: whole || 1, value: whole ? part : null });
     count.textContent = [running && total ? `${done}/${total}` : "", seconds ? `${seconds.toFixed(1)} s` : ""].filter(Boolean).join(" · ");
     bar.hidden = !running;
     cancel.hidden = !running;

@@ -227,6 +227,10 @@ class Atoms(Panel, AtomsWidget):
     def _inputs(self) -> tuple[Any, ...]:
         return (self.text, self.answer)
 
+    def _forget(self) -> None:
+        self._run, self._effects, self._removed = None, None, {}
+        self.positions, self.found = [], {}
+
     def _compute(self, progress: Job) -> None:
         run = run_atoms(self.session, self.text, sae=self.sae, progress=progress)
         self._publish(progress, lambda: self._show(run))

@@ -20,6 +20,7 @@ from ..widgets import wire
 from ..widgets.attention import SCORES, AttentionWidget
 from .jobs import Job
 from .lens import unknown_words
+from .models import as_text
 from .panel import Panel, positions_of
 
 if TYPE_CHECKING:
@@ -182,6 +183,10 @@ class Attention(Panel, AttentionWidget):
         self._unread = False
         if tokens is not None:
             self._measure(progress, run, *tokens)
+
+    def _translate(self, former: Session) -> None:
+        if self._asked is not None:
+            self._asked = (as_text(self._asked[0], former), as_text(self._asked[1], former))
 
     def _show(self, run: AttentionRun) -> None:
         if self._run is None or not self._run.tokens.equals(run.tokens):

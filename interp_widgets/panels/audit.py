@@ -43,6 +43,8 @@ class Audit(Panel, AuditWidget):
     >>> audit.effect(122)               # one atom over many contexts
     """
 
+    movable = False
+
     def __init__(
         self,
         model: Session,

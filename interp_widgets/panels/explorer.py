@@ -26,7 +26,7 @@ Part: TypeAlias = Lens | Atoms | Attention | Patching
 NO_DICTIONARY = (
     "There is no dictionary, so there are no atoms. Give one: iw.Explorer(model, text, sae=iw.load_sae(...))."
 )
-IDLE = {"state": "idle", "message": "", "done": 0, "total": 0, "seconds": 0.0}
+IDLE: dict[str, Any] = {"state": "idle", "message": "", "done": 0, "total": 0, "seconds": 0.0, "remote": None}
 
 
 class Explorer(Instrument, ExplorerWidget):

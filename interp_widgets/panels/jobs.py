@@ -9,13 +9,19 @@ import atexit
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ..errors import Cancelled, InterpError
+from ..progress import heard, nobody
+
+if TYPE_CHECKING:
+    from ..session.remote.state import JobState
 
 QUIET = 0.15
 """Seconds between two progress reports; more often would flood the browser."""
+TICK = 1.0
+"""Seconds between two reports of a request to a server on which nothing but time has changed."""
 
 
 _STARTED: WeakSet[Job] = WeakSet()
@@ -34,14 +40,19 @@ def _stop_all(seconds: float = 10) -> None:
 
 
 class Job:
-    """One piece of work in its own thread. Calling the job reports progress, and stops the work once it was cancelled."""
+    """One piece of work in its own thread. Calling the job reports progress, and stops the work once it was cancelled.
+
+    It hears of every request to a server that the work makes, and stops waiting for one in the same way.
+    """
 
     def __init__(self, work: Callable[[Job], None], report: Callable[[Job, dict[str, Any], str], None]) -> None:
         self.error: BaseException | None = None
         self._work, self._report = work, report
         self._stop: BaseException | None = None
         self._began = self._told = time.monotonic()
-        self._status: dict[str, Any] = {"state": "running", "message": "", "done": 0, "total": 0}
+        self._status: dict[str, Any] = {"state": "running", "message": "", "done": 0, "total": 0, "remote": None}
+        self._requests: list[JobState] = []
+        self._words = ""
         self._thread = threading.Thread(target=self._run, name="interp_widgets job", daemon=True)
 
     def start(self) -> Job:
@@ -73,16 +84,48 @@ class Job:
         if time.monotonic() - self._told > QUIET:
             self._tell(partial)
 
+    def __reduce__(self) -> Any:
+        """Work that travels to a server may hold on to its progress; nobody looks at it there."""
+        return nobody, ()
+
+    def hear(self, request: JobState) -> None:
+        """How a request to a server is doing."""
+        if self._stop is not None:
+            raise self._stop
+        if request not in self._requests:
+            self._requests.append(request)
+        self._status["remote"] = self._told_of_requests()
+        news, self._words = request.words != self._words, request.words
+        if time.monotonic() - self._told > (QUIET if news or request.stage in ("sending", "fetching") else TICK):
+            self._tell()
+
+    def _told_of_requests(self) -> dict[str, Any] | None:
+        """The newest request, with the bytes of all."""
+        if not self._requests:
+            return None
+        totals = {"up": sum(each.up for each in self._requests), "down": sum(each.down for each in self._requests)}
+        return {**self._requests[-1].told(), **totals, "requests": len(self._requests)}
+
+    def _leave_request(self) -> str:
+        """What becomes of the request that is no longer waited for, in words."""
+        last = self._requests[-1] if self._requests else None
+        if last is None or last.ended is not None:
+            return ""
+        last.stage, last.ended = "left", time.monotonic()
+        return f" The server cannot be told: what it has begun of job {last.id} it ends." if last.id else ""
+
     def _run(self) -> None:
+        heard.set(self.hear)
         try:
             self._work(self)
             self._status |= {"state": "done", "message": ""}
         except Cancelled as error:
             self.error = error
-            self._status |= {"state": "cancelled", "message": str(error)}
+            self._status |= {"state": "cancelled", "message": f"{error}{self._leave_request()}"}
         except BaseException as error:  # a thread's exception reaches nobody else
             self.error = error
             self._status |= {"state": "error", "message": ""}
+        self._status["remote"] = self._told_of_requests()
         self._tell(error="" if self.error is None or isinstance(self.error, Cancelled) else sentence(self.error))
 
     def _tell(self, partial: Any = None, error: str = "") -> None:

@@ -14,6 +14,7 @@ from ..session.session import Session
 from ..widgets import wire
 from ..widgets.lens import LensWidget
 from .jobs import Job
+from .models import as_text
 from .panel import Panel, positions_of
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ class Lens(Panel, LensWidget):
             progress=progress,
         )
         self._publish(progress, lambda: self._show(run, shown))
+
+    def _translate(self, former: Session) -> None:
+        self._track = as_text(self._track, former)
 
     def _show(self, run: LensRun, shown: list[int]) -> None:
         old = self._run

@@ -35,6 +35,8 @@ class PatchingPairs(Panel, PairsWidget):
     >>> panel.summary                   # one row per cell, see iw.methods.pair_summary
     """
 
+    movable = False
+
     def __init__(
         self,
         model: Session,

@@ -15,6 +15,7 @@ from ..errors import InterpError, TextError
 from ..widgets.base import Widget
 from . import interrupt
 from .jobs import Job, sentence
+from .models import Moves, Report, names
 
 if TYPE_CHECKING:
     import altair as alt
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
 class Instrument(Widget):
     """What every instrument owes: one result in many forms, and an answer to requests from the browser. Abstract."""
 
+    movable = False
+    """Whether it can be given another model of the same server."""
+    session: Session
+
     def __init__(self, model: Session, **traits: Any) -> None:
         self.session = model
-        super().__init__(model_name=model.name, **traits)
+        super().__init__(**names(model, self.movable), **traits)
         self.on_msg(self._on_message)
 
     @property
@@ -87,7 +92,7 @@ class Instrument(Widget):
         return _ShowingErrors(self)
 
 
-class Panel(Instrument):
+class Panel(Moves, Instrument):
     """An instrument that computes: a session, methods and a widget, composed. Abstract.
 
     `_start()` computes the present inputs; `_launch(work)` starts other work, where `work(progress)` computes and then calls
@@ -182,15 +187,15 @@ class Panel(Instrument):
             interrupt.watch(self)
         return self._job.start()
 
-    def _aside(self, work: Callable[[Job], None], name: str = "") -> Job:
-        """Do something small beside the main work, which goes on. Only what goes wrong is told.
+    def _aside(self, work: Callable[[Job], None], name: str = "", report: Report | None = None) -> Job:
+        """Do something small beside the main work, which goes on. Only what goes wrong is told, or what `report` tells.
 
         A newer request of the same `name` replaces it.
         """
         with self._lock:
             if name in self._beside:
                 self._beside[name].cancel()
-            job = self._beside[name] = Job(work, self._report_aside)
+            job = self._beside[name] = Job(work, report or self._report_aside)
         return job.start()
 
     def _report_aside(self, job: Job, status: dict[str, Any], error: str) -> None:
@@ -218,6 +223,7 @@ class Panel(Instrument):
         with self._lock:
             if job in (self._job, *self._beside.values()):
                 with self.hold_sync():
+                    self._arrive()
                     show()
 
     def _interrupt(self) -> None:

@@ -20,6 +20,7 @@ from ..session import scripts
 from ..session.session import Session
 from ..widgets.patching import PatchingWidget
 from .jobs import Job
+from .models import as_text
 from .panel import Panel, positions_of
 from .patching_cell import describe_cell, describe_place
 from .patching_history import Entry, History, Question, Recalls
@@ -229,7 +230,15 @@ class Patching(Recalls, Panel, PatchingWidget):
             return replace(run)
         return run.asked(self.session, *wanted)
 
+    def _translate(self, former: Session) -> None:
+        self._tokens = {role: as_text(token, former) for role, token in self._tokens.items()}
+
+    def _forget(self) -> None:
+        self._run, self._history, self._by_hand = None, History(), None
+
     def _shown_entry(self) -> Entry | None:
+        if self._away:  # what there is is of another model
+            return None
         return self._history.entries[self._history.at] if self._history.entries else None
 
     def _add(self, entry: Entry, former: Entry | None) -> None:

@@ -67,6 +67,11 @@ class Session(Runner):
         """The model itself; None where it is on a server."""
         return self._module
 
+    @property
+    def host(self) -> str:
+        """Address of the server that the model is on; empty for one that is here."""
+        return ""
+
     def __repr__(self) -> str:
         return f"Session({self.name!r}, {self.num_layers} layers, width {self.width}, {self.dtype}, {self.device})"
 

@@ -19,9 +19,15 @@ class Widget(anywidget.AnyWidget):
 
     _css = front.stylesheet()
 
-    status = t.Dict({"state": "idle", "message": "", "done": 0, "total": 0, "seconds": 0.0}).tag(sync=True)
+    status = t.Dict({"state": "idle", "message": "", "done": 0, "total": 0, "seconds": 0.0, "remote": None}).tag(
+        sync=True
+    )
     """What the kernel is doing: `state` (idle, running, done, cancelled, error), a `message` to show,
-    `done` of `total` steps (total 0: unknown), `seconds` since it started."""
+    `done` of `total` steps (total 0: unknown), `seconds` since it started.
+
+    `remote` is the newest request to a server, None without one: its `stage` and that in `words`, `position` in the queue or None,
+    `id`, `host`, `seconds`, `size` of what is sent and an `estimate` in words where it is large; and of all requests of this work
+    the bytes `up` and `down` and how many there were (`requests`)."""
 
     error = t.Unicode("").tag(sync=True)
     """One sentence on what went wrong with the last request; empty when nothing did."""
@@ -31,6 +37,15 @@ class Widget(anywidget.AnyWidget):
 
     model_name = t.Unicode("").tag(sync=True)
     """Name of the model, for the panel's head line."""
+
+    model_source = t.Unicode("").tag(sync=True)
+    """What the server calls the model; empty for one that is here, and where the panel cannot be given another one."""
+
+    host = t.Unicode("").tag(sync=True)
+    """Address of the server that the model is on; empty for one that is here."""
+
+    served = t.Dict().tag(sync=True)
+    """What the server has: `state` ("asking", "there"), `models` as dicts of `id`, `about` and `fits`; or an `error`."""
 
     live = t.Bool(True).tag(sync=True)
     """Whether a kernel answers. Exported pages set it to False; controls that need Python are then disabled."""

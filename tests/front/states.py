@@ -75,6 +75,36 @@ def lens(
     return LensWidget(**state | traits)
 
 
+def remote(**changes) -> dict:
+    """`status.remote` of a request that waits in a queue."""
+    said = {
+        "stage": "queued", "words": "3rd in the queue", "position": 3, "id": "0f3c9a17be2d4c5f8e61d2a7c4b9f013",
+        "host": "http://far.test:8011", "size": 41_994, "up": 41_994, "down": 0, "seconds": 12.0, "estimate": "", "requests": 1,
+    }  # fmt: skip
+    return said | changes
+
+
+def waiting(**changes) -> dict:
+    """A panel's status while that request is waited for."""
+    return {"state": "running", "message": "", "done": 0, "total": 0, "seconds": 12.3, "remote": remote(**changes)}
+
+
+SERVED = {
+    "state": "there",
+    "models": [
+        {"id": "org/small-135M", "about": "30 layers, width 576, float32, running", "fits": True},
+        {"id": "org/large-8B", "about": "32 layers, width 4096, bfloat16, running", "fits": True},
+        {"id": "org/mamba", "about": "its layers are not known (mamba)", "fits": False},
+    ],
+    "error": "",
+}
+FAR = {
+    "host": "http://far.test:8011",
+    "model_name": "org/small-135M",
+    "model_source": "org/small-135M",
+    "served": SERVED,
+}
+
 TEXT = ["The", " keys", " to", " the", " cabinet", " are", " on", " the", " table", ".", "\n", *EVIL]
 
 

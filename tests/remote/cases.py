@@ -169,6 +169,8 @@ CASES: dict[str, Case] = {
     "audit, text": lambda model: m.audit(model, {"a": TEXTS * 2, "b": TWO}, sae=_sae(), text=TEXT, outliers=True, batch=3),
     "corpus": _corpus,
     "train_sae": _trained,
+    "agreement, here and there": lambda model: m.agreement(model, iw.load("toy-grammar"), TEXT),
+    "agreement, the other way": lambda model: m.agreement(iw.load("toy-grammar"), model, TEXT),
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip
 
@@ -181,6 +183,7 @@ PANELS: dict[str, Callable[[iw.Session], Any]] = {
     "PatchingPairs": lambda model: iw.PatchingPairs(model, _pairs(), positions=[11]),
     "Steering": lambda model: iw.Steering(model, TEXT, direction=(_sae(), 5), strengths=[0.0, 4.0], tokens=4),
     "Audit": lambda model: iw.Audit(model, {"some": TEXTS * 4}, sae=_sae(), loss_tokens=60),
+    "Agreement": lambda model: iw.Agreement(model, iw.load("toy-grammar"), TEXT),
     "Explorer": lambda model: iw.Explorer(model, sae=_sae(), text=TEXT),
 }
 """Every panel that runs a model, on the same questions."""

@@ -32,7 +32,7 @@ class Elsewhere:
             [sys.executable, "-I", __file__, str(model)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def send(self, model, host, state, work, tensors, tell):
+    def send(self, model, host, state, work, tensors, absent, tell):
         import torch
 
         from interp_widgets.session.remote.arrival import arrive
@@ -41,9 +41,9 @@ class Elsewhere:
         tell(state)
         self.count += 1
         file = self.folder / f"{self.count}.work"
-        how, _ = pack(arrive, (), {})
+        how = pack(arrive, (), {}).work
         self.sent += [work, how]
-        torch.save({"arrive": how, "work": work, "tensors": tensors}, file)
+        torch.save({"arrive": how, "work": work, "tensors": tensors, "absent": absent}, file)
         self.child.stdin.write(f"{file}\n")
         self.child.stdin.flush()
         said = self.child.stdout.readline().strip()
@@ -74,7 +74,7 @@ def main(folder: str) -> None:
         try:
             found = torch.load(file, weights_only=False)
             arrive, _, _ = pickle.loads(found["arrive"])
-            answer = arrive(model, found["work"], found["tensors"])
+            answer = arrive(model, found["work"], found["tensors"], found["absent"])
         except Exception:
             answer = {"error": traceback.format_exc()}
         torch.save(answer, file.with_suffix(".answer"))

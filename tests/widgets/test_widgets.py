@@ -143,7 +143,7 @@ def test_these_checks_find_what_they_look_for() -> None:
 @pytest.mark.parametrize("widget", WIDGETS)
 def test_a_new_widget_is_idle_empty_and_alive(widget) -> None:
     state = widget().get_state()
-    assert state["status"] == {"state": "idle", "message": "", "done": 0, "total": 0, "seconds": 0.0}
+    assert state["status"] == {"state": "idle", "message": "", "done": 0, "total": 0, "seconds": 0.0, "remote": None}
     assert (state["error"], state["notes"], state["live"]) == ("", [], True)
     assert own_traits(widget) >= SHARED
     assert not any(isinstance(value, bytes) and value for value in state.values()), "no numbers before a result"

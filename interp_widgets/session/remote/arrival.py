@@ -3,28 +3,78 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import pickle
+import sys
+import types
 from typing import Any
 
 import torch
 
+LARGE = 1_000_000
+"""Bytes from which on a tensor is kept for the next request."""
+ROOM = 1_000_000_000
+"""Bytes of kept tensors at most, of all who use this model; what was used longest ago goes first."""
+STORE = "interp_widgets_kept"
+"""Name of the store among the modules of the server's process. It ends with the process."""
 
-def arrive(model: Any, work: bytes, tensors: dict[str, torch.Tensor]) -> Any:
-    """Unpacks work, does it, and makes what it gives back plain. `model` is nnsight's, `tensors` what was packed beside."""
-    device = next(model._module.parameters()).device
+
+def arrive(model: Any, work: bytes, tensors: dict[str, torch.Tensor], absent: list[str]) -> Any:
+    """Unpacks work, does it, and makes what it gives back plain. `model` is nnsight's, `tensors` what was packed beside.
+
+    Tensors named in `absent` were not sent, since an earlier request left them here. Where they are here no more, nothing is done
+    and the answer says which are `missing`. Otherwise it says what is `kept` from now on.
+    """
+    there, missing = recall(absent)
+    if missing:
+        return {"missing": missing}
+    kept = keep(tensors)
+    weights = next(model._module.parameters())
 
     class Unpacker(pickle.Unpickler):
         def persistent_load(self, pid: Any) -> Any:
             if pid == "model":
                 return model
-            tensor = tensors[pid]
-            return tensor.detach().to(device).requires_grad_(tensor.requires_grad)
+            tensor = tensors[pid] if pid in tensors else there[pid]
+            return tensor.detach().to(weights.device).requires_grad_(tensor.requires_grad)
 
     function, args, more = Unpacker(io.BytesIO(work)).load()
-    weights = next(model._module.parameters())
     facts = {"dtype": str(weights.dtype).removeprefix("torch."), "device": str(weights.device)}
-    return {"value": plain(function(*args, **more)), **facts}
+    return {"value": plain(function(*args, **more)), "kept": kept, **facts}
+
+
+def recall(names: list[str]) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Kept tensors by name, and the names that are not there. One that was changed meanwhile is not there."""
+    store = sys.modules.get(STORE)
+    found: dict[str, torch.Tensor] = getattr(store, "tensors", {})
+    there = {}
+    for name in names:
+        tensor = found.pop(name, None)
+        if tensor is not None and fingerprint_tensor(tensor) == name:
+            there[name] = found[name] = tensor  # now the last of all
+    return there, [name for name in names if name not in there]
+
+
+def keep(tensors: dict[str, torch.Tensor]) -> list[str]:
+    """Keep large tensors for later requests; the names of those that there is room for."""
+    store = sys.modules.setdefault(STORE, types.ModuleType(STORE))
+    held: dict[str, torch.Tensor] = store.__dict__.setdefault("tensors", {})
+    large = {name: tensor for name, tensor in tensors.items() if LARGE <= tensor.nbytes <= ROOM}
+    for name, tensor in large.items():
+        held.pop(name, None)
+        held[name] = tensor.detach().cpu().requires_grad_(tensor.requires_grad)
+    while sum(tensor.nbytes for tensor in held.values()) > ROOM:
+        del held[next(iter(held))]
+    return [name for name in large if name in held]
+
+
+def fingerprint_tensor(tensor: torch.Tensor) -> str:
+    """A name for the contents of a tensor."""
+    data = tensor.detach().cpu().contiguous()
+    digest = hashlib.blake2b(f"{data.dtype}{tuple(data.shape)}{tensor.requires_grad}".encode(), digest_size=16)
+    digest.update(data.view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def plain(value: Any) -> Any:

@@ -35,7 +35,7 @@ def connect(
         ModelUnavailable: the model's configuration or tokenizer is not here and cannot be fetched.
         UnknownArchitecture: the layers of this family are not known.
     """
-    remote = _checked(remote)
+    remote = True if remote is True else host_of(remote)
     label, folder = name or (Path(where).name if Path(where).is_dir() else where), where
     if where in known.KNOWN:
         folder = str(known.cached(where) or known.KNOWN[where].hub)
@@ -60,10 +60,14 @@ def connect(
     return RemoteSession(label, model, tokenizer, row, remote=remote, source=served, sink=where in known.KNOWN)
 
 
-def _checked(remote: bool | str) -> bool | str:
-    """The address without a slash at its end, or True."""
+def host_of(remote: bool | str) -> str:
+    """The address that is meant, True for that of nnsight's configuration.
+
+    Raises:
+        ModelError: an address that is none.
+    """
     if remote is True:
-        return True
+        return str(nnsight.CONFIG.API.HOST)
     if not isinstance(remote, str) or not remote.startswith(("http://", "https://")):
         raise ModelError(f"{remote!r} is no address of a server. Give remote=True for NDIF, or 'http://host:port'.")
     return remote.rstrip("/")

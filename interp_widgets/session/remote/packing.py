@@ -8,22 +8,23 @@ holds compiled code (a test looks). Tensors go beside the work, named by their c
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import inspect
 import io
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 import torch
-from nnsight.intervention.serialization import CustomCloudPickler
+from nnsight.intervention.serialization import CustomCloudPickler, _fill, _load_function, code_reduce
 
 from ...errors import RemoteError
 from ..runner import Runner
 from ..session import Session
 from ..stays import Stays
+from .arrival import fingerprint_tensor
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -34,15 +35,27 @@ class Packer(CustomCloudPickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=4)
         self.tensors: dict[str, torch.Tensor] = {}
+        self.of_dictionaries: set[str] = set()
+        self._names: dict[int, str] = {}
+        self._seen: list[torch.Tensor] = []
 
     def persistent_id(self, obj: Any) -> Any:
         if isinstance(obj, torch.Tensor) and type(obj) in (torch.Tensor, torch.nn.Parameter):
-            name = fingerprint_tensor(obj)
-            self.tensors[name] = obj if obj.untyped_storage().nbytes() == obj.nbytes else _alone(obj)
-            return name
+            return self._name(obj)
         return "model" if obj is MODEL else super().persistent_id(obj)
 
+    def _name(self, tensor: torch.Tensor) -> str:
+        """The name that a tensor goes by; looked at once, however often it comes."""
+        if id(tensor) not in self._names:
+            name = self._names[id(tensor)] = fingerprint_tensor(tensor)
+            whole = tensor.untyped_storage().nbytes() == tensor.nbytes
+            self.tensors.setdefault(name, tensor if whole else _alone(tensor))
+            self._seen.append(tensor)  # so that no other tensor gets its id meanwhile
+        return self._names[id(tensor)]
+
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj).__module__.startswith(f"{PACKAGE}.sae."):
+            self.of_dictionaries |= {self._name(x) for x in vars(obj).values() if type(x) is torch.Tensor}
         if isinstance(obj, Session):
             return Runner, (MODEL, obj.architecture, obj.name, obj.special_ids, obj.sink)
         if isinstance(obj, pl.DataFrame):
@@ -54,6 +67,28 @@ class Packer(CustomCloudPickler):
                 return _reduce_named_tuple(obj)
         return super().reducer_override(obj)
 
+    def _dynamic_function_reduce(self, func: types.FunctionType) -> tuple[Any, ...]:
+        """As nnsight does it, which looks a function's source up in its file: once for each function, not each time it goes."""
+        code = func.__code__
+        key = code.co_filename, code.co_firstlineno, code
+        if key not in _sources:
+            reduced = super()._dynamic_function_reduce(func)
+            if reduced[0] is _load_function:
+                _sources[key] = reduced[1][0], reduced[1][-1]
+            return reduced
+        source, line = _sources[key]
+        closure = {}
+        for name, cell in zip(code.co_freevars, func.__closure__ or (), strict=True):
+            with suppress(ValueError):  # not bound yet
+                closure[name] = cell.cell_contents
+        source, used, enclosed = code_reduce(source, func.__globals__, closure, function=True)
+        said = func.__defaults__, func.__kwdefaults__, func.__annotations__, code.co_filename, line
+        return _load_function, (source, func.__name__, *said), {**used, **enclosed}, None, None, _fill
+
+
+_sources: dict[Any, tuple[str, int]] = {}
+"""Source and first line of the functions that have been sent."""
+
 
 class _Model:
     """Stands for the model on the server."""
@@ -62,10 +97,16 @@ class _Model:
 MODEL = _Model()
 
 
-def pack(
-    function: Callable[..., Any], args: tuple[Any, ...], more: dict[str, Any]
-) -> tuple[bytes, dict[str, torch.Tensor]]:
-    """A call as bytes, and its tensors by name.
+class Packed(NamedTuple):
+    """A call as bytes, its tensors by name, and which of them are weights of dictionaries."""
+
+    work: bytes
+    tensors: dict[str, torch.Tensor]
+    of_dictionaries: set[str]
+
+
+def pack(function: Callable[..., Any], args: tuple[Any, ...], more: dict[str, Any]) -> Packed:
+    """A call, ready to be sent.
 
     Raises:
         RemoteError: something in it cannot be sent.
@@ -79,20 +120,12 @@ def pack(
             f"This cannot be sent to a server: {str(error).strip().splitlines()[0]} Pass plain values, tensors and functions of "
             "modules to what is run there."
         ) from error
-    return file.getvalue(), packer.tensors
+    return Packed(file.getvalue(), packer.tensors, packer.of_dictionaries)
 
 
 def _alone(tensor: torch.Tensor) -> torch.Tensor:
     """A copy: a view would be sent with all that it is a view of."""
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)
-
-
-def fingerprint_tensor(tensor: torch.Tensor) -> str:
-    """A name for the contents of a tensor."""
-    data = tensor.detach().cpu().contiguous()
-    digest = hashlib.blake2b(f"{data.dtype}{tuple(data.shape)}{tensor.requires_grad}".encode(), digest_size=16)
-    digest.update(data.view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def restore(answer: Any) -> Any:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -21,6 +19,7 @@ from nnsight.schema.response import ResponseModel
 
 from . import failures
 from .arrival import arrive
+from .state import JobState, Tell
 
 FIRST, LONGEST, GROWS = 0.03, 2.0, 1.4
 """Seconds between two questions after a job: at first, at most, and by how much they grow."""
@@ -29,54 +28,24 @@ PATIENCE = 60.0
 TIMEOUT = httpx.Timeout(10.0, read=60.0)
 
 
-@dataclass
-class JobState:
-    """How far a job is, as the server says."""
-
-    work: str
-    """Name of what it does."""
-    id: str = ""
-    stage: str = "sending"
-    """sending, received, queued, provisioning, deploying, dispatched, running, completed, error"""
-    said: str = ""
-    """The server's own words."""
-    up: int = 0
-    """Bytes sent."""
-    down: int = 0
-    """Bytes of the answer."""
-    began: float = field(default_factory=time.monotonic)
-    server_seconds: float | None = None
-    """How long it ran, as the server measured."""
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-
-Tell = Callable[[JobState], None]
-"""Told how a job is doing, often; raises to stop waiting for it."""
-
-
 class Backend(RemoteBackend):
     """nnsight's, which keeps count of bytes, keeps its connection, and trusts an answer to be tensors and plain values only."""
 
-    def __init__(self, model: Any, host: str | None, job_id: str | None = None) -> None:
+    def __init__(self, model: Any, host: str | None, state: JobState, tell: Tell) -> None:
         super().__init__(
-            model.to_model_key(), host=host, env=model._remoteable_get_env(), blocking=False, job_id=job_id
+            model.to_model_key(), host=host, env=model._remoteable_get_env(), blocking=False, job_id=state.id or None
         )
         self.display.enabled = False
-        self.up = self.down = 0
-        self.last: ResponseModel | None = None
+        self.state, self.tell = state, tell
         self.client = httpx.Client(timeout=TIMEOUT)
 
-    def _serialize(self, tracer: Any) -> bytes:
-        blob = super()._serialize(tracer)
-        self.up = len(blob)
-        return blob
-
-    def note(self, response: ResponseModel) -> bool:
-        self.last = response
-        return super().note(response)
+    def _post(self, request: Any, blob: bytes) -> ResponseModel:
+        self.state.size = len(blob)
+        self.tell(self.state)
+        response = super()._post(request, Upload(blob, self.state, self.tell))  # type: ignore[arg-type]
+        self.state.id = response.id
+        self._note(response)
+        return response
 
     def poll(self, tracer: Any = None) -> Any:
         headers = {"ndif-api-key": self.api_key} if self.api_key else None
@@ -86,56 +55,93 @@ class Backend(RemoteBackend):
         answer.raise_for_status()
         response = ResponseModel.model_validate_json(answer.text)
         self.status = response.status
+        self._note(response)
         return self.handle(response)
 
+    def _note(self, response: ResponseModel) -> None:
+        self.state.stage, self.state.said = response.status.value.lower(), response.description
+        if response.meta:
+            self.state.server_seconds = response.meta.get("runtime")
+
     def download_result(self, url: Any) -> Any:
-        answer = self.client.get(url)
-        answer.raise_for_status()
-        return self.finalize(answer.content)
+        self.state.stage, content = "fetching", bytearray()
+        with self.client.stream("GET", url) as answer:
+            answer.raise_for_status()
+            for chunk in answer.iter_bytes():
+                content += chunk
+                self.state.down = len(content)
+                self.tell(self.state)
+        return self.finalize(bytes(content))
 
     def finalize(self, content: bytes) -> Any:
-        self.down = len(content)
         if self.compress:
             content = zstandard.ZstdDecompressor().decompress(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def submit(model: Any, backend: Backend, work: bytes, tensors: dict[str, torch.Tensor]) -> None:
+class Upload(io.BytesIO):
+    """What is sent, which tells how much of it has gone."""
+
+    def __init__(self, blob: bytes, state: JobState, tell: Tell) -> None:
+        super().__init__(blob)
+        self._state, self._told = state, tell
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        chunk = super().read(size)
+        self._state.up += len(chunk)
+        self._told(self._state)
+        return chunk
+
+
+def submit(model: Any, backend: Backend, work: bytes, tensors: dict[str, torch.Tensor], absent: list[str]) -> None:
     """Send work to where `model` is. A short leaf function: nnsight rewrites the one that holds a `with` block."""
     with model.session(backend=backend):
-        answer = nnsight.save(arrive(model, work, tensors))  # noqa: F841 nnsight brings it back by this name
+        answer = nnsight.save(arrive(model, work, tensors, absent))  # noqa: F841 nnsight brings it back by this name
 
 
 def send(
-    model: Any, host: str | None, state: JobState, work: bytes, tensors: dict[str, torch.Tensor], tell: Tell
+    model: Any,
+    host: str | None,
+    state: JobState,
+    work: bytes,
+    tensors: dict[str, torch.Tensor],
+    absent: list[str],
+    tell: Tell,
 ) -> Any:
-    """What the work gives back, made plain. Raises RemoteError, or what `tell` raises."""
-    backend = Backend(model, host)
+    """The answer of `arrival.arrive`. Raises RemoteError, or what `tell` raises.
+
+    Args:
+        absent: names of tensors that are not sent, since the server is believed to have them.
+    """
+    backend = Backend(model, host, state, tell)
     with failures.in_words(backend.host), backend.client:
-        tell(state)
-        submit(model, backend, work, tensors)
-        state.id, state.up = str(backend.job_id), backend.up
-        note(state, backend)
-        return wait(backend, state, tell)
+        submit(model, backend, work, tensors, absent)
+        return wait(backend, tell)
 
 
-def wait(backend: Backend, state: JobState, tell: Tell) -> Any:
+def fetch(model: Any, host: str | None, state: JobState, tell: Tell) -> Any:
+    """The answer of a job that was sent before, maybe by another kernel: `state.id`. Raises as `send` does."""
+    backend = Backend(model, host, state, tell)
+    with failures.in_words(backend.host), backend.client:
+        return wait(backend, tell)
+
+
+def wait(backend: Backend, tell: Tell) -> Any:
     """Ask after a job until it is done."""
-    pause, lost = FIRST, None
+    state, pause, lost = backend.state, FIRST, None
     while True:
         tell(state)
         try:
             answer = backend.poll()
             lost = None
-        except httpx.TransportError as error:  # a link that fails now and then is a link
+        except httpx.TransportError:  # a link that fails now and then is a link
             lost = lost or time.monotonic()
             if time.monotonic() - lost > PATIENCE:
                 raise
-            answer, state.said = None, f"out of reach since {time.monotonic() - lost:.0f} s: {type(error).__name__}"
-        else:
-            note(state, backend)
+            answer, state.stage = None, "unreachable"
         if answer is not None:
-            state.down = backend.down
+            state.stage, state.ended = "completed", time.monotonic()
+            tell(state)
             return answer["answer"]
         _rest(pause, state, tell)
         pause = min(pause * GROWS, LONGEST)
@@ -147,10 +153,3 @@ def _rest(seconds: float, state: JobState, tell: Tell) -> None:
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
         tell(state)
-
-
-def note(state: JobState, backend: Backend) -> None:
-    if backend.last is not None:
-        state.stage, state.said = backend.last.status.value.lower(), backend.last.description
-    if backend.meta:
-        state.server_seconds = backend.meta.get("runtime")

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import Any, TypeVar
 
 import nnsight
 import torch
 
+from ...errors import RemoteError
 from ...progress import Progress, heard
 from ..architectures import Architecture
 from ..runner import Runner
 from ..session import Session
-from .packing import PACKAGE, pack, restore
-from .request import JobState, send
+from .packing import PACKAGE, Packed, pack, restore
+from .request import send
+from .state import JobState, Tell, in_line
 
 nnsight.register(PACKAGE)  # functions of ours travel by their source: a server does not have them
 
 T = TypeVar("T")
+PATIENCE = 2
+"""How often a server may have lost what it kept before nothing is left with it: it has several processes, or a fresh one for
+each request."""
 
 
 class RemoteSession(Session):
@@ -42,6 +49,8 @@ class RemoteSession(Session):
         self.remote = remote
         self._host = remote if isinstance(remote, str) else None
         self._server = {"dtype": "unknown", "device": "unknown"}
+        self._kept: set[str] = set()
+        self._forgot = 0
         self.jobs: list[JobState] = []
         """Every request of this session, the newest last."""
 
@@ -71,25 +80,53 @@ class RemoteSession(Session):
     def work(self, function: Callable[..., T], *args: Any, **more: Any) -> T:
         """`function(model, *args, **more)` on the server, as one request.
 
-        `progress`, where it is given, hears how the job is doing; raising there stops waiting for it. The server has no way to be
-        told: what it has begun it ends, and nobody fetches the answer.
+        A panel's job hears how it is doing, else `progress`, where it is given. Raising there stops waiting for it. The server has
+        no way to be told: what it has begun it ends, and nobody fetches the answer.
 
         Raises:
             RemoteError: the job did not come to its end; says why and what to do.
         """
         progress: Progress | None = more.pop("progress", None)
-        state = JobState(function.__qualname__.rpartition(".")[2].strip("_"))
-        self.jobs.append(state)
-        listeners = [listener for listener in (progress, heard.get()) if listener is not None]
+        listener = heard.get()
 
         def tell(state: JobState) -> None:
-            for listener in dict.fromkeys(listeners):
-                listener(0, 0, in_words(state))
+            if listener is not None:
+                listener(state)
+            elif progress is not None:
+                progress(0, 0, in_line(state))
 
-        work, tensors = pack(function, (self, *args), more)
-        answer = send(self._model, self._host, state, work, tensors, tell)
+        packed = pack(function, (self, *args), more)
+        answer = self._send(function.__qualname__.rpartition(".")[2].strip("_"), packed, tell)
         self._server = {key: answer[key] for key in ("dtype", "device")}
         return restore(answer["value"])
+
+    def _send(self, name: str, packed: Packed, tell: Tell) -> Any:
+        """One request; what the server keeps from earlier ones is not sent again, unless it turns out to have lost it."""
+        absent = sorted(self._kept & packed.tensors.keys())
+        answer = self._request(name, packed, absent, tell)
+        if "missing" in answer:
+            self._kept.clear()
+            self._forgot += 1
+            answer = self._request(name, packed, [], tell)
+        if self._forgot < PATIENCE:
+            self._kept |= set(answer["kept"])
+        return answer
+
+    def _request(self, name: str, packed: Packed, absent: list[str], tell: Tell) -> Any:
+        state = JobState(name, self.host, expected=self._expected(name))
+        self.jobs.append(state)
+        tensors = {name: tensor for name, tensor in packed.tensors.items() if name not in absent}
+        state.dictionary = sum(tensors[name].nbytes for name in packed.of_dictionaries & tensors.keys())
+        try:
+            return send(self._model, self._host, state, packed.work, tensors, absent, tell)
+        except RemoteError:
+            state.stage, state.ended = "error", time.monotonic()
+            raise
+
+    def _expected(self, name: str) -> float | None:
+        """Median of the server's seconds of the last requests for this work."""
+        last = [job.server_seconds for job in self.jobs if job.work == name and job.server_seconds is not None][-5:]
+        return median(last) if last else None
 
     def run(self, *args: Any, **more: Any) -> Any:
         """One forward pass on the server, see `Runner.run`. What `then` gives back is what travels."""
@@ -106,12 +143,3 @@ class RemoteSession(Session):
             "backend": f"NDIF at {self.host}",
             "access": "weights and activations on the server; what comes back are results",
         }
-
-
-def in_words(state: JobState) -> str:
-    """How a job is doing, in a line."""
-    stage = {"received": "received", "queued": "queued", "dispatched": "sent to the model"}.get(
-        state.stage, state.stage
-    )
-    where = f": {state.said.removesuffix('.')}" if state.stage == "queued" and state.said else ""
-    return f"{state.work}, {stage} on the server{where}, {state.seconds:.0f} s"

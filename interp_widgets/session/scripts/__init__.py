@@ -308,18 +308,19 @@ def _steered_sites(session: Session, kinds: Iterable[str]) -> str:
 
 
 def _loading(session: Session, title: str) -> str:
-    arch, style = session.architecture, session.texts.style
+    style = {"bytes": _BYTES, "metaspace": _METASPACE, "words": _PIECES}[session.texts.style]
     return _fill(
-        session,
-        "load.txt",
-        title=title,
-        model="source" if session.remote else "module",
-        eager=', attn_implementation="eager"' if session.remote else "",
-        loading=_source(session),
-        layers=arch.layers,
-        final_norm=arch.final_norm,
-        head=arch.head,
-        text_function={"bytes": _BYTES, "metaspace": _METASPACE, "words": _PIECES}[style],
+        session, "load.txt", title=title, loading=_source(session), making=_making(session), text_function=style
+    )
+
+
+def _making(session: Session) -> str:
+    """The lines that make nnsight's model and name its parts."""
+    arch = session.architecture
+    given = 'source, attn_implementation="eager"' if session.remote else "module"
+    return (
+        f'model = nnsight.TransformersModel({given}, tokenizer=tokenizer, task="text-generation")\n'
+        f"layers, final_norm, head = model.{arch.layers}, model.{arch.final_norm}, model.{arch.head}"
     )
 
 

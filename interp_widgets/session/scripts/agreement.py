@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _fill, _loading, _prompt, _source
+from . import _fill, _loading, _making, _prompt, _source
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -17,6 +17,7 @@ def agreement(session: Session, other: Session, run: Any, tie: float) -> str:
     ids = run.tokens["token_id"].to_list()
     deeper = other.num_layers - session.num_layers
     return _loading(session, "Agreement of two sessions") + _fill(
+        session,
         "agreement.txt",
         ids=ids,
         prompt=_prompt(session, ids),
@@ -27,9 +28,7 @@ def agreement(session: Session, other: Session, run: Any, tie: float) -> str:
         rows=run.layers,
         side=_side(session, "", run.layers),
         loading=_source(other),
-        layers=other.architecture.layers,
-        final_norm=other.architecture.final_norm,
-        head=other.architecture.head,
+        making=_making(other),
         other_side=_side(other, "other_", [row + deeper for row in run.layers]),
         other_layer=f"layer + {deeper}" if deeper else "layer",
     )
@@ -38,4 +37,4 @@ def agreement(session: Session, other: Session, run: Any, tie: float) -> str:
 def _side(session: Session, name: str, rows: list[int]) -> str:
     """The lines that read the model that is loaded, into `<name>streams` of all layers and `<name>logits` of some."""
     softcap = f".div({session.softcap}).tanh().mul({session.softcap})" if session.softcap else ""
-    return _fill("agreement_side.txt", side=name, rows=rows, softcap=softcap).rstrip()
+    return _fill(session, "agreement_side.txt", side=name, rows=rows, softcap=softcap).rstrip()
