@@ -60,14 +60,12 @@ def server(results_proxy: Proxy) -> Iterator[ndif.Server]:
     """The server of this test run: `host` for clients, `logs`, and `kill_model_actor`, `stop_api`, `start_api`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
-        guard = ndif.guard()
-        started = ndif.start(results_port=results_proxy.port)
+        started = ndif.start(results_port=results_proxy.port, guarded=True)
         results_proxy.target = started.ports["store"]
         try:
             yield started
         finally:
             started.stop()
-            guard.communicate(timeout=60)
             assert not processes.carrying(**{ndif.MARK: started.mark}), "the server left processes behind"
             assert not any(ndif.listens(port) for port in started.ports.values()), "the server still listens"
 

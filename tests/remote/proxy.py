@@ -112,13 +112,17 @@ class Proxy:
         up = asyncio.create_task(self._up(connection, client, to_server, to_client))
         down = asyncio.create_task(self._down(connection, server, to_client))
         try:
-            await asyncio.wait((up, down), return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in (up, down):
-                task.cancel()
-            await asyncio.gather(up, down, return_exceptions=True)
+            await asyncio.gather(up, down)
             for writer in (to_server, to_client):
                 writer.close()
+                await writer.wait_closed()  # until the last bytes have been taken
+        except ConnectionError:
+            pass  # a fault, or one end has gone
+        finally:
+            for ended in (up, down):
+                ended.cancel()
+            for writer in (to_server, to_client):
+                writer.transport.abort()
             self._tasks.discard(task)
 
     async def _up(

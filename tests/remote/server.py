@@ -32,11 +32,8 @@ MARK = "IW_NDIF_RUN"
 
 PORTS = ("redis", "store", "ray", "ray_client", "dashboard", "agent", "api")
 _FOREIGN = ("AWS_", "HF_", "NDIF_", "NNSIGHT_", "PYTHON", "RAY_", "TRANSFORMERS_")  # settings of other people's servers
-_MEMORY = {
-    "head": 10,
-    "cuda_memory_bytes": 8_000_000_000,
-    "cpu_memory_bytes": 8_000_000_000,
-}  # of a GPU that is not there
+# What the controller places models on. It asks for a GPU; this one does not exist, and the models use none.
+_RESOURCES = {"head": 10, "cuda_memory_bytes": 8_000_000_000, "cpu_memory_bytes": 8_000_000_000}
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,7 @@ class Server:
     ray: str
     """Ray's own folder. Short, since Ray keeps Unix sockets deep in it and their whole path must stay below 108 bytes."""
     _children: list[subprocess.Popen[bytes]] = field(default_factory=list, repr=False)
+    _guards: list[subprocess.Popen[bytes]] = field(default_factory=list, repr=False)
 
     @property
     def host(self) -> str:
@@ -76,6 +74,8 @@ class Server:
             shutil.copytree(kept, self.logs / "ray", dirs_exist_ok=True)
         shutil.rmtree(self.ray, ignore_errors=True)
         _note().unlink(missing_ok=True)
+        for guard in self._guards:
+            guard.communicate(timeout=60)
 
     def start_api(self) -> None:
         """Start the API and wait until its dispatcher has reached Ray."""
@@ -109,9 +109,10 @@ class Server:
         ray += [f"--port={self.ports['ray']}", f"--ray-client-server-port={self.ports['ray_client']}"]
         ray += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={self.ports['dashboard']}"]
         ray += [f"--dashboard-agent-listen-port={self.ports['agent']}", "--min-worker-port=0", "--max-worker-port=0"]
-        ray += ["--object-store-memory=100000000", f"--temp-dir={self.ray}", f"--resources={json.dumps(_MEMORY)}"]
+        ray += ["--object-store-memory=100000000", f"--temp-dir={self.ray}", f"--resources={json.dumps(_RESOURCES)}"]
         self._finish("ray", "ray", *ray, "--disable-usage-stats")
-        self._wait("store", lambda: listens(self.ports["store"]), store, seconds=60)
+        # The bucket is made here: when the store is slow to take the first status of a job, the status may overwrite a later one.
+        self._wait("store", lambda: _answers(f"{self.url('store')}/ndif-results", method="PUT"), store, seconds=60)
         api = self._spawn_api()  # importing takes it as long as the controller takes
         controller = "ndif.services.ray.deployments.controller.controller"
         self._finish("controller", "python", "-m", controller, RAY_ADDRESS=f"127.0.0.1:{self.ports['ray']}")
@@ -123,7 +124,7 @@ class Server:
 
     def _await_api(self, process: subprocess.Popen[bytes]) -> None:
         # /ping would answer some ten seconds earlier, while every request is still refused.
-        self._wait("api", lambda: _answers(f"{self.host}/connected"), process, seconds=180)
+        self._wait("api", lambda: _answers(f"{self.host}/connected"), process, seconds=300)
 
     def _environment(self) -> dict[str, str]:
         """What every process of the server is told, beside what this one was, without other settings of the same kinds."""
@@ -183,9 +184,9 @@ class Server:
         """Run a program that ends once its part of the server is up."""
         process = self._spawn(step, program, *arguments, **variables)
         try:
-            code = process.wait(timeout=180)
+            code = process.wait(timeout=300)
         except subprocess.TimeoutExpired:
-            raise self._failure(step, "was not done after 180 seconds") from None
+            raise self._failure(step, "was not done after 300 seconds") from None
         if code:
             raise self._failure(step, f"ended with code {code}")
 
@@ -203,11 +204,11 @@ class Server:
         return ServerError(f"The NDIF server's {step} {what}. The last lines of {log}:\n{last_lines(log.read_text())}")
 
 
-def start(port: int | None = None, results_port: int | None = None) -> Server:
+def start(port: int | None = None, results_port: int | None = None, guarded: bool = False) -> Server:
     """Start the server and wait until it takes requests.
 
     port: of the API; a free one if none is given. results_port: the port named in the addresses of results, for a proxy
-    that stands before the store; the store's own if none is given.
+    that stands before the store; the store's own if none is given. guarded: stop it also when this process is killed.
     """
     _need_redis()
     if not installed():
@@ -224,6 +225,8 @@ def start(port: int | None = None, results_port: int | None = None) -> Server:
     note = {"mark": server.mark, "ports": ports, "results_port": server.results_port, "ray": server.ray}
     _note().write_text(json.dumps(note))
     try:
+        if guarded:
+            server._guards.append(_guard(server.mark))
         server._start()
     except BaseException:  # Ctrl-C too
         server.stop()
@@ -242,9 +245,9 @@ def running() -> Server | None:
     return None
 
 
-def guard() -> subprocess.Popen[bytes]:
-    """A process that stops the server once this one has ended, in whatever way."""
-    command = [sys.executable, "-m", "tests.remote.server", "guard"]
+def _guard(mark: str) -> subprocess.Popen[bytes]:
+    """A process that stops this server, and no later one, as soon as this process has ended, in whatever way."""
+    command = [sys.executable, "-m", "tests.remote.server", "guard", mark]
     return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=HERE.parents[1], start_new_session=True)
 
 
@@ -279,10 +282,10 @@ def listens(port: int) -> bool:
         return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, method: str = "GET") -> bool:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(url, timeout=2) as answer:
+        with direct.open(urllib.request.Request(url, method=method), timeout=20) as answer:
             return answer.status == 200
     except OSError:
         return False
@@ -298,15 +301,16 @@ def _command(process: processes.psutil.Process) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.remote.server", description=__doc__)
     parser.add_argument("action", choices=("install", "start", "stop", "guard"))
+    parser.add_argument("mark", nargs="?", help="of the server to guard")
     parser.add_argument("--port", type=int, help="of the API, for start; a free one if none is given")
     chosen = parser.parse_args()
     try:
-        _act(chosen.action, chosen.port)
+        _act(chosen.action, chosen.port, chosen.mark)
     except ServerError as error:
         sys.exit(str(error))
 
 
-def _act(action: str, port: int | None) -> None:
+def _act(action: str, port: int | None, mark: str | None) -> None:
     if action == "install":
         _need_redis()  # said before the long part
         if not installed():
@@ -315,11 +319,14 @@ def _act(action: str, port: int | None) -> None:
     elif action == "start":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
         _say(f"NDIF_HOST={start(port).host}")
-    elif action == "guard":
+    elif action == "stop":
+        if up := running():
+            up.stop()
+    else:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys.stdin.read()
-    if action in ("stop", "guard") and (up := running()):
-        up.stop()
+        if (up := running()) and up.mark == mark:
+            up.stop()
 
 
 def _say(sentence: str) -> None:

@@ -67,22 +67,6 @@ def awaited(backend: RemoteBackend, seconds: float = 60) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_logits_are_those_of_the_model_here(server: Server, models: dict[str, Path], name: str) -> None:
-    remote = remote_logits(remote_model(models[name]), TEXTS[name], server.host)
-    assert torch.allclose(remote, local_logits(models[name], TEXTS[name]), atol=1e-4)
-
-
-def test_a_result_too_large_for_the_socket_comes_from_the_store(
-    server: Server, models: dict[str, Path], results: Proxy
-) -> None:
-    text = " ".join(["The Eiffel Tower is in the city of Paris."] * 20)  # 200 tokens, 39 MB of logits
-    remote = remote_logits(remote_model(models["smollm2"]), text, server.host)
-    assert results.down > remote.nbytes / 2  # compressed
-    assert results.requests
-    assert torch.allclose(remote, local_logits(models["smollm2"], text), atol=1e-3)
-
-
 def test_an_upload_above_a_megabyte_arrives(server: Server, models: dict[str, Path], proxy: Proxy) -> None:
     model, added = remote_model(models["tiny"]), torch.randn(1 << 20)
     with model.trace(TEXTS["tiny"], remote=proxy.url):
@@ -173,3 +157,22 @@ def test_nothing_listens_beyond_this_machine(server: Server) -> None:
     heard = {c.laddr.ip for process in ours for c in process.net_connections("tcp") if c.status == "LISTEN"}
     assert heard
     assert heard <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+# Last, since they deploy more models, and each model actor that was killed above is loaded again.
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_logits_are_those_of_the_model_here(server: Server, models: dict[str, Path], name: str) -> None:
+    remote = remote_logits(remote_model(models[name]), TEXTS[name], server.host)
+    assert torch.allclose(remote, local_logits(models[name], TEXTS[name]), atol=1e-4)
+
+
+def test_a_result_too_large_for_the_socket_comes_from_the_store(
+    server: Server, models: dict[str, Path], results: Proxy
+) -> None:
+    text = " ".join(["The Eiffel Tower is in the city of Paris."] * 20)  # 200 tokens, 39 MB of logits
+    remote = remote_logits(remote_model(models["smollm2"]), text, server.host)
+    assert results.down > remote.nbytes / 2  # compressed
+    assert results.requests
+    assert torch.allclose(remote, local_logits(models["smollm2"], text), atol=1e-3)

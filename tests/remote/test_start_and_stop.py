@@ -34,10 +34,8 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(own_folder: Path, monkey
     begun: list[ndif.Server] = []
     original = ndif.Server._start
     monkeypatch.setattr(ndif.Server, "_start", lambda server: (begun.append(server), original(server)))
-    monkeypatch.setattr(ndif, "_MEMORY", {"head": "ten"})
-    with pytest.raises(
-        ndif.ServerError, match=r"ray ended with code 1. The last lines of .*ray.log:\n(.|\n)*resources"
-    ):
+    monkeypatch.setattr(ndif, "_RESOURCES", "none")
+    with pytest.raises(ndif.ServerError, match=r"ray ended with code 1. The last lines of .*ray.log:\n(.|\n)*JSON"):
         ndif.start()
     (server,) = begun
     assert processes.carrying(**{ndif.MARK: server.mark}) == set()
@@ -68,8 +66,7 @@ def only_redis(server):
     spawned = server._spawn("redis", "redis-server", "--port", str(server.ports["redis"]), "--set-proc-title", "no")
     server._wait("redis", lambda: ndif.listens(server.ports["redis"]), spawned, 20)
 ndif.Server._start = only_redis
-guard = ndif.guard()
-ndif.start()
+ndif.start(guarded=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
