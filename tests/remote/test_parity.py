@@ -35,8 +35,8 @@ def test_a_method_gives_the_same_frame(here: iw.Session, there: iw.Session, case
 
 def test_every_method_is_asked() -> None:
     asked = {name.partition(",")[0] for name in CASES}
-    needless = {"Direction", "atom_direction", "fit_probe", "null_space_directions", "context_summary", "pair_summary",
-                "predictions", "similar_atoms"}  # fmt: skip
+    needless = {"Direction", "agreement_summary", "atom_direction", "fit_probe", "null_space_directions", "context_summary",
+                "pair_summary", "predictions", "similar_atoms"}  # fmt: skip
     assert {
         name for name in dir(iw.methods) if callable(getattr(iw.methods, name)) and name[0] != "_"
     } <= asked | needless
