@@ -38,7 +38,7 @@ class Packer(CustomCloudPickler):
     def persistent_id(self, obj: Any) -> Any:
         if isinstance(obj, torch.Tensor) and type(obj) in (torch.Tensor, torch.nn.Parameter):
             name = fingerprint_tensor(obj)
-            self.tensors[name] = obj if obj.untyped_storage().nbytes() == obj.nbytes else _alone(obj)
+            self.tensors[name] = _alone(obj) if obj.untyped_storage().nbytes() > obj.nbytes else obj
             return name
         return "model" if obj is MODEL else super().persistent_id(obj)
 
