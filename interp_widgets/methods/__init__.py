@@ -9,7 +9,6 @@ from .atom_activations import atom_activations as atom_activations
 from .atom_activations import reconstruction as reconstruction
 from .atom_effects import ablate_atom as ablate_atom
 from .atom_effects import atom_effects as atom_effects
-from .atom_effects import direct_logits as direct_logits
 from .atom_patching import atom_patching as atom_patching
 from .atom_search import search_atoms as search_atoms
 from .atom_search import similar_atoms as similar_atoms
@@ -18,6 +17,7 @@ from .attribution_patching import attribution_patching as attribution_patching
 from .audit import audit as audit
 from .context_effects import context_summary as context_summary
 from .context_effects import effect_over_contexts as effect_over_contexts
+from .direct_weights import direct_logits as direct_logits
 from .directions import Direction as Direction
 from .directions import atom_direction as atom_direction
 from .directions import mean_difference as mean_difference

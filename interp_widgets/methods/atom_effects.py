@@ -10,20 +10,18 @@ zero: Nanda 2023; with errors as nodes: Marks et al., arXiv:2403.19647). One for
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 import torch
 
 from .. import frames
-from ..errors import DictionaryError
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_fits
 from ..session.masking import sinks
 from ..session.runner import Runner
 from ..session.session import Session, Text
 from .atom_activations import by_strength
+from .direct_weights import direct_weights, writes_stream
 from .ranking import top_k
 
 LISTED = 8
@@ -85,6 +83,13 @@ def run_effects(model: Session, text: Text, *, sae: Dictionary, answer: str | in
     check_fits(model, sae)
     ids = model.encode(text)
     chosen = None if answer in (None, "") else model.single_token(answer, "answer")
+    out = model.work(_atom_effects, ids, sae, chosen)
+    norms, answered, probability = out.pop("norms"), int(out.pop("answer")), float(out.pop("probability"))
+    return EffectsRun(model.tokens(ids), answered, probability, masked=sinks(model, ids, norms), **out)
+
+
+def _atom_effects(model: Runner, ids: list[int], sae: Dictionary, chosen: int | None) -> dict[str, torch.Tensor]:
+    """The tensors of an `EffectsRun`, and the norms [T] of what is written; `chosen`: the answer, None for the likeliest."""
     read, written = (str(model.site(name)) for name in (sae.site, sae.site_out))
     used: dict[str, torch.Tensor] = {}
 
@@ -106,9 +111,7 @@ def run_effects(model: Session, text: Text, *, sae: Dictionary, answer: str | in
         out |= {"position": position, "atom": atom, "effect": effect, "error": error}
         return {name: value.cpu() for name, value in out.items()}
 
-    out = model.run([ids], [read, "logits"], edit={written: cut}, then=then, logits_to_keep=1, grad=True)
-    norms, answered, probability = out.pop("norms"), int(out.pop("answer")), float(out.pop("probability"))
-    return EffectsRun(model.tokens(ids), answered, probability, masked=sinks(model, ids, norms), **out)
+    return model.run([ids], [read, "logits"], edit={written: cut}, then=then, logits_to_keep=1, grad=True)
 
 
 def effects_frame(run: EffectsRun, sae: Dictionary) -> pl.DataFrame:
@@ -188,6 +191,17 @@ def run_atom_ablation(
     sae.check_atom(atom)
     ids = model.encode(text)
     chosen = None if answer in (None, "") else model.single_token(answer, "answer")
+    out = model.work(_atom_removed, ids, sae, atom, chosen)
+    agreed, active = out.pop("agreement", None), float(out["activation"].max()) > 0
+    agreement = float(agreed) if agreed is not None and active else None
+    answered, effect = int(out.pop("answer")), float(out.pop("effect"))
+    return AblationRun(atom, model.tokens(ids), answer=answered, effect=effect, agreement=agreement, **out)
+
+
+def _atom_removed(
+    model: Runner, ids: list[int], sae: Dictionary, atom: int, chosen: int | None
+) -> dict[str, torch.Tensor]:
+    """The tensors of an `AblationRun`; `chosen`: the answer, None for the likeliest."""
     seen: dict[str, torch.Tensor] = {}
 
     def look(x: torch.Tensor) -> torch.Tensor:
@@ -219,11 +233,7 @@ def run_atom_ablation(
         return {name: value.cpu() for name, value in out.items()}
 
     edit = {str(model.site(sae.site)): look} if sae.transcodes else {}
-    out = model.run([ids, ids], ["final_norm"], edit={**edit, str(model.site(sae.site_out)): remove}, then=then)
-    agreed, active = out.pop("agreement", None), float(out["activation"].max()) > 0
-    agreement = float(agreed) if agreed is not None and active else None
-    answered, effect = int(out.pop("answer")), float(out.pop("effect"))
-    return AblationRun(atom, model.tokens(ids), answer=answered, effect=effect, agreement=agreement, **out)
+    return model.run([ids, ids], ["final_norm"], edit={**edit, str(model.site(sae.site_out)): remove}, then=then)
 
 
 def _changes(logits: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -257,86 +267,3 @@ def ablation_frame(run: AblationRun, model: Session) -> pl.DataFrame:
         "ablated_probability": run.after.flatten().tolist(),
     }
     return frames.build(frames.ATOM_ABLATION, columns)
-
-
-def writes_stream(model: Session, sae: Dictionary) -> bool:
-    """Whether what the atoms write goes into the residual stream as it is, so that they have direct logit weights."""
-    return model.site(sae.site_out).kind in ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
-
-
-def direct_weights(model: Runner, direction: torch.Tensor) -> torch.Tensor:
-    """[vocabulary]: what one unit of a direction adds to the logits on the direct way, up to the norm's scale. Inside `then` only.
-
-    The direction is of the stream's type and on its device.
-
-    The final norm is taken as its gain alone: norm(v) - norm(-v) over 2 v, for a v of mean 0 and mean square 1, which holds for
-    LayerNorm and RMSNorm, with weights stored as they are or less one.
-    """
-    v = torch.ones_like(direction)
-    v[1::2] = -1
-    gain = (model.final_norm(v) - model.final_norm(-v)) / 2 * v
-    pushed = gain * direction
-    weights = (model.head(pushed) - model.head(torch.zeros_like(pushed))).float()
-    return weights - weights.mean()
-
-
-class DirectWeights(NamedTuple):
-    """The direct logit weights of a direction: both ends, and how all of them are spread."""
-
-    token_ids: list[int]
-    """The tokens of largest weight, then those of least, from the largest to the least."""
-    weights: list[float]
-    ranks: list[int]
-    heights: list[int]
-    """Of a histogram over the whole vocabulary."""
-    edges: list[float]
-
-
-def measure_direct_weights(
-    model: Session, sae: Dictionary, atom: int, *, count: int = 10, bars: int = 50
-) -> DirectWeights:
-    """The direct logit weights of an atom, `count` tokens at either end. Raises as `direct_logits`."""
-    check_fits(model, sae)
-    sae.check_atom(atom)
-    if not writes_stream(model, sae):
-        raise DictionaryError(
-            f"{sae.name} writes {sae.site_out}, which is no part of the stream: it has no direct logit weights."
-        )
-    return model.work(_direct_weights, sae.W_dec[atom], count, bars)
-
-
-def _direct_weights(model: Runner, direction: torch.Tensor, count: int, bars: int) -> DirectWeights:
-    def reduce(values: dict[str, torch.Tensor]) -> torch.Tensor:
-        return direct_weights(model, direction.to(values["embed"])).cpu()
-
-    weights = model.run([[0]], ["embed"], then=reduce)
-    count = min(count, len(weights) // 2)
-    order = weights.argsort(descending=True, stable=True)
-    ids = torch.cat([order[:count], order[-count:]])
-    ranks = [*range(1, count + 1), *range(len(weights) - count + 1, len(weights) + 1)]
-    heights, edges = np.histogram(weights.double().numpy(), bars)
-    return DirectWeights(ids.tolist(), weights[ids].tolist(), ranks, heights.tolist(), edges.tolist())
-
-
-def direct_logits(model: Session, sae: Dictionary, atom: int, *, count: int = 10) -> pl.DataFrame:
-    """The tokens that an atom's direction adds to most and least on the direct way to the logits (see `frames.DIRECT_LOGITS`).
-
-    Later layers are left out, so in the middle of a model the list means little: compare `ablate_atom`, which measures.
-
-    Args:
-        model, sae: as in `atom_effects`.
-        atom: which.
-        count: tokens at either end; default 10.
-
-    Raises:
-        DictionaryError: no such atom, or one that does not write into the residual stream.
-    """
-    found = measure_direct_weights(model, sae, atom, count=count)
-    columns = {
-        "atom": [atom] * len(found.ranks),
-        "rank": found.ranks,
-        "token_id": found.token_ids,
-        "token": [model.text_of(i) for i in found.token_ids],
-        "weight": found.weights,
-    }
-    return frames.build(frames.DIRECT_LOGITS, columns)

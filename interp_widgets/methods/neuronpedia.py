@@ -20,8 +20,8 @@ from ..sae.dictionary import Dictionary
 from ..sae.neuronpedia import DASHBOARD, TOP
 from ..session.session import Session
 from ..session.sites import parse
-from .atom_effects import measure_direct_weights, writes_stream
 from .atom_search import similar_atoms
+from .direct_weights import measure_direct_weights, writes_stream
 
 FORMS = ("feature", "dashboard")
 KINDS = {"top": 20, "interval": 5}

@@ -16,12 +16,11 @@ from ..methods.atom_activations import AtomsRun, atoms_frame, reconstruction_fra
 from ..methods.atom_effects import (
     AblationRun,
     EffectsRun,
-    direct_logits,
     effects_frame,
     run_atom_ablation,
     run_effects,
-    writes_stream,
 )
+from ..methods.direct_weights import direct_logits, writes_stream
 from ..sae.corpus.reader import Corpus, open_corpus
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_fits

@@ -7,7 +7,8 @@ import torch
 
 import interp_widgets as iw
 from interp_widgets.errors import DictionaryError, TextError
-from interp_widgets.methods.atom_effects import direct_weights, run_atom_ablation, run_effects, strongest_effects
+from interp_widgets.methods.atom_effects import run_atom_ablation, run_effects, strongest_effects
+from interp_widgets.methods.direct_weights import direct_weights
 from interp_widgets.sae.dictionary import Dictionary, ReLU
 from interp_widgets.session.session import Session
 

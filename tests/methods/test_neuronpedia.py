@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 import interp_widgets as iw
 from interp_widgets.errors import CorpusError, DictionaryError
-from interp_widgets.methods.atom_effects import direct_weights
+from interp_widgets.methods.direct_weights import direct_weights
 from interp_widgets.sae.corpus.reader import Corpus
 from interp_widgets.sae.corpus.several import several
 

@@ -10,8 +10,9 @@ import torch
 
 import interp_widgets as iw
 from interp_widgets.methods.atom_activations import run_atoms
-from interp_widgets.methods.atom_effects import measure_direct_weights, run_atom_ablation
+from interp_widgets.methods.atom_effects import run_atom_ablation
 from interp_widgets.methods.attention_run import layer_triangles, run_attention
+from interp_widgets.methods.direct_weights import measure_direct_weights
 from interp_widgets.progress import silent
 
 TEXT = "when mary and john went to the store , john gave a drink to"

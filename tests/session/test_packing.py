@@ -152,12 +152,15 @@ def moved_by(model: Runner, change: Change, x: torch.Tensor) -> torch.Tensor:
     return change.amount(change.coordinate(x), torch.tensor(2.0)) + len(change.sites) + change.direction.norm
 
 
-def test_a_view_is_sent_alone_and_equal_tensors_once() -> None:
+def test_a_view_travels_alone_and_equal_tensors_once() -> None:
     whole = torch.randn(1000, 8)
     tensors = packing.pack(returned, (whole[3], whole[3].clone()), {}).tensors
     [sent] = tensors.values()
     assert torch.equal(sent, whole[3])
     assert sent.untyped_storage().nbytes() == 32
+    came = arrival.plain(whole[3])
+    assert torch.equal(came, whole[3])
+    assert came.untyped_storage().nbytes() == 32
 
 
 def test_what_cannot_be_sent_says_so(tmp_path: Path) -> None:

@@ -80,7 +80,10 @@ def fingerprint_tensor(tensor: torch.Tensor) -> str:
 def plain(value: Any) -> Any:
     """Tensors on the CPU and values of Python's own, with a note where an object of ours was (see `packing.restore`)."""
     if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
+        here = value.detach().cpu()
+        return (
+            here.clone() if here.untyped_storage().nbytes() > here.nbytes else here
+        )  # a view would go with all it is of
     if isinstance(value, dict):
         return {"dict": [(plain(key), plain(item)) for key, item in value.items()]}
     if type(value) in (list, tuple):

@@ -48,8 +48,8 @@ class Packer(CustomCloudPickler):
         """The name that a tensor goes by; looked at once, however often it comes."""
         if id(tensor) not in self._names:
             name = self._names[id(tensor)] = fingerprint_tensor(tensor)
-            whole = tensor.untyped_storage().nbytes() == tensor.nbytes
-            self.tensors.setdefault(name, tensor if whole else _alone(tensor))
+            part = tensor.untyped_storage().nbytes() > tensor.nbytes
+            self.tensors.setdefault(name, _alone(tensor) if part else tensor)
             self._seen.append(tensor)  # so that no other tensor gets its id meanwhile
         return self._names[id(tensor)]
 
