@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
+    from .panels.resume import resume as resume
     from .panels.steering import Steering as Steering
     from .sae.corpus.reader import open_corpus as open_corpus
     from .sae.corpus.tables import read_examples as read_examples
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
     from .session.remote.served import models as models
+    from .session.remote.tickets import jobs as jobs
     from .session.session import Session as Session
 
 __version__ = "0.1.0"
@@ -60,6 +62,7 @@ _CONTENTS = {
     "corpus": ".methods.corpus",
     "errors": "",
     "frames": "",
+    "jobs": ".session.remote.tickets",
     "load": ".session.load",
     "load_sae": ".sae.load",
     "methods": "",
@@ -67,6 +70,7 @@ _CONTENTS = {
     "open_corpus": ".sae.corpus.reader",
     "read_examples": ".sae.corpus.tables",
     "read_neuronpedia": ".sae.neuronpedia",
+    "resume": ".panels.resume",
     "to_html": ".export.html",
     "to_neuronpedia": ".methods.neuronpedia",
     "train_sae": ".sae.train",
@@ -89,6 +93,7 @@ __all__ = [
     "corpus",
     "errors",
     "frames",
+    "jobs",
     "load",
     "load_sae",
     "methods",
@@ -96,6 +101,7 @@ __all__ = [
     "open_corpus",
     "read_examples",
     "read_neuronpedia",
+    "resume",
     "to_html",
     "to_neuronpedia",
     "train_sae",

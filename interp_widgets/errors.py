@@ -13,6 +13,7 @@
     ├── RemoteError              work on a server that did not come to its end
     │   ├── ServerUnavailable    it is down, out of reach, too slow, or no such server
     │   ├── KeyRefused           it does not accept the key, or wants one
+    │   ├── AnswerGone           the answer of an earlier job, or what is known of it, is kept no longer
     │   └── ModelNotServed       it does not have the model and cannot load it
     ├── FrameError               a frame without the columns it must have
     └── Cancelled                the person, or a newer request, stopped the work
@@ -77,6 +78,10 @@ class KeyRefused(RemoteError):
 
 class ModelNotServed(RemoteError):
     """A server that does not have a model and cannot load it."""
+
+
+class AnswerGone(RemoteError):
+    """An earlier job whose answer, or what is known of it, is kept no longer."""
 
 
 class FrameError(InterpError):

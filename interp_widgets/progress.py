@@ -29,5 +29,8 @@ def nobody() -> Progress:
 Listener = Callable[[Any], None]
 """Told how a request to a server is doing (`session.remote.state.JobState`), often. Raising from it stops the waiting."""
 
+asking: ContextVar[dict[str, Any] | None] = ContextVar("asking", default=None)
+"""What a panel is made of, in the job that computes its result; None elsewhere. A request leaves it in its ticket."""
+
 heard: ContextVar[Listener | None] = ContextVar("heard", default=None)
 """Who hears of every request to a server that is made here, whether or not a method takes `progress`: the job of a panel."""

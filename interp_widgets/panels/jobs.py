@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ..errors import Cancelled, InterpError
-from ..progress import heard, nobody
+from ..progress import asking, heard, nobody
 
 if TYPE_CHECKING:
     from ..session.remote.state import JobState
@@ -45,7 +45,14 @@ class Job:
     It hears of every request to a server that the work makes, and stops waiting for one in the same way.
     """
 
-    def __init__(self, work: Callable[[Job], None], report: Callable[[Job, dict[str, Any], str], None]) -> None:
+    def __init__(
+        self,
+        work: Callable[[Job], None],
+        report: Callable[[Job, dict[str, Any], str], None],
+        asks: dict[str, Any] | None = None,
+    ) -> None:
+        """`asks`: what the panel is made of, if this is its result (see `recipe`)."""
+        self._asks = asks
         self.error: BaseException | None = None
         self._work, self._report = work, report
         self._stop: BaseException | None = None
@@ -109,13 +116,13 @@ class Job:
     def _leave_request(self) -> str:
         """What becomes of the request that is no longer waited for, in words."""
         last = self._requests[-1] if self._requests else None
-        if last is None or last.ended is not None:
+        if last is None or last.stage != "left" or not last.id:
             return ""
-        last.stage, last.ended = "left", time.monotonic()
-        return f" The server cannot be told: what it has begun of job {last.id} it ends." if last.id else ""
+        return f" The server cannot be told and ends what it has begun; iw.resume({last.id[:8]!r}) asks for it."
 
     def _run(self) -> None:
         heard.set(self.hear)
+        asking.set(self._asks)
         try:
             self._work(self)
             self._status |= {"state": "done", "message": ""}

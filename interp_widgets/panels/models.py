@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 
 from ..errors import ModelError
-from ..session import known
 from ..session.load import load
 from ..session.session import Session
 from .jobs import Job
@@ -81,14 +80,15 @@ class Moves:
         self._aside(work, "models", report)
 
     def _on_model(self: Any, name: str) -> None:
+        from ..session.remote.connect import name_of
+
         host = self.session.host
         if not (host and self.movable):
             raise ModelError("Only a panel whose model is on a server can be given another one. Make a new panel.")
 
         def work(job: Job) -> None:
             job(0, 0, f"{name}: its structure and tokenizer")
-            short = next((key for key, row in known.KNOWN.items() if row.hub == name), name)
-            former, other = self._session, load(short, remote=host)
+            former, other = self._session, load(name_of(name), remote=host)
             _moving.set((self, other))
             self._translate(former)
             if any(getattr(self, prompt, "") for prompt in ("text", "clean")):

@@ -16,6 +16,7 @@ from ..widgets.base import Widget
 from . import interrupt
 from .jobs import Job, sentence
 from .models import Moves, Report, names
+from .recipe import recipe, remembering
 
 if TYPE_CHECKING:
     import altair as alt
@@ -99,6 +100,11 @@ class Panel(Moves, Instrument):
     `_publish`. Handlers of clicks must not wait for either: they run on the kernel's main thread.
     """
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            cls.__init__ = remembering(cls.__init__)  # type: ignore[method-assign]
+
     def __init__(self, model: Session, **traits: Any) -> None:
         self._lock = threading.RLock()
         self._job: Job | None = None
@@ -165,7 +171,7 @@ class Panel(Moves, Instrument):
     def _start(self) -> Job:
         """Compute the result of the present inputs in the background."""
         inputs = self._inputs()
-        job = self._launch(self._compute)
+        job = self._launch(self._compute, recipe(self) if self._session.host else None)
         self._started_with = inputs
         return job
 
@@ -176,12 +182,12 @@ class Panel(Moves, Instrument):
             job = self._start()
         return job
 
-    def _launch(self, work: Callable[[Job], None]) -> Job:
-        """Start work in the background; what was running is cancelled and no longer heard."""
+    def _launch(self, work: Callable[[Job], None], asks: dict[str, Any] | None = None) -> Job:
+        """Start work in the background; what was running is cancelled and no longer heard. `asks`: see `Job`."""
         with self._lock:
             if self._job is not None:
                 self._job.cancel()
-            self._job = Job(work, self._report)
+            self._job = Job(work, self._report, asks)
             self._started_with = None
             self.error = ""
             interrupt.watch(self)

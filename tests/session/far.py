@@ -6,8 +6,9 @@ import io
 import linecache
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -17,6 +18,7 @@ from nnsight.tracing.globals import BLOCKS, SOURCES
 
 import interp_widgets as iw
 from interp_widgets.session.remote import session as remote
+from interp_widgets.session.remote import tickets
 from interp_widgets.session.remote.arrival import arrive
 from interp_widgets.session.remote.state import JobState, Tell
 
@@ -118,12 +120,12 @@ def over_the_wire(answer: Any) -> Any:
 
 
 @pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch, toy: iw.Session) -> Iterator[Far]:
+def far(monkeypatch: pytest.MonkeyPatch, toy: iw.Session, tmp_path: Path) -> Iterator[Far]:
     """The toy model's server; `far_toy` is the session."""
     server = Far(toy._model)
     monkeypatch.setattr(remote, "send", server.send)
-    with suppress(AttributeError):
-        monkeypatch.setattr(remote, "fetch", server.fetch)
+    monkeypatch.setattr(remote, "fetch", server.fetch)
+    monkeypatch.setattr(tickets, "folder", lambda: tmp_path / "jobs")
     yield server
     server.go.set()
 

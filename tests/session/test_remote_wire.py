@@ -11,11 +11,13 @@ import torch
 import interp_widgets as iw
 from interp_widgets.errors import Cancelled, KeyRefused, ModelError, ServerUnavailable
 from interp_widgets.progress import heard
+from interp_widgets.session.remote import tickets
 from tests.session.wire import serving
 
 
 @pytest.fixture
-def wire():
+def wire(monkeypatch, tmp_path):
+    monkeypatch.setattr(tickets, "folder", lambda: tmp_path / "jobs")
     with serving() as server:
         yield server
 

@@ -60,6 +60,11 @@ def connect(
     return RemoteSession(label, model, tokenizer, row, remote=remote, source=served, sink=where in known.KNOWN)
 
 
+def name_of(source: str) -> str:
+    """The name by which `iw.load` finds, also offline, what a server knows as `source`."""
+    return next((name for name, row in known.KNOWN.items() if row.hub == source), source)
+
+
 def host_of(remote: bool | str) -> str:
     """The address that is meant, True for that of nnsight's configuration.
 

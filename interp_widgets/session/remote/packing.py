@@ -36,7 +36,7 @@ class Packer(CustomCloudPickler):
         super().__init__(file, protocol=4)
         self.tensors: dict[str, torch.Tensor] = {}
         self.of_dictionaries: set[str] = set()
-        self._names: dict[int, str] = {}
+        self.names: dict[int, str] = {}
         self._seen: list[torch.Tensor] = []
 
     def persistent_id(self, obj: Any) -> Any:
@@ -46,12 +46,12 @@ class Packer(CustomCloudPickler):
 
     def _name(self, tensor: torch.Tensor) -> str:
         """The name that a tensor goes by; looked at once, however often it comes."""
-        if id(tensor) not in self._names:
-            name = self._names[id(tensor)] = fingerprint_tensor(tensor)
+        if id(tensor) not in self.names:
+            name = self.names[id(tensor)] = fingerprint_tensor(tensor)
             part = tensor.untyped_storage().nbytes() > tensor.nbytes
             self.tensors.setdefault(name, _alone(tensor) if part else tensor)
             self._seen.append(tensor)  # so that no other tensor gets its id meanwhile
-        return self._names[id(tensor)]
+        return self.names[id(tensor)]
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj).__module__.startswith(f"{PACKAGE}.sae."):
@@ -98,11 +98,12 @@ MODEL = _Model()
 
 
 class Packed(NamedTuple):
-    """A call as bytes, its tensors by name, and which of them are weights of dictionaries."""
+    """A call as bytes, its tensors by name, which of them are weights of dictionaries, and the names by ids in memory."""
 
     work: bytes
     tensors: dict[str, torch.Tensor]
     of_dictionaries: set[str]
+    names: dict[int, str]
 
 
 def pack(function: Callable[..., Any], args: tuple[Any, ...], more: dict[str, Any]) -> Packed:
@@ -120,7 +121,7 @@ def pack(function: Callable[..., Any], args: tuple[Any, ...], more: dict[str, An
             f"This cannot be sent to a server: {str(error).strip().splitlines()[0]} Pass plain values, tensors and functions of "
             "modules to what is run there."
         ) from error
-    return Packed(file.getvalue(), packer.tensors, packer.of_dictionaries)
+    return Packed(file.getvalue(), packer.tensors, packer.of_dictionaries, packer.names)
 
 
 def _alone(tensor: torch.Tensor) -> torch.Tensor:

@@ -17,12 +17,15 @@ import zstandard
 from nnsight.intervention.backends.remote import RemoteBackend
 from nnsight.schema.response import ResponseModel
 
+from ...errors import AnswerGone
 from . import failures
 from .arrival import arrive
 from .state import JobState, Tell
 
 FIRST, LONGEST, GROWS = 0.03, 2.0, 1.4
 """Seconds between two questions after a job: at first, at most, and by how much they grow."""
+GRACE = 5.0
+"""Seconds in which nothing need be said of a job that was sent before."""
 PATIENCE = 60.0
 """Seconds that a server may be out of reach while a job is waited for."""
 TIMEOUT = httpx.Timeout(10.0, read=60.0)
@@ -37,6 +40,7 @@ class Backend(RemoteBackend):
         )
         self.display.enabled = False
         self.state, self.tell = state, tell
+        self.resumed = bool(state.id)
         self.client = httpx.Client(timeout=TIMEOUT)
 
     def _post(self, request: Any, blob: bytes) -> ResponseModel:
@@ -51,6 +55,8 @@ class Backend(RemoteBackend):
         headers = {"ndif-api-key": self.api_key} if self.api_key else None
         answer = self.client.get(f"{self.host}/response/{self.job_id}", headers=headers)
         if answer.status_code == 404:
+            if self.resumed and self.state.seconds > GRACE:
+                raise AnswerGone(f"{self.host} knows nothing of job {self.job_id} any more. Run it again.")
             return None  # nothing is said of it yet
         answer.raise_for_status()
         response = ResponseModel.model_validate_json(answer.text)
@@ -66,6 +72,11 @@ class Backend(RemoteBackend):
     def download_result(self, url: Any) -> Any:
         self.state.stage, content = "fetching", bytearray()
         with self.client.stream("GET", url) as answer:
+            if answer.status_code in (403, 404, 410):
+                raise AnswerGone(
+                    f"{self.host} has done job {self.job_id}, but gives its answer out no longer (HTTP {answer.status_code}). "
+                    "Run it again."
+                )
             answer.raise_for_status()
             for chunk in answer.iter_bytes():
                 content += chunk

@@ -15,6 +15,7 @@ LONG = 10.0
 _POSITION = re.compile(r"position (\d+)", re.IGNORECASE)
 _WORDS = {
     "received": "received",
+    "asking": "asking for an earlier job",
     "queued": "in the queue",
     "provisioning": "waiting for a machine",
     "deploying": "the server is loading the model",
@@ -36,7 +37,8 @@ class JobState:
     host: str = ""
     id: str = ""
     stage: str = "sending"
-    """sending, received, queued, provisioning, deploying, dispatched, running, fetching, completed, error; left: nobody waits
+    """sending, received, queued, provisioning, deploying, dispatched, running, fetching, completed, error; asking: for a job
+    that was sent before; left: nobody waits
     any more."""
     said: str = ""
     """The server's own words."""
