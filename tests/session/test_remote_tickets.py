@@ -168,7 +168,7 @@ def test_a_request_leaves_a_ticket_and_never_a_key(far, far_toy, monkeypatch) ->
     text = path.read_text()
     assert "secret" not in text
     said = json.loads(text)
-    assert (said["job"], said["host"], said["work"], said["state"]) == (far.sent[0]["id"], HOST, "run", "completed")
+    assert (said["job"], said["host"], said["work"], said["state"]) == (far.sent[0]["id"], HOST, "lens", "completed")
     assert (said["panel"], said["seconds"], said["down"]) == (None, 0.25, 1234)
     [row] = iw.jobs().rows(named=True)
     assert (row["job"], row["model"], row["panel"], row["state"]) == (
