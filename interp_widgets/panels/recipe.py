@@ -6,6 +6,7 @@ import inspect
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,12 @@ def recipe(panel: Any) -> dict[str, Any]:
 
 
 def _bounded(name: str, value: Any) -> Any:
-    return (
-        value
-        if len(json.dumps(value)) <= MOST
-        else {"kind": "lost", "what": f"{name} of more than {MOST:,} characters"}
-    )
+    """A plain value, unless it is too large for a ticket."""
+    try:
+        size = len(json.dumps(value))
+    except (TypeError, ValueError):  # dates in a frame, and the like
+        return {"kind": "lost", "what": f"{name} that no file can hold"}
+    return value if size <= MOST else {"kind": "lost", "what": f"{name} of more than {MOST:,} characters"}
 
 
 def plain(value: Any) -> Any:
@@ -106,6 +108,7 @@ def _place(sae: Dictionary) -> dict[str, Any]:
         path = str(Path(weights).resolve())
     return {
         "kind": "sae",
+        "name": sae.name,
         "path": path,
         "site": sae.site,
         "site_out": sae.writes,
@@ -120,4 +123,4 @@ def _dictionary(said: dict[str, Any]) -> Dictionary:
         raise AnswerGone(
             f"The file {said['path']} holds another dictionary than when the job was sent. Make a new panel."
         )
-    return sae
+    return replace(sae, name=said["name"])  # one from the hub is known by its place there

@@ -138,9 +138,24 @@ def test_a_dictionary_whose_file_has_changed_or_gone_is_said(far, far_toy, toy_s
         iw.resume(job)
 
 
+def test_a_dictionary_from_the_hub_is_found_in_its_cache(far, far_toy, toy_sae) -> None:
+    from dataclasses import replace
+
+    place = {**toy_sae.origin, "repository": "owner/name"}
+    sae = replace(toy_sae, name="owner/name/layers.2", origin=place, reading=("sae = ...",))
+    iw.Atoms(far_toy, TEXT, sae=sae).run()
+    count = len(far.sent)
+    found = iw.resume(far.sent[0]["id"])
+    found.run()
+    assert len(far.sent) == count
+    assert found.sae.name == "owner/name/layers.2"
+
+
 def test_a_panel_on_a_model_that_is_here_leaves_nothing(toy, far) -> None:
-    iw.Lens(toy, TEXT).run()
-    assert iw.jobs().is_empty()
+    lens = iw.Lens(toy, TEXT)
+    lens.run()
+    assert (lens._job._asks, lens._job._requests) == (None, [])
+    assert TEXT not in iw.jobs()["prompt"].to_list()
 
 
 def test_values_come_back_as_they_were_and_what_was_in_memory_is_said() -> None:

@@ -16,6 +16,8 @@ from ..session import Session
 from .arrival import fingerprint_tensor
 
 PACKAGE = __name__.partition(".")[0]
+WHENCE = ("origin", "reading")
+"""Fields that say where an object came from, not what it is."""
 
 
 def fingerprint(
@@ -72,7 +74,8 @@ class _Writer:
         elif isinstance(value, types.FunctionType):
             self._function(value)
         elif dataclasses.is_dataclass(value):
-            fields = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+            names = [field.name for field in dataclasses.fields(value) if field.name not in WHENCE]
+            fields = [(name, getattr(value, name)) for name in names]
             self._each("object", (type(value), fields))
         else:
             self._each("reduced", value.__reduce_ex__(4)[:3])
