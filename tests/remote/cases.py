@@ -171,6 +171,7 @@ CASES: dict[str, Case] = {
     "corpus": _corpus,
     "train_sae": _trained,
     "agreement, here and there": lambda model: m.agreement(model, iw.load("toy-grammar"), TEXT),
+    "agreement_tokens": lambda model: m.agreement_tokens(model, iw.load("toy-grammar"), TEXT),
     "agreement, the other way": lambda model: m.agreement(iw.load("toy-grammar"), model, TEXT),
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip

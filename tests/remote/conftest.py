@@ -48,6 +48,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
 
 
+@pytest.fixture(autouse=True)
+def own_tickets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was sent is noted in the test's own folder, not in the user's cache."""
+    monkeypatch.setenv("IW_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="session")
 def results_proxy() -> Iterator[Proxy]:
     """Stands before the store: the addresses of results that the server gives to clients name its port."""

@@ -219,7 +219,7 @@ def attention(
         linear = isinstance(session._module.get_submodule(f"{session.architecture.layers}.{path}"), torch.nn.Linear)
         weight = f"layers[{layer}].{session.architecture.heads_in}.weight{'.T' if linear else ''}"
         part = f"{weight}.unflatten(0, ({session.num_heads}, -1))[head]"
-        value += f"\n        projection = nnsight.save({part})  # [head width, width]"
+        value += f"\n        projection = nnsight.save({part}.detach())  # [head width, width]"
         length = _LENGTH
     return _loading(session, "Attention of one head") + _fill(
         session,
