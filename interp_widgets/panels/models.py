@@ -12,6 +12,7 @@ from ..errors import ModelError
 from ..session.load import load
 from ..session.session import Session
 from .jobs import Job
+from .recipe import recipe
 
 _moving: ContextVar[tuple[Any, Session] | None] = ContextVar("moving", default=None)
 """In the job of a panel that tries another model: the panel and that model."""
@@ -72,7 +73,6 @@ class Moves:
             self._publish(job, lambda: self.set_trait("served", {"state": "there", "models": listed, "error": ""}))
 
         def report(job: Job, status: dict[str, Any], error: str) -> None:
-            self._report_aside(job, status, "")
             if error and job in self._beside.values():
                 tell("", error)
 
@@ -96,7 +96,7 @@ class Moves:
             else:
                 self._publish(job, lambda: None)  # nothing to ask it yet
 
-        self._launch(work)
+        self._launch(work, recipe(self))
 
 
 def names(model: Session, movable: bool = True) -> dict[str, str]:

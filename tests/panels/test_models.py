@@ -61,6 +61,7 @@ def test_the_lens_moves_with_its_text_and_its_tracked_token(both, far_toy, small
     assert (lens.positions, lens.cell, lens.pins) == ([], [], [])
     assert same(lens.frame, iw.methods.logit_lens(small, IOI, track="mary"))
     assert lens.provenance["model"] == "small"
+    assert iw.jobs().select("panel", "model").row(0) == ("Lens", "small")
 
 
 def test_attention_and_patching_move(both, far_toy, small) -> None:
