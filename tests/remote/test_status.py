@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -128,9 +129,11 @@ def test_what_the_server_has_is_listed_and_a_panel_moves_to_another_model(far, s
     assert lens.error == ""
     assert lens.session.source == folder
     assert lens.frame.equals(iw.Lens(lens.session, "w3 w14 w15").frame)
-    found = iw.models(server.host)
-    iw.frames.check(found, iw.frames.SERVED_MODELS)
-    served = {row["model"]: row for row in found.iter_rows(named=True)}
-    assert {folder, str(models["toy-grammar"])} <= served.keys()
+    served, end = {}, time.monotonic() + 120
+    while not {folder, str(models["toy-grammar"])} <= served.keys():  # the server says for a while what it said last
+        assert time.monotonic() < end
+        found = iw.models(server.host)
+        iw.frames.check(found, iw.frames.SERVED_MODELS)
+        served = {row["model"]: row for row in found.iter_rows(named=True)}
     toy = served[str(models["toy-grammar"])]
     assert (toy["layers"], toy["width"], toy["model_type"], toy["known"]) == (4, 128, "llama", True)
