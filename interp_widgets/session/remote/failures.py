@@ -100,6 +100,11 @@ def _of_traceback(text: str) -> InterpError:
     ours = getattr(errors, kind.rpartition(".")[2], None)
     if kind.startswith(PACKAGE.name) and isinstance(ours, type) and issubclass(ours, InterpError):
         return ours(message)
+    if kind == "ModuleNotFoundError" and (name := re.search(r"'([\w.]+)'", message)):
+        return RemoteError(
+            f"The server does not have {name[1]}. If it is a module of yours, call nnsight.register({name[1]!r}) before, so that "
+            f"it is sent along. {AGAIN}"
+        )
     theirs = [frame for frame in frames if PACKAGE not in Path(frame["file"]).parents]
     where = "".join(
         f" in {at['function']}, {Path(at['file']).name} line {at['line']}" for at in (theirs or frames)[-1:]

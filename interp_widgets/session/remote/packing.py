@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import torch
 from nnsight.intervention.serialization import CustomCloudPickler, _fill, _load_function, code_reduce
+from nnsight.ndif import pull_env
 
 from ...errors import RemoteError
 from ..runner import Runner
@@ -112,6 +113,7 @@ def pack(function: Callable[..., Any], args: tuple[Any, ...], more: dict[str, An
     Raises:
         RemoteError: something in it cannot be sent.
     """
+    pull_env()  # functions of a person's own modules, which are not installed, go by their source too
     file = io.BytesIO()
     packer = Packer(file)
     try:

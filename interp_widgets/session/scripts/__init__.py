@@ -7,9 +7,6 @@ each in a fresh process and compare the frames.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.resources import files
-from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,65 +14,21 @@ import torch
 from ...errors import DictionaryError, SiteError
 from ..architectures import Tap
 from ..harvest import markers
+from .loading import as_comment, fill, loading
 
 if TYPE_CHECKING:
     from ...sae.dictionary import Dictionary
     from ..session import Session
 
-_BYTES = '''
-kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # GPT-2's alphabet for bytes
-byte_of = {chr(b): b for b in kept} | {chr(0x100 + i): b for i, b in enumerate(b for b in range(256) if b not in kept)}
-
-
-def text(token_id):
-    """Exact text of one token."""
-    piece = tokenizer.convert_ids_to_tokens(token_id)
-    if any(c not in byte_of for c in piece):
-        return piece
-    return bytes(byte_of[c] for c in piece).decode(errors="backslashreplace")'''
-
-_PIECES = '''
-
-def text(token_id):
-    """Exact text of one token."""
-    return tokenizer.convert_ids_to_tokens(token_id)'''
-
-_METASPACE = _PIECES + '.replace("▁", " ")'
-
-
-_PRETRAINED = """from transformers import AutoModelForCausalLM, AutoTokenizer
-
-source = {where!r}
-tokenizer = AutoTokenizer.from_pretrained(source)
-module = AutoModelForCausalLM.from_pretrained(source, dtype=torch.{dtype}, attn_implementation="eager").to({device!r})
-"""
-
-_SERVED = """from transformers import AutoTokenizer
-
-source = {where!r}  # on a server: no weights are loaded here
-tokenizer = AutoTokenizer.from_pretrained(source)
-"""
-
-_SHARED = """from nnsight.modeling import huggingface
-
-huggingface._ID_CACHE[source] = source  # a directory that the server sees too, not to be asked for on the hub
-"""
-
-_MODADD = """
-from interp_widgets.lab import modadd  # the architecture of this model is the package's own
-
-module, tokenizer = modadd.load({where!r})
-"""
-
 
 def lens(session: Session, ids: list[int], positions: list[int], top_k: int, tracked: int | None) -> str:
     """The logit lens (see `methods.logit_lens`)."""
     softcap = f".div({session.softcap}).tanh().mul({session.softcap})" if session.softcap else ""
-    return _loading(session, "The logit lens") + _fill(
+    return loading(session, "The logit lens") + fill(
         session,
         "lens.txt",
         ids=ids,
-        prompt=_prompt(session, ids),
+        prompt=as_comment(session, ids),
         positions=positions,
         top_k=top_k,
         tracked=tracked,
@@ -91,11 +44,11 @@ def atoms(session: Session, ids: list[int], sae: Dictionary) -> str:
             f"{sae.name} was made in memory, so no script can read it. Use a dictionary that iw.load_sae reads from a file."
         )
     explained = f"        y = nnsight.save({_vector(session, sae.site_out)}.float())\n" if sae.transcodes else ""
-    return _loading(session, "Active atoms of a dictionary") + _fill(
+    return loading(session, "Active atoms of a dictionary") + fill(
         session,
         "atoms.txt",
         ids=ids,
-        prompt=_prompt(session, ids),
+        prompt=as_comment(session, ids),
         reading="\n".join(sae.reading),
         x=sae.formula_in,
         activation=sae.formula,
@@ -110,13 +63,13 @@ def atoms(session: Session, ids: list[int], sae: Dictionary) -> str:
 def patching(session: Session, run: Any, kinds: list[str], metric: str, undefined: float) -> str:
     """Activation patching, one trace per site (see `methods.activation_patching`). `run`: a `PatchingRun`."""
     source, prompt = (tokens["token_id"].to_list() for tokens in (run.source, run.prompt))
-    return _loading(session, "Activation patching") + _fill(
+    return loading(session, "Activation patching") + fill(
         session,
         "patching.txt",
         source=source,
         prompt=prompt,
-        source_text=_prompt(session, source),
-        prompt_text=_prompt(session, prompt),
+        source_text=as_comment(session, source),
+        prompt_text=as_comment(session, prompt),
         answer=run.answer,
         foil=run.foil,
         answer_text=repr(session.text_of(run.answer)),
@@ -140,7 +93,7 @@ def pairs(session: Session, run: Any, kinds: list[str], metric: str, undefined: 
         )
         for pair in run.pairs[: run.done]
     ]
-    return _loading(session, "Activation patching over many pairs") + _fill(
+    return loading(session, "Activation patching over many pairs") + fill(
         session,
         "pairs.txt",
         pairs="".join(f"\n    {example}," for example in examples),
@@ -168,7 +121,7 @@ def audit(session: Session, run: Any) -> str:
         else [f"module = {module}", *_assign(session, site.kind, "put")]
     )
     with_loss = {id(window) for window in run.with_loss}
-    return _loading(session, "Audit of a dictionary") + _fill(
+    return loading(session, "Audit of a dictionary") + fill(
         session,
         "audit.txt",
         fitted="[" + "".join(f"\n    {window.ids}," for window in run.fitted) + "\n]",
@@ -221,11 +174,11 @@ def attention(
         part = f"{weight}.unflatten(0, ({session.num_heads}, -1))[head]"
         value += f"\n        projection = nnsight.save({part}.detach())  # [head width, width]"
         length = _LENGTH
-    return _loading(session, "Attention of one head") + _fill(
+    return loading(session, "Attention of one head") + fill(
         session,
         "attention.txt",
         ids=ids,
-        prompt=_prompt(session, ids),
+        prompt=as_comment(session, ids),
         layer=layer,
         head=head,
         queries=f"{queries.start}, {queries.stop}",
@@ -268,11 +221,11 @@ def steering(session: Session, run: Any) -> str:
         reading = f"vector = torch.tensor({direction.vector.tolist()})  # {direction.made}"
     tokens = run.tokens["token_id"].to_list()
     free = [p for p in range(len(tokens)) if p not in run.masked]
-    return _loading(session, "Steering") + _fill(
+    return loading(session, "Steering") + fill(
         session,
         "steering.txt",
         ids=tokens,
-        prompt=_prompt(session, tokens),
+        prompt=as_comment(session, tokens),
         answer=run.answer,
         foil=run.foil,
         answer_text=repr(session.text_of(run.answer)),
@@ -305,34 +258,6 @@ def _steered_sites(session: Session, kinds: Iterable[str]) -> str:
             *(f"        {line}" for line in _assign(session, kind, "value")),
         ]
     return "\n".join(" " * 16 + line for line in lines)
-
-
-def _loading(session: Session, title: str) -> str:
-    style = {"bytes": _BYTES, "metaspace": _METASPACE, "words": _PIECES}[session.texts.style]
-    return _fill(
-        session, "load.txt", title=title, loading=_source(session), making=_making(session), text_function=style
-    )
-
-
-def _making(session: Session) -> str:
-    """The lines that make nnsight's model and name its parts."""
-    arch = session.architecture
-    given = 'source, attn_implementation="eager"' if session.remote else "module"
-    return (
-        f'model = nnsight.TransformersModel({given}, tokenizer=tokenizer, task="text-generation")\n'
-        f"layers, final_norm, head = model.{arch.layers}, model.{arch.final_norm}, model.{arch.head}"
-    )
-
-
-def _source(session: Session) -> str:
-    where, device = session.source, str(session.device)
-    if session.remote:
-        return _SERVED.format(where=where) + (_SHARED if Path(str(where)).is_dir() else "")
-    if where is None:
-        return "\nmodule, tokenizer = ..., ...  # the module and the tokenizer that you gave to iw.load\n"
-    if session._module.config.model_type == "modadd":
-        return _MODADD.format(where=where)
-    return _PRETRAINED.format(where=where, dtype=session.dtype, device=device)
 
 
 def _vector(session: Session, name: str) -> str:
@@ -369,13 +294,3 @@ def _assign(session: Session, kind: str, value: str) -> list[str]:
 
 def _end(tap: Tap, layer: str) -> str:
     return ".".join(part for part in (layer, tap.module, tap.end) if part)
-
-
-def _prompt(session: Session, ids: list[int]) -> str:
-    """The prompt on one line, as a comment: `repr` keeps a newline in it from ending the comment."""
-    return repr("".join(session.text_of(i) for i in ids))
-
-
-def _fill(session: Session, template: str, **values: Any) -> str:
-    text = Template(files(__package__).joinpath(template).read_text(encoding="utf-8"))
-    return text.substitute(values, remote=f", remote={session.remote!r}" if session.remote else "")
