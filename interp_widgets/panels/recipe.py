@@ -40,7 +40,7 @@ def recipe(panel: Any) -> dict[str, Any]:
     given = {name: value for name, value in panel._made_of.items() if name not in ("self", "model")}
     now = {name: getattr(panel, trait) for name, trait in _TEXTS.items() if panel.has_trait(trait)}
     typed = {name: text for name, text in now.items() if isinstance(given.get(name, text if text else None), str)}
-    known = set(inspect.signature(type(panel)).parameters)
+    known = set(inspect.signature(type(panel).__init__).parameters)  # a class may be asked for its __new__ instead
     arguments = given | {name: text for name, text in typed.items() if name in known}
     return {
         "class": type(panel).__name__,
