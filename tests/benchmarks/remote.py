@@ -19,7 +19,7 @@ from tests.remote.proxy import Proxy
 
 LINK = 0.05
 """Seconds of a round trip over the slower link."""
-ROUNDS = 5
+ROUNDS = 4
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
             "of it the server's work",
             "round trips",
         ]
-        measure.report("SmolLM2-135M, best of 5 rounds", head, rows)
+        measure.report("SmolLM2-135M, best of 4 rounds", head, rows)
 
 
 def work(model: Any) -> dict[str, Callable[[Any], object]]:
