@@ -35,6 +35,10 @@ class Widget(anywidget.AnyWidget):
     notes = t.List(t.Unicode()).tag(sync=True)
     """Sentences that belong beside the result: what is masked, cut off or cannot be said."""
 
+    summary = t.Unicode("").tag(sync=True)
+    """One sentence that says what the result is, for a reader who cannot see it: a screen reader, the text of a picture. Changes
+    with the result; empty without one."""
+
     model_name = t.Unicode("").tag(sync=True)
     """Name of the model, for the panel's head line."""
 
