@@ -34,11 +34,12 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
   const remote = createRemote(model, signal);
   const error = createError(model, signal);
   const notes = h("ul", { class: "iw-notes", "aria-label": "Notes" });
+  const summary = h("p", { class: "iw-summary", role: "status" });
   const body = h("div", { class: "iw-body" });
   const root = h("section", { class: "iw", "aria-label": name, "data-panel": name.toLowerCase(), "data-lm-suppress-shortcuts": "true" },
     h("header", { class: "iw-head" }, h("div", { class: "iw-title" }, h("strong", {}, name), models.element, about, status.element),
       remote.element, ...(runs ? [prompts.element] : [])),
-    offline, error.element, body, notes);
+    offline, error.element, summary, body, notes);
   root.addEventListener("keydown", keepFromNotebook, { signal });
   el.replaceChildren(root);
 
@@ -50,6 +51,7 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
     [() => { offline.hidden = model.get("live") || !runs; }, ["live"]],
     [() => { status.draw(); root.setAttribute("aria-busy", String(isRunning(model))); }, ["status", "live"]],
     [error.draw, ["error"]],
+    [() => { summary.textContent = model.get("summary") ?? ""; }, ["summary"]],
     [() => notes.replaceChildren(...(model.get("notes") ?? []).map((/** @type {string} */ note) => h("li", {}, note))), ["notes"]],
   ]);
   return body;
