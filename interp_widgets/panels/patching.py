@@ -226,9 +226,7 @@ class Patching(Recalls, Panel, PatchingWidget):
         same = wanted == [run.answer, run.foil]
         if (same and complete) or not (same or run.can_be_asked):
             return None
-        if same and not run.can_be_asked:
-            return replace(run)
-        return run.asked(self.session, *wanted)
+        return run.asked(self.session, *wanted) if run.can_be_asked else replace(run)
 
     def _translate(self, former: Session) -> None:
         self._tokens = {role: as_text(token, former) for role, token in self._tokens.items()}
