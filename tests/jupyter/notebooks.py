@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +78,3 @@ def cell_output(page: Page, seconds: float = 60) -> str:
     """What the code of `run_cell` printed, once it has ended."""
     page.wait_for_function("() => window.lastCell.done", timeout=seconds * 1000)
     return page.evaluate("() => window.lastCell.text")
-
-
-def median(values: list[float]) -> float:
-    return statistics.median(values)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import jupyterlab
-from tests.jupyter.notebooks import TOY, cell_output, median, open_and_run, panel, run_cell, wait_for_panels, write
+from tests.jupyter.notebooks import TOY, cell_output, open_and_run, panel, run_cell, wait_for_panels, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
