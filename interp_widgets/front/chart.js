@@ -13,6 +13,7 @@ const VEGA = Symbol.for("interp_widgets.vega");
 function loadVega(host, reference) {
   const page = /** @type {Record<symbol, any>} */ (/** @type {unknown} */ (globalThis));
   page[VEGA] ??= (async () => {
+    if (!host?.getModel) throw new Error("this notebook's anywidget is older than 0.11; show chart.save(\"chart.svg\") instead");
     const library = await host.getModel(reference);
     const url = URL.createObjectURL(new Blob([library.get("source")], { type: "text/javascript" }));
     try {

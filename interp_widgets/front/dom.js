@@ -14,6 +14,7 @@ export function setAttributes(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     const text = value === true ? "" : value === false || value == null ? null : String(value);
     if (text === null) element.removeAttribute(name);
+    else if (name === "style") /** @type {HTMLElement} */ (element).style.cssText = text; // a strict content policy forbids the attribute
     else if (element.getAttribute(name) !== text) element.setAttribute(name, text);
   }
 }

@@ -11,10 +11,17 @@ import { createStrip } from "./tokens.js";
 /** What says whether the result of a part is of the text, and which of its positions are which tokens. */
 const RESULT = ["token_ids", "clean_ids", "alignment", "direction"];
 
+const NO_HOST = "This notebook cannot draw panels within a panel: its anywidget is older than 0.11, or it is not anywidget's. " +
+  "Show the panels one by one: iw.Lens(model, text), iw.Atoms(model, text, sae=sae) and so on.";
+
 /** @param {any} props */
 async function render({ model, el, signal, host }) {
   const body = createPanel({ model, el, signal, name: "Explorer", fields: [{ trait: "text", label: "Text" }],
     detail: () => model.get("sae_name"), detailTraits: ["sae_name"] });
+  if (!host?.getWidget) {
+    body.append(h("p", { class: "iw-error", role: "alert" }, NO_HOST));
+    return;
+  }
   /** @type {Part[]} */
   const parts = await Promise.all(NAMES.map(async ([name, label]) => {
     const reference = model.get(name);
