@@ -64,8 +64,15 @@ def _without_folders(value: Any) -> Any:
     return value
 
 
-def in_svg(svg: str, said: Carried | None = None, *, unit: float | None = None) -> str:
-    """An SVG of Vega with its size in inches, or with `unit` as plain numbers, and what it carries.
+def size(svg: str) -> tuple[float, float]:
+    """Width and height of an SVG of Vega, in pixels."""
+    found = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)
+    assert found is not None
+    return float(found[1]), float(found[2])
+
+
+def in_svg(svg: str, width: float | None = None, said: Carried | None = None) -> str:
+    """An SVG of Vega as a file of its own, `width` inches wide, with what it carries; without that, as one to be converted.
 
     Ids are made unique, so that several pictures can stand in one page.
     """
@@ -73,8 +80,8 @@ def in_svg(svg: str, said: Carried | None = None, *, unit: float | None = None) 
         ET.register_namespace(prefix, space)
     root = ET.fromstring(NO_XML.sub("�", svg))
     for parent in root.iter():
-        for child in [child for child in parent if child.get("display") == "none"]:
-            parent.remove(child)
+        for child in [child for child in parent if child.get("display") == "none" or child.get("opacity") == "0"]:
+            parent.remove(child)  # such as labels that would overlap: nobody should select what cannot be seen
     mark = f"iw-{hashlib.sha256(svg.encode()).hexdigest()[:8]}-"
     for element in root.iter():
         for name, value in list(element.attrib.items()):
@@ -84,12 +91,14 @@ def in_svg(svg: str, said: Carried | None = None, *, unit: float | None = None) 
                 element.set(name, mark + value)
             elif value.startswith("url(#"):
                 element.set(name, value.replace("url(#", f"url(#{mark}"))
-    for name in ("width", "height"):
-        pixels = float(root.get(name, "0"))
-        root.set(name, f"{pixels / INCH:.4f}in" if unit is None else f"{pixels * unit:g}")
+    inches = [pixels / INCH for pixels in size(svg)]
+    scale = 1 if width is None else width / inches[0]
+    for name, length in zip(("width", "height"), inches, strict=True):
+        # vl-convert takes a plain number for a point, in a PDF and in a PNG alike
+        root.set(name, f"{length * scale * 72:g}" if said is None else f"{length * scale:.4f}in")
     if said is not None:
         root.set("role", "img")
-        root.set("aria-label", said.title)
+        root.set("aria-label", NO_XML.sub("�", said.title))
         texts = (("title", said.title), ("desc", said.description), ("metadata", said.provenance))
         for at, (tag, text) in enumerate((tag, text) for tag, text in texts if text):
             element = ET.Element(f"{{{SVG}}}{tag}")

@@ -7,7 +7,6 @@ A figure is the panel's `.chart`, drawn by vl-convert: no browser, no network. W
 from __future__ import annotations
 
 import json
-import math
 import secrets
 from collections.abc import Callable
 from io import BytesIO
@@ -18,7 +17,7 @@ import polars as pl
 
 from ..errors import SaveError
 from ..views import publication
-from .carried import Carried, carried, in_pdf, in_png, in_svg
+from .carried import Carried, carried, in_pdf, in_png, in_svg, size
 
 if TYPE_CHECKING:
     from ..panels.examples import Examples
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 VEGA_LITE = "6.4"
 """As the charts in a notebook (`widgets/chart.py`)."""
-POINTS = 72 / publication.INCH
-"""Points in a pixel of a chart."""
 
 
 def save(
@@ -42,17 +39,16 @@ def save(
     path = Path(path)
     tables: dict[str, Callable[[pl.DataFrame, Carried], bytes]] = {".csv": _csv, ".parquet": _parquet}
     pictures: dict[str, Callable[[str, Carried], bytes]] = {
-        ".svg": lambda svg, said: in_svg(svg, said).encode(),
-        ".pdf": lambda svg, said: in_pdf(_pdf(svg), said),
-        ".png": lambda svg, said: in_png(_png(svg, dpi), said),
+        ".svg": lambda svg, said: in_svg(svg, width, said).encode(),
+        ".pdf": lambda svg, said: in_pdf(_pdf(in_svg(svg, width)), said),
+        ".png": lambda svg, said: in_png(_png(in_svg(svg, width), dpi), said),
     }
     kind = path.suffix.lower()
     _check(path, kind, [*pictures, *tables], theme, width, dpi)
     if kind in tables:
         content = tables[kind](panel.frame, carried(panel))
     else:
-        spec = publication.figure(panel.chart.to_dict(), theme, width)
-        content = pictures[kind](_svg(spec), carried(panel))
+        content = pictures[kind](_drawn(panel.chart.to_dict(), theme, width), carried(panel))
     _replace(path, content)
     return path
 
@@ -71,10 +67,20 @@ def _check(path: Path, kind: str, kinds: list[str], theme: str, width: float | N
         raise SaveError(f"{str(path)!r} is a folder. Give the name of a file.")
     if theme not in publication.THEMES:
         raise SaveError(f"There is no theme {theme!r}; a figure is 'light' or 'dark'.")
-    if width is not None and not 1.5 <= width <= 40:
-        raise SaveError(f"A figure {width:g} inches wide cannot be drawn. Give a width from 1.5 to 40 inches, or None.")
+    if width is not None and not 3 <= width <= 40:
+        raise SaveError(f"A figure {width:g} inches wide cannot be drawn. Give a width from 3 to 40 inches, or None.")
     if not 36 <= dpi <= 1200:
         raise SaveError(f"{dpi:g} dots an inch cannot be drawn. Give dpi from 36 to 1200; print takes 300.")
+
+
+def _drawn(spec: dict[str, Any], theme: str, width: float | None) -> str:
+    """The SVG of a chart. For a given width it is drawn twice: labels and legends take what they take, the plot has the rest."""
+    if width is None:
+        return _svg(publication.figure(spec, theme))
+    across = width * publication.INCH
+    guess = 0.8 * across
+    beside = size(_svg(publication.figure(spec, theme, plot=guess, across=across)))[0] - guess
+    return _svg(publication.figure(spec, theme, plot=max(across - beside, across / 4), across=across))
 
 
 def _svg(spec: dict[str, Any]) -> str:
@@ -87,14 +93,14 @@ def _svg(spec: dict[str, Any]) -> str:
 def _pdf(svg: str) -> bytes:
     import vl_convert
 
-    pdf: bytes = vl_convert.svg_to_pdf(in_svg(svg, unit=POINTS))
+    pdf: bytes = vl_convert.svg_to_pdf(svg)
     return pdf
 
 
 def _png(svg: str, dpi: float) -> bytes:
     import vl_convert
 
-    png: bytes = vl_convert.svg_to_png(in_svg(svg, unit=POINTS), ppi=dpi)
+    png: bytes = vl_convert.svg_to_png(svg, ppi=dpi)
     return png
 
 
@@ -102,17 +108,9 @@ def _csv(frame: pl.DataFrame, _: Carried) -> bytes:
     """Lists become JSON, as CSV has none."""
     lists = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
     written = frame.with_columns(
-        pl.Series(name, [_json(each) for each in frame[name].to_list()], pl.String) for name in lists
+        pl.Series(name, [json.dumps(each, ensure_ascii=False) for each in frame[name].to_list()]) for name in lists
     )
     return written.write_csv().encode()
-
-
-def _json(values: list[Any] | None) -> str | None:
-    """JSON has no NaN and no infinity; null stands for both."""
-    if values is None:
-        return None
-    finite = [None if isinstance(each, float) and not math.isfinite(each) else each for each in values]
-    return json.dumps(finite, ensure_ascii=False)
 
 
 def _parquet(frame: pl.DataFrame, said: Carried) -> bytes:

@@ -86,7 +86,7 @@ class Instrument(Widget):
         Args:
             path: the file; one that is there is replaced, once the new one is whole.
             theme: "light" (on white) or "dark"; of a figure only.
-            width: inches of the whole figure, 1.5 to 40; None for that of the chart in a notebook.
+            width: inches of the whole figure, 3 to 40; None for that of the chart in a notebook.
             dpi: dots an inch of a PNG.
 
         Returns:

@@ -55,7 +55,7 @@ def agreement_chart(frame: pl.DataFrame, *, color: str = "total_variation") -> a
     differing = differing.with_columns(sign).select("column", "layer", "value", "masked", "sign")
     signs = (
         alt.Chart(alt.InlineData(values=differing.to_dicts()))
-        .mark_text(fontSize=12, fontWeight="bold")
-        .encode(x="column:N", y="layer:O", text="sign:N", color=theme.ink("value"))
+        .mark_text(fontSize=alt.expr("max(5, min(12, 1.5 * bandwidth('x')))"), fontWeight="bold")
+        .encode(x=shaded.encoding.x, y=shaded.encoding.y, text="sign:N", color=theme.ink("value"))
     )
     return theme.layered(shaded, signs)

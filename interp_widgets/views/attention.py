@@ -58,7 +58,10 @@ def attention_chart(frame: pl.DataFrame, *, leave_first: bool = True) -> alt.Cha
             color=color,
         )
         .properties(
-            width=min(700, 22 * len(columns) + 20), height=min(700, 22 * len(rows) + 10), background="transparent"
+            name=theme.SQUARE,
+            width=min(700, 22 * len(columns) + 20),
+            height=min(700, 22 * len(rows) + 10),
+            background="transparent",
         )
     )
 

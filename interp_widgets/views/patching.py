@@ -32,14 +32,14 @@ def patching_chart(frame: pl.DataFrame, *, site: str = "resid_post", metric: str
     column = "recovery" if metric == "recovery" else "effect"
     top = max(float(frame[column].abs().max() or 0.0), ROUNDING)  # type: ignore[arg-type]
     title = f"Patching the {SITES.get(site, site)}"
-    named = {
-        "recovery": "recovery (1: the whole difference of the two prompts)",
-        "logit_difference": "effect on the logit difference (patched − unpatched)",
-        "probability": "effect on the probability of the answer (patched − unpatched)",
-    }
-    color = theme.shade(f"{column}:Q", named[metric], alt.Scale(**theme.DIVERGING, domain=[-top, 0, top]))
+    named, said = {
+        "recovery": ("recovery", "1: the patch makes up for the whole difference between the prompts."),
+        "logit_difference": ("effect on the logit difference", "Effect: patched minus unpatched."),
+        "probability": ("effect on the probability of the answer", "Effect: patched minus unpatched."),
+    }[metric]
+    color = theme.shade(f"{column}:Q", named, alt.Scale(**theme.DIVERGING, domain=[-top, 0, top]))
     tooltip = ["site", "position", "token", "method", "effect", "recovery", "logit_difference", "probability"]
     same = cells.filter(method="causal")["position"].unique().sort().to_list()
-    said = theme.positions(same) if len(same) < 3 else f"Positions {same[0]} to {same[-1]}" if same else ""
-    lines = [f"{said}: 0, as both prompts agree up to there and the model is causal."] if same else []
-    return theme.grid(cells, color, tooltip, title, "position in the patched prompt", lines)
+    where = theme.positions(same) if len(same) < 3 else f"Positions {same[0]} to {same[-1]}"
+    lines = [f"{where}: 0, as both prompts agree up to there and the model is causal."] if same else []
+    return theme.grid(cells, color, tooltip, title, "position in the patched prompt", [said, *lines])

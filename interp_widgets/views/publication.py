@@ -43,22 +43,26 @@ _LEAST = 30
 """Pixels of a column below which words in its cells cannot be read."""
 
 
-def figure(spec: dict[str, Any], look: str = "light", width: float | None = None) -> dict[str, Any]:
+def figure(
+    spec: dict[str, Any], look: str = "light", *, plot: float | None = None, across: float | None = None
+) -> dict[str, Any]:
     """The Vega-Lite specification of a chart, dressed for print.
 
     Args:
         spec: what `chart.to_dict()` gives.
         look: "light" or "dark".
-        width: inches of the whole figure; None for that of the chart.
+        plot: width of what lies between the axes; default that of the chart.
+        across: room for the title; default a little more than that.
     """
     dressed = {name: copy.deepcopy(value) for name, value in spec.items() if name not in ("data", "datasets")}
     dressed = _recoloured(dressed, look)
-    across = spec.get("width", 300) + 40 if width is None else width * INCH
-    if width is not None:
-        dressed |= {"width": across, "autosize": {"type": "fit-x", "contains": "padding"}}
-        _leave_out_small_words(dressed, across)
+    if plot is not None:
+        dressed["width"] = plot
+        _leave_out_small_words(dressed, plot)
+        if dressed.get("name") == theme.SQUARE:
+            dressed["height"] = plot * spec["height"] / spec["width"]
     if "title" in dressed:
-        dressed["title"] = _wrapped(dressed["title"], across)
+        dressed["title"] = _wrapped(dressed["title"], across or dressed["width"] + 40)
     dressed |= {name: spec[name] for name in ("data", "datasets") if name in spec}
     dressed.pop("background", None)
     return dressed | {"config": _config(look)}
@@ -107,10 +111,10 @@ def _recoloured(part: Any, look: str) -> Any:
     return made
 
 
-def _leave_out_small_words(spec: dict[str, Any], across: float) -> None:
+def _leave_out_small_words(spec: dict[str, Any], plot: float) -> None:
     layers = spec.get("layer", [])
     for layer in [layer for layer in layers if layer.get("name") == theme.CELL_TEXT]:
-        if (across - 60) / max(len(layer["encoding"]["x"]["sort"]), 1) < _LEAST:
+        if plot / max(len(layer["encoding"]["x"]["sort"]), 1) < _LEAST:
             layers.remove(layer)
 
 

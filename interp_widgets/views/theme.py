@@ -24,6 +24,8 @@ WIDE = 56
 """Pixels of a column whose cells have words in them."""
 FEW = 14
 """Columns up to which they have."""
+SQUARE = "square"
+"""Name of a chart whose cells stay as wide as high, whatever the width of the figure."""
 CELL_TEXT = "cell text"
 """Name of the layer of words in cells; a figure leaves it out where the columns are too narrow for words."""
 
@@ -54,7 +56,8 @@ def token_axis() -> alt.Axis:
 def position_axis(frame: pl.DataFrame, title: str) -> alt.X:
     """Positions from left to right, each under its token."""
     order = frame.sort("position")["column"].unique(maintain_order=True).to_list()
-    return alt.X("column:N", sort=order, title=title, axis=token_axis())
+    # The domain, too: Vega-Lite sorts by name where the layers of a chart have different data.
+    return alt.X("column:N", sort=order, scale=alt.Scale(domain=order), title=title, axis=token_axis())
 
 
 def layer_axis() -> alt.Y:

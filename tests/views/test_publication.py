@@ -11,11 +11,12 @@ import pytest
 
 import interp_widgets
 from interp_widgets.views import publication, theme
+from interp_widgets.views.attention import attention_chart
 from interp_widgets.views.lens import lens_chart
 from interp_widgets.views.pairs import pairs_chart
 from interp_widgets.views.patching import patching_chart
 from interp_widgets.views.steering import steering_chart
-from tests.views.test_views import lens_frame, pair_summary, patching_frame, steering_frame
+from tests.views.test_views import attention_frame, lens_frame, pair_summary, patching_frame, steering_frame
 
 COLORS = (Path(interp_widgets.__file__).parent / "front" / "color.js").read_text(encoding="utf-8")
 
@@ -70,19 +71,20 @@ def test_the_data_stay_as_they_are_even_where_they_read_like_a_colour() -> None:
     assert publication.figure(spec, "dark")["datasets"] == spec["datasets"]
 
 
-def test_a_given_width_is_that_of_the_whole_figure_in_inches() -> None:
+def test_only_cells_of_a_pattern_stay_square_when_the_plot_gets_narrow() -> None:
     spec = steering_chart(steering_frame()).to_dict()
-    dressed = publication.figure(spec, width=3.25)
-    assert (dressed["width"], dressed["autosize"]["type"]) == (312, "fit-x")
-    assert publication.figure(spec)["width"] == spec["width"]
-    assert "autosize" not in spec, "the chart itself is not changed"
+    assert [publication.figure(spec, plot=200)[name] for name in ("width", "height")] == [200, spec["height"]]
+    assert publication.figure(spec)["width"] == spec["width"] != 200, "the chart itself is not changed"
+    pattern = attention_chart(attention_frame()).to_dict()
+    narrow = publication.figure(pattern, plot=65)
+    assert narrow["height"] == pytest.approx(65 * pattern["height"] / pattern["width"])
 
 
 def test_words_leave_cells_that_are_too_narrow_for_them() -> None:
     spec = lens_chart(lens_frame()).to_dict()
     assert [layer["mark"]["type"] for layer in spec["layer"]] == ["rect", "text"]
-    assert len(publication.figure(spec, width=3.25)["layer"]) == 2, "five columns have room"
-    assert len(publication.figure(spec, width=2)["layer"]) == 1
+    assert len(publication.figure(spec, plot=150)["layer"]) == 2, "five columns have room"
+    assert len(publication.figure(spec, plot=149)["layer"]) == 1
     many = patching_chart(patching_frame(positions=60)).to_dict()
     assert "layer" not in many
 
@@ -90,7 +92,7 @@ def test_words_leave_cells_that_are_too_narrow_for_them() -> None:
 def test_titles_are_broken_into_lines_that_fit() -> None:
     spec = pairs_chart(pair_summary()).to_dict()
     spec["title"] = {"text": "Patching " * 12, "subtitle": ["Mean over pairs. " * 12, "b"]}
-    wide, narrow = (publication.figure(spec, width=width)["title"] for width in (6.75, 3.25))
+    wide, narrow = (publication.figure(spec, across=across)["title"] for across in (648, 312))
     assert " ".join(narrow["text"]) == " ".join(wide["text"]) == ("Patching " * 12).strip()
     assert len(narrow["text"]) > len(wide["text"]) > 1
     assert narrow["subtitle"][-1] == "b"
