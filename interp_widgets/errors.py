@@ -16,6 +16,7 @@
     │   ├── AnswerGone           the answer of an earlier job, or what is known of it, is kept no longer
     │   └── ModelNotServed       it does not have the model and cannot load it
     ├── FrameError               a frame without the columns it must have
+    ├── SaveError                a figure or a table that cannot be written as asked
     └── Cancelled                the person, or a newer request, stopped the work
 
 Each message is one or two sentences: what was wrong, what was expected, what to do next. Panels show it as it stands.
@@ -86,6 +87,10 @@ class AnswerGone(RemoteError):
 
 class FrameError(InterpError):
     """A frame that does not have the columns it must have."""
+
+
+class SaveError(InterpError):
+    """A figure or a table that cannot be written as asked."""
 
 
 class Cancelled(InterpError):

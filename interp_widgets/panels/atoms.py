@@ -196,7 +196,7 @@ class Atoms(Panel, AtomsWidget):
 
         wanted = self._wanted()
         if wanted:
-            return offline(text_chart(self.activations(wanted)))
+            return offline(text_chart(self.activations(wanted), masked=self.masked))
         return offline(atoms_chart(self.frame, self.reconstruction, self.positions[0] if self.positions else None))
 
     def activations(self, atoms: list[int]) -> pl.DataFrame:

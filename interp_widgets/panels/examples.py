@@ -79,6 +79,12 @@ class Examples(ExamplesWidget):
 
         return to_html(path, self, title=" ".join(["Examples", self.model_name]).strip())
 
+    def save(self, path: str | Path, *, theme: str = "light", width: float | None = None, dpi: float = 300) -> Path:
+        """Write the chart of the atom shown as a figure, or the whole table; see `Instrument.save`. Lists are JSON in a CSV."""
+        from ..export.figure import save
+
+        return save(self, path, theme=theme, width=width, dpi=dpi)
+
     @t.observe("atom")
     def _show(self, _: Any) -> None:
         if self.atom in self.atoms and str(self.atom) not in self.stored:

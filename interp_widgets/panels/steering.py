@@ -120,7 +120,7 @@ class Steering(Panel, SteeringWidget):
         from ..views.steering import steering_chart
         from .charts import offline
 
-        return offline(steering_chart(self.frame, metric=self.metric))
+        return offline(steering_chart(self.frame, metric=self.metric, answer=self.answer, foil=self.foil))
 
     @property
     def provenance(self) -> dict[str, Any]:

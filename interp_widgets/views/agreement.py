@@ -20,7 +20,7 @@ def agreement_chart(frame: pl.DataFrame, *, color: str = "total_variation") -> a
     """Layers x positions (see `frames.AGREEMENT`), coloured by "total_variation", "logit_difference" or "residual_difference".
 
     The scale is logarithmic and always the same. The sign ≠ stands in a cell whose likeliest tokens differ, ≈ where that is a
-    near tie.
+    near tie. Masked positions are grey.
 
     Raises:
         FrameError: no such colour, or one that these sessions have no number for.
@@ -46,13 +46,16 @@ def agreement_chart(frame: pl.DataFrame, *, color: str = "total_variation") -> a
         "other_probability",
         *TITLES,
     ]
-    shaded = theme.grid(cells, alt.Color("value:Q", scale=scale, title=f"{title}, log scale"), tooltip, "Agreement")
-    shaded.background = alt.Undefined  # only the whole chart may have one
+    differing = cells.filter(~pl.col("agrees"))
+    signed = ["≠: other likeliest token; ≈: a near tie"] if len(differing) else []
+    hidden = cells.filter("masked")["position"].unique().sort().to_list()
+    shade = theme.shade("value:Q", f"{title}, log scale", scale, mask=True)
+    shaded = theme.grid(cells, shade, tooltip, "Agreement", lines=[*signed, *theme.masked_note(hidden)])
     sign = pl.when(pl.col("near_tie")).then(pl.lit("≈")).otherwise(pl.lit("≠")).alias("sign")
-    differing = cells.filter(~pl.col("agrees")).with_columns(sign).select("column", "layer", "sign")
+    differing = differing.with_columns(sign).select("column", "layer", "value", "masked", "sign")
     signs = (
         alt.Chart(alt.InlineData(values=differing.to_dicts()))
-        .mark_text(fontSize=12, fontWeight="bold", fill="black", stroke="white", strokeWidth=0.4)
-        .encode(x="column:N", y="layer:O", text="sign:N")
+        .mark_text(fontSize=alt.expr("max(5, min(12, 1.5 * bandwidth('x')))"), fontWeight="bold")
+        .encode(x=shaded.encoding.x, y=shaded.encoding.y, text="sign:N", color=theme.ink("value"))
     )
-    return (shaded + signs).properties(background="transparent")
+    return theme.layered(shaded, signs)

@@ -8,7 +8,15 @@ import polars as pl
 from ..errors import FrameError
 from . import theme
 
-SCORES = ("induction", "previous_token", "duplicate_token", "first_token", "entropy", "effect")
+TITLES = {
+    "induction": "induction score",
+    "previous_token": "previous-token score",
+    "duplicate_token": "duplicate-token score",
+    "first_token": "weight on the first token",
+    "entropy": "entropy, nats",
+    "effect": "effect on the answer without the head",
+}
+SCORES = tuple(TITLES)
 
 
 def attention_chart(frame: pl.DataFrame, *, leave_first: bool = True) -> alt.Chart:
@@ -31,23 +39,29 @@ def attention_chart(frame: pl.DataFrame, *, leave_first: bool = True) -> alt.Cha
         cells.filter((pl.col("key_position") > 0) & (pl.col("position") > 0))[column] if leave_first else cells[column]
     )
     top = float((counted if len(counted) else cells[column]).max() or 1.0)  # type: ignore[arg-type]
-    color = alt.Color(
-        f"{column}:Q",
-        scale=alt.Scale(scheme=theme.SEQUENTIAL, domain=[0, top], clamp=True),
-        title="attention weight" if column == "weight" else "weight times |v W_O|",
+    title = "attention weight" if column == "weight" else "weight times |v W_O|"
+    color = theme.shade(f"{column}:Q", title, alt.Scale(scheme=theme.SEQUENTIAL, domain=[0, top], clamp=True))
+    over = leave_first and len(counted) > 0 and float(cells[column].max()) > top  # type: ignore[arg-type]
+    lines = (
+        [f"Key 0 and query 0 do not set the colour scale: what is over {top:.2g} is drawn as {top:.2g}."]
+        if over
+        else []
     )
     tooltip = ["position", "token", "key_position", "key_token", "weight", *([column] if column != "weight" else [])]
     rows, columns = (cells.sort(by)[name].unique(maintain_order=True).to_list() for by, name in
                      (("position", "row"), ("key_position", "column")))  # fmt: skip
     return (
-        theme.cells(cells, f"Attention of layer {layer}, head {head}", tooltip)
+        theme.cells(cells, f"Attention of layer {layer}, head {head}", tooltip, lines)
         .encode(
-            x=alt.X("column:N", sort=columns, title="key", axis=alt.Axis(labelAngle=-45, labelLimit=90)),
-            y=alt.Y("row:N", sort=rows, title="query", axis=alt.Axis(labelLimit=90)),
+            x=alt.X("column:N", sort=columns, title="key (attended to)", axis=theme.token_axis()),
+            y=alt.Y("row:N", sort=rows, title="query", axis=alt.Axis(labelLimit=90, labelOverlap="greedy")),
             color=color,
         )
         .properties(
-            width=min(700, 22 * len(columns) + 20), height=min(700, 22 * len(rows) + 10), background="transparent"
+            name=theme.SQUARE,
+            width=min(700, 22 * len(columns) + 20),
+            height=min(700, 22 * len(rows) + 10),
+            background="transparent",
         )
     )
 
@@ -74,7 +88,11 @@ def heads_chart(frame: pl.DataFrame, score: str = "induction") -> alt.Chart:
     tooltip = ["layer", "head", *(name for name in SCORES if cells[name].null_count() < cells.height)]
     return (
         theme.cells(cells, f"Heads by {score.replace('_', ' ')}", tooltip)
-        .encode(x=alt.X("head:O"), y=alt.Y("layer:O"), color=alt.Color(f"{score}:Q", scale=scale, title=score))
+        .encode(
+            x=alt.X("head:O", title="head", axis=alt.Axis(labelAngle=0, labelOverlap="greedy")),
+            y=theme.layer_axis(),
+            color=theme.shade(f"{score}:Q", TITLES[score], scale),
+        )
         .properties(
             width=min(900, 24 * frame["head"].n_unique() + 20),
             height=min(600, 14 * frame["layer"].n_unique() + 10),

@@ -6,6 +6,7 @@ import altair as alt
 import polars as pl
 
 from ..errors import FrameError
+from . import theme
 
 
 def audit_chart(frame: pl.DataFrame, *, quantity: str = "explained_variance", label: str | None = None) -> alt.Chart:
@@ -34,10 +35,16 @@ def audit_chart(frame: pl.DataFrame, *, quantity: str = "explained_variance", la
             "definition:N",
         ],
     )
-    colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b5400"]  # Okabe and Ito's
     names = rows["source"].unique(maintain_order=True).to_list()
-    color = alt.Color("source:N", scale=alt.Scale(domain=names, range=[colors[i % 7] for i in range(len(names))]))
-    bars = base.mark_bar(opacity=0.75).encode(x=alt.X("value:Q", title=title), color=color)
-    intervals = base.mark_bar(size=2, color="#8a8f98").encode(x="low:Q", x2="high:Q")
+    palette = [theme.CATEGORIES[i % len(theme.CATEGORIES)] for i in range(len(names))]
+    color = alt.Color(
+        "source:N", scale=alt.Scale(domain=names, range=palette), title="texts", legend=theme.key("square")
+    )
+    bars = base.mark_bar(opacity=0.4).encode(x=alt.X("value:Q", title=title), color=color)
+    intervals = base.mark_bar(size=2.5).encode(x="low:Q", x2="high:Q", color=color)
     site = ", ".join(rows["site"].unique(maintain_order=True))
-    return (bars + intervals).properties(title=f"{title} at {site}", width=420, background="transparent")
+    said = "Bar: value; line: 95% interval by bootstrap over windows of text."
+    lines = [said] if rows["low"].count() else []
+    return (bars + intervals).properties(
+        title=theme.headed(f"{title} at {site}", lines), width=420, background="transparent"
+    )

@@ -35,10 +35,15 @@ def examples_chart(frame: pl.DataFrame) -> alt.Chart:
     )
     return (
         alt.Chart(shown, title=f"Examples of atom {atoms[0]}")
-        .mark_tick(thickness=2, color="#3b6fb6")
+        .mark_tick(thickness=2, color="#0072b2")
         .encode(
-            x=alt.X("activation:Q", title="activation", scale=alt.Scale(zero=True)),
-            y=alt.Y("list:N", sort=shown["list"].unique(maintain_order=True).to_list(), title=None),
+            x=alt.X("activation:Q", title="activation, in the dictionary's units", scale=alt.Scale(zero=True)),
+            y=alt.Y(
+                "list:N",
+                sort=shown["list"].unique(maintain_order=True).to_list(),
+                title=None,
+                axis=alt.Axis(labelLimit=220),
+            ),
             tooltip=["token", "activation", "list", "rank", "source", "text", "position"],
         )
         .properties(width=420, background="transparent")

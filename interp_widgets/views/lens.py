@@ -18,10 +18,13 @@ TITLES = {
 }
 
 
-def lens_chart(frame: pl.DataFrame, *, color: str = "probability", masked: Sequence[int] = ()) -> alt.Chart:
+def lens_chart(
+    frame: pl.DataFrame, *, color: str = "probability", masked: Sequence[int] = ()
+) -> alt.Chart | alt.LayerChart:
     """Layers x positions (see `frames.LENS`), coloured by "probability", "entropy", "kl" or "rank".
 
-    `masked` positions are drawn but left out of the colour scale's domain.
+    Cells say their likeliest token where there are few enough columns for words. `masked` positions are grey, and left out of the
+    colour scale's domain.
 
     Raises:
         FrameError: no such colour, or "rank" without a tracked token in the frame.
@@ -32,8 +35,8 @@ def lens_chart(frame: pl.DataFrame, *, color: str = "probability", masked: Seque
     cells = theme.columns(frame.filter(pl.col("rank") == 1), token="prompt_token")
     if cells[column].null_count():
         raise FrameError("This frame has no tracked token; call logit_lens(..., track=token) to colour by its rank.")
-    cells = cells.with_columns(theme.visible("token").alias("shown"))
-    counted = cells.filter(~pl.col("position").is_in(list(masked)))[column]
+    cells = cells.with_columns(theme.visible("token").alias("shown"), masked=pl.col("position").is_in(list(masked)))
+    counted = cells.filter(~pl.col("masked"))[column]
     top = float((counted if len(counted) else cells[column]).max())  # type: ignore[arg-type]
     low, high = {"probability": (0.0, 1.0), "rank": (1.0, max(top, 2.0))}.get(color, (0.0, top or 1.0))
     scale = alt.Scale(
@@ -52,7 +55,12 @@ def lens_chart(frame: pl.DataFrame, *, color: str = "probability", masked: Seque
         "probability",
         *([column] if column != "probability" else []),
     ]
-    return theme.grid(cells, alt.Color(f"{column}:Q", scale=scale, title=TITLES[color]), tooltip, "Logit lens")
+    shade = theme.shade(f"{column}:Q", TITLES[color], scale, mask=True)
+    hidden = sorted(set(masked) & set(cells["position"]))
+    words = cells["position"].n_unique() <= theme.FEW
+    step = theme.WIDE if words else 26
+    grid = theme.grid(cells, shade, tooltip, "Logit lens", lines=theme.masked_note(hidden), step=step)
+    return theme.worded(grid, "shown", column) if words else grid
 
 
 def lines_chart(frame: pl.DataFrame) -> alt.Chart:
@@ -62,9 +70,9 @@ def lines_chart(frame: pl.DataFrame) -> alt.Chart:
         alt.Chart(shown, title="Probability over the layers")
         .mark_line(point=True)
         .encode(
-            x=alt.X("layer:Q", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("layer:Q", title="layer", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("probability:Q", scale=alt.Scale(domain=[0, 1])),
-            color=alt.Color("line:N", title="position, token (id)"),
+            color=alt.Color("line:N", scale=alt.Scale(range=theme.CATEGORIES), title="position, token (id)"),
             strokeDash="line:N",
             tooltip=["layer", "position", "token", "token_id", "probability", "logit"],
         )

@@ -50,16 +50,23 @@ def pairs_chart(
         .alias("line")
     )
     title = "mean recovery" if metric == "recovery" else f"mean effect on the {metric.replace('_', ' ')}"
-    order = [*dict.fromkeys(name for name in cells["line"] if name != "others"), "others"]
-    colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b5400"]  # Okabe and Ito's
-    palette = [colors[i % len(colors)] for i in range(len(order) - 1)] + ["#9aa3ad"]
-    line = alt.Color("line:N", scale=alt.Scale(domain=order, range=palette), sort=order, title="position")
+    named = list(dict.fromkeys(name for name in cells["line"] if name != "others"))
+    order = [*named, *(["others"] if len(named) < cells["where"].n_unique() else [])]
+    colors = theme.CATEGORIES
+    palette = [*(colors[i % len(colors)] for i in range(len(named))), theme.GREY][: len(order)]
+    dashes = [*([6, 2] if i // len(colors) % 2 else [1, 0] for i in range(len(named))), [1, 0]][: len(order)]
+    line = alt.Color(
+        "line:N", scale=alt.Scale(domain=order, range=palette), sort=order, title="position", legend=theme.key()
+    )
+    dash = alt.StrokeDash(
+        "line:N", scale=alt.Scale(domain=order, range=dashes), sort=order, title="position", legend=theme.key()
+    )
     x = alt.X("layer:Q", title="layer", axis=alt.Axis(tickMinStep=1))
     base = alt.Chart(alt.InlineData(values=cells.to_dicts())).encode(x=x, color=line, detail="position:N")
     band = base.mark_area(opacity=0.25).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     numbers = ("layer", "mean", "low", "high", "p", "q", "pairs")
     tooltip = [alt.Tooltip("where:N"), *(alt.Tooltip(f"{name}:Q") for name in numbers)]
-    mean = base.mark_line(point=True).encode(y="mean:Q", tooltip=tooltip)
+    mean = base.mark_line(point=True).encode(y="mean:Q", strokeDash=dash, tooltip=tooltip)
     most = int(cells["pairs"].max() or 0)  # type: ignore[arg-type]
-    name = f"Patching the {SITES.get(site, site)}: mean over {most} pairs, 95% interval"
+    name = theme.headed(f"Patching the {SITES.get(site, site)}", [f"Mean over {most} pairs; band: 95% interval."])
     return (band + mean).properties(title=name, width=480, height=260, background="transparent")

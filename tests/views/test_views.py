@@ -192,15 +192,20 @@ def values_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return values
 
 
+def shaded(spec: dict[str, Any]) -> dict[str, Any]:
+    """What the colours are of: the chart, or its lowest layer."""
+    return spec["layer"][0] if "layer" in spec else spec
+
+
 def channels(spec: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
-    for channel in spec["encoding"].values():
+    for channel in shaded(spec)["encoding"].values():
         found += channel if isinstance(channel, list) else [channel]
     return found
 
 
 def domain_of(chart: alt.Chart) -> list[float]:
-    return spec_of(chart)["encoding"]["color"]["scale"]["domain"]
+    return shaded(spec_of(chart))["encoding"]["color"]["scale"]["domain"]
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -226,7 +231,7 @@ def test_no_chart_has_an_address_a_html_title_or_a_number_that_json_lacks(name) 
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_a_tooltip_says_each_thing_once(name) -> None:
-    fields = [each["field"] for each in spec_of(CHARTS[name]())["encoding"].get("tooltip", [])]
+    fields = [each["field"] for each in shaded(spec_of(CHARTS[name]()))["encoding"].get("tooltip", [])]
     assert len(fields) == len(set(fields))
 
 
@@ -236,8 +241,8 @@ def test_a_tooltip_says_each_thing_once(name) -> None:
 @pytest.mark.parametrize("color", TITLES)
 def test_the_lens_draws_one_cell_per_layer_and_position_coloured_by(color) -> None:
     spec = spec_of(lens_chart(lens_frame(), color=color))
-    assert spec["mark"]["type"] == "rect"
-    encoding = spec["encoding"]
+    assert shaded(spec)["mark"]["type"] == "rect"
+    encoding = shaded(spec)["encoding"]
     assert (encoding["x"]["field"], encoding["y"]["field"]) == ("column", "layer")
     assert encoding["color"]["field"] == ("tracked_rank" if color == "rank" else color)
     assert encoding["color"]["title"] == TITLES[color]
@@ -252,8 +257,13 @@ def test_masked_positions_are_drawn_but_do_not_set_the_scale(color, with_outlier
     assert domain_of(lens_chart(lens_frame(), color=color))[1] == pytest.approx(with_outlier)
     masked = lens_chart(lens_frame(), color=color, masked=[0])
     assert domain_of(masked)[1] == pytest.approx(without)
-    assert spec_of(masked)["encoding"]["color"]["scale"]["clamp"] is True
-    assert 0 in {row["position"] for row in values_of(spec_of(masked))}
+    color = shaded(spec_of(masked))["encoding"]["color"]
+    assert color["scale"]["clamp"] is True
+    assert color["condition"] == {"test": "datum.masked", "value": theme.MASKED}
+    assert {row["position"] for row in values_of(spec_of(masked)) if row["masked"]} == {0}
+    assert spec_of(masked)["title"]["subtitle"] == [
+        "Grey: position 0 (attention sink or start marker), left out of the colour scale."
+    ]
 
 
 def test_probability_has_the_same_scale_in_every_chart() -> None:
@@ -261,7 +271,7 @@ def test_probability_has_the_same_scale_in_every_chart() -> None:
 
 
 def test_a_rank_is_drawn_on_a_log_scale_with_the_likeliest_dark() -> None:
-    scale = spec_of(lens_chart(lens_frame(), color="rank"))["encoding"]["color"]["scale"]
+    scale = shaded(spec_of(lens_chart(lens_frame(), color="rank")))["encoding"]["color"]["scale"]
     assert scale["type"] == "log"
     assert scale["reverse"] is True
     assert scale["domain"][0] == 1
@@ -339,7 +349,9 @@ def test_bias_and_error_stand_beside_the_atoms() -> None:
     assert shown == {"#100": 0.1, "#101": 0.1, "#102": 0.1, "#103": 0.1, "bias": -0.05, "reconstruction error": 0.25}
     assert spec["encoding"]["x"]["field"] == "share"
     assert spec["encoding"]["y"]["sort"] == ["#100", "#101", "#102", "#103", "bias", "reconstruction error"]
-    assert "Position 1 ⏎" in spec["title"]
+    assert spec["title"] == {"text": "Position 1 ⏎: active atoms", "subtitle": ["Drawn: 4. |error| / |x| = 0.500."]}
+    title = spec_of(atoms_chart(*atoms_frames(), position=0, most=3))["title"]["subtitle"][0]
+    assert title == "Drawn: the strongest 3 of 4. |error| / |x| = 0.500. An attention sink or a start marker."
 
 
 def test_a_skip_connection_stands_apart() -> None:
@@ -378,13 +390,13 @@ def test_an_atom_that_never_fires_has_a_scale() -> None:
 @pytest.mark.parametrize("name", ["lens by probability", "patching", "text"])
 def test_each_position_has_its_own_label_in_reading_order(name) -> None:
     spec = spec_of(CHARTS[name]())
-    order = spec["encoding"]["x"]["sort"]
+    order = shaded(spec)["encoding"]["x"]["sort"]
     assert order[:4] == ["0 ·the", "1 ⏎", "2 ⇥", "3 ·the"]
     assert len(set(order)) == len(TOKENS)
     assert {row["column"] for row in values_of(spec)} == set(order)
 
 
-@pytest.mark.parametrize("hidden", [" ", "\n", "\t", "\r", "\u00a0"])
+@pytest.mark.parametrize("hidden", [" ", "\n", "\t", "\r", "\u00a0", "\0", "\x1b"])
 def test_white_space_becomes_visible(hidden) -> None:
     shown = pl.DataFrame({"token": [f"a{hidden}b"]}).select(theme.visible("token")).item()
     assert hidden not in shown
@@ -397,8 +409,10 @@ def test_a_token_that_looks_like_a_script_is_data_and_nothing_else(name) -> None
     rows = [row for row in values_of(spec) if row["position"] == 4]
     assert rows
     assert all(TOKENS[4] in row.values() for row in rows), "the exact text is kept"
-    outside = {key: value for key, value in spec.items() if key not in ("data", "datasets")}
-    outside["encoding"] = {key: value for key, value in spec["encoding"].items() if key != "x"}
+    outside = {key: value for key, value in spec.items() if key not in ("data", "datasets", "layer")}
+    for part in spec.get("layer", [spec]):
+        outside["encoding"] = {key: value for key, value in part["encoding"].items() if key != "x"}
+        assert "<script" not in json.dumps(outside)
     assert "<script" not in json.dumps(outside)
     assert "<img" not in json.dumps(outside)
 
@@ -413,7 +427,8 @@ def test_an_attention_chart_ends_its_scale_beside_the_sink() -> None:
     assert len(values_of(chart)) == 15, "the sink is drawn, too"
     assert chart["encoding"]["x"]["sort"] == [f"{i} {shown}" for i, shown in enumerate(SHOWN)]
     assert chart["encoding"]["y"]["sort"] == chart["encoding"]["x"]["sort"], "two equal texts are two rows"
-    assert chart["title"] == "Attention of layer 3, head 1"
+    assert chart["title"]["text"] == "Attention of layer 3, head 1"
+    assert "what is over 0.05 is drawn as 0.05" in chart["title"]["subtitle"][0]
 
 
 def test_an_attention_chart_of_value_weights() -> None:
@@ -467,7 +482,7 @@ def pair_summary(layers: int = 4) -> pl.DataFrame:
 def test_means_over_pairs_are_lines_with_bands() -> None:
     chart = pairs_chart(pair_summary(), tokens={9: " Mary…"}).to_dict()
     assert [layer["mark"]["type"] for layer in chart["layer"]] == ["area", "line"]
-    assert chart["title"] == "Patching the residual stream: mean over 40 pairs, 95% interval"
+    assert chart["title"]["subtitle"] == ["Mean over 40 pairs; band: 95% interval."]
     values = next(iter(chart.get("datasets", {}).values()), None) or chart["data"]["values"]
     assert len(values) == 12
     first = values[0]
@@ -497,7 +512,7 @@ def steering_frame() -> pl.DataFrame:
 def test_a_dose_response_curve_has_the_random_ones_beside_it() -> None:
     chart = steering_chart(steering_frame(), metric="kl").to_dict()
     assert [layer["mark"]["type"] for layer in chart["layer"]] == ["area", "line"]
-    assert chart["title"] == "Steering beside 2 random directions of the same length (band: their range)"
+    assert chart["title"]["subtitle"] == ["2 random directions of the same length; band: their range."]
     band, lines = (rows_of(chart, layer) for layer in chart["layer"])
     assert [(row["strength"], row["low"], row["high"]) for row in band] == [(-2, -0.6, 1), (0, 0, 0), (2, -0.6, 1)]
     assert [row["value"] for row in lines if row["line"] == "given direction"] == [-2, 0, 2]
@@ -511,6 +526,9 @@ def test_a_dose_response_curve_has_the_random_ones_beside_it() -> None:
     alone = steering_frame().filter(pl.col("direction") != "random")
     chart = steering_chart(alone).to_dict()
     assert rows_of(chart, chart["layer"][0]) == []
+    assert chart["title"] == "Steering", "none beside it, none named"
+    named = steering_chart(steering_frame(), answer=" le", foil=" the").to_dict()["layer"][1]["encoding"]["y"]["title"]
+    assert named == "logit(' le') − logit(' the')"
 
 
 def rows_of(chart: dict, layer: dict) -> list[dict]:
@@ -528,7 +546,7 @@ def test_an_audit_is_bars_with_their_intervals() -> None:
     frame = frames.build(frames.AUDIT, columns)
     chart = audit_chart(frame, quantity="cosine", label="cosine").to_dict()
     bars, intervals = chart["layer"]
-    assert chart["title"] == "cosine at resid_post.2"
+    assert chart["title"]["text"] == "cosine at resid_post.2"
     assert bars["encoding"]["y"]["sort"] == names
     assert bars["encoding"]["color"]["scale"]["domain"] == ["all", "this text"]
     assert (intervals["encoding"]["x"]["field"], intervals["encoding"]["x2"]["field"]) == ("low", "high")
@@ -621,10 +639,11 @@ def test_disagreements_carry_a_sign() -> None:
     spec = spec_of(agreement_chart(agreement_frame()))
     _, signs = spec["layer"]
     assert signs["mark"]["type"] == "text"
-    assert rows_of(spec, signs) == [
-        {"column": "1 ⏎", "layer": 0, "sign": "≈"}, {"column": "2 ⇥", "layer": 0, "sign": "≠"},
-        {"column": "1 ⏎", "layer": 1, "sign": "≈"},
+    assert [(row["column"], row["layer"], row["sign"]) for row in rows_of(spec, signs)] == [
+        ("1 ⏎", 0, "≈"), ("2 ⇥", 0, "≠"), ("1 ⏎", 1, "≈"),
     ]  # fmt: skip
+    assert spec["title"]["subtitle"] == ["≠: other likeliest token; ≈: a near tie"]
+    assert "subtitle" not in str(spec_of(agreement_chart(agreement_frame().with_columns(agrees=True)))["title"])
 
 
 def test_an_agreement_without_a_number_or_with_a_wrong_colour_gets_a_sentence() -> None:
