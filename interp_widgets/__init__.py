@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .sae.train import train_sae as train_sae
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
+    from .session.recorded.record import record as record
+    from .session.recorded.replay import replay as replay
     from .session.remote.served import models as models
     from .session.remote.tickets import jobs as jobs
     from .session.session import Session as Session
@@ -70,6 +72,8 @@ _CONTENTS = {
     "open_corpus": ".sae.corpus.reader",
     "read_examples": ".sae.corpus.tables",
     "read_neuronpedia": ".sae.neuronpedia",
+    "record": ".session.recorded.record",
+    "replay": ".session.recorded.replay",
     "resume": ".panels.resume",
     "to_html": ".export.html",
     "to_neuronpedia": ".methods.neuronpedia",
@@ -101,6 +105,8 @@ __all__ = [
     "open_corpus",
     "read_examples",
     "read_neuronpedia",
+    "record",
+    "replay",
     "resume",
     "to_html",
     "to_neuronpedia",

@@ -15,6 +15,8 @@
     │   ├── KeyRefused           it does not accept the key, or wants one
     │   ├── AnswerGone           the answer of an earlier job, or what is known of it, is kept no longer
     │   └── ModelNotServed       it does not have the model and cannot load it
+    ├── RecordingError           a recording that cannot be read or written
+    │   └── NotRecorded          something was asked that it does not hold
     ├── FrameError               a frame without the columns it must have
     └── Cancelled                the person, or a newer request, stopped the work
 
@@ -82,6 +84,14 @@ class ModelNotServed(RemoteError):
 
 class AnswerGone(RemoteError):
     """An earlier job whose answer, or what is known of it, is kept no longer."""
+
+
+class RecordingError(InterpError):
+    """A recording that cannot be read or written."""
+
+
+class NotRecorded(RecordingError):
+    """Something that a recording does not hold was asked of it."""
 
 
 class FrameError(InterpError):

@@ -30,7 +30,7 @@ def sides(model: Session, other: Session) -> list[str]:
     """What to call the two sessions beside each other: name and dtype, and where they are if that tells them apart."""
     both = (model, other)
     said = [f"{session.name} {session.dtype}" for session in both]
-    where = ["here" if session.torch_module is not None else "on a server" for session in both]
+    where = ["on a server" if session.host else "recorded" if session.recorded else "here" for session in both]
     places = where if where[0] != where[1] else [str(session.device) for session in both]
     if places[0] != places[1]:
         return [f"{name}, {place}" for name, place in zip(said, places, strict=True)]

@@ -102,7 +102,7 @@ class Moves:
 def names(model: Session, movable: bool = True) -> dict[str, str]:
     """What a panel's head says of a model."""
     source = model.source if model.host and movable else None
-    return {"model_name": model.name, "host": model.host, "model_source": source or ""}
+    return {"model_name": model.name, "host": model.host, "model_source": source or "", "recorded": model.recorded}
 
 
 def served(models: pl.DataFrame) -> list[dict[str, Any]]:

@@ -30,6 +30,10 @@ class Session(Runner):
 
     remote: bool | str = False
     """The server that the model is on, as `iw.load` was told: an address, or True for nnsight's own."""
+    apart = False
+    """Whether work is done elsewhere, or was done before, so that only what comes back of it is here."""
+    recorded = ""
+    """When the recording was made that answers in place of a model; empty where a model answers."""
 
     def __init__(
         self,
@@ -79,6 +83,11 @@ class Session(Runner):
     def end_ids(self) -> list[int] | int | None:
         """Tokens that the model's own generation ends a text at; None where it does not say."""
         return getattr(getattr(self._module, "generation_config", None), "eos_token_id", None)
+
+    @property
+    def model_type(self) -> str:
+        """Name of the family, as transformers has it."""
+        return str(self._module.config.model_type)
 
     # text and tokens
 
