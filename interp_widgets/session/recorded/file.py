@@ -135,8 +135,8 @@ class File:
                 )
             if info.file_size > MOST or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise RecordingError(
-                    f"The file {self.path} has a part {name} that would unpack to {info.file_size:,} bytes; {MOST:,} are allowed, stored or "
-                    "deflated. It was not opened."
+                    f"The file {self.path} has a part {name} that would unpack to {info.file_size:,} bytes; {MOST:,} are allowed, "
+                    "stored or deflated. It was not opened."
                 )
 
     def __contains__(self, name: str) -> bool:

@@ -41,7 +41,7 @@ class Replay(Session):
             raise
         except Exception as error:
             raise RecordingError(
-                f"The file {file.path} says of its model what cannot be ({type(error).__name__}: {error}). It is damaged; record again."
+                f"The file {file.path} says of its model what cannot be ({error!r}). It is damaged; record again."
             ) from error
         self.tokenizer = read_tokenizer(file)
         self.texts = TokenTexts(self.tokenizer)
