@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
+    from .panels.reopen import reopen as reopen
     from .panels.resume import resume as resume
     from .panels.steering import Steering as Steering
     from .sae.corpus.reader import open_corpus as open_corpus
@@ -70,6 +71,7 @@ _CONTENTS = {
     "open_corpus": ".sae.corpus.reader",
     "read_examples": ".sae.corpus.tables",
     "read_neuronpedia": ".sae.neuronpedia",
+    "reopen": ".panels.reopen",
     "resume": ".panels.resume",
     "to_html": ".export.html",
     "to_neuronpedia": ".methods.neuronpedia",
@@ -101,6 +103,7 @@ __all__ = [
     "open_corpus",
     "read_examples",
     "read_neuronpedia",
+    "reopen",
     "resume",
     "to_html",
     "to_neuronpedia",

@@ -15,6 +15,7 @@
     │   ├── KeyRefused           it does not accept the key, or wants one
     │   ├── AnswerGone           the answer of an earlier job, or what is known of it, is kept no longer
     │   └── ModelNotServed       it does not have the model and cannot load it
+    ├── KeptError                a page or notebook whose panels cannot be made again
     ├── FrameError               a frame without the columns it must have
     └── Cancelled                the person, or a newer request, stopped the work
 
@@ -86,6 +87,10 @@ class AnswerGone(RemoteError):
 
 class FrameError(InterpError):
     """A frame that does not have the columns it must have."""
+
+
+class KeptError(InterpError):
+    """A page, notebook or output that holds no panel, or one that this version cannot make again."""
 
 
 class Cancelled(InterpError):
