@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
+    from .panels.reopen import reopen as reopen
     from .panels.resume import resume as resume
     from .panels.steering import Steering as Steering
     from .sae.corpus.reader import open_corpus as open_corpus
@@ -73,6 +74,7 @@ _CONTENTS = {
     "read_examples": ".sae.corpus.tables",
     "read_neuronpedia": ".sae.neuronpedia",
     "record": ".session.recorded.record",
+    "reopen": ".panels.reopen",
     "replay": ".session.recorded.replay",
     "resume": ".panels.resume",
     "to_html": ".export.html",
@@ -106,6 +108,7 @@ __all__ = [
     "read_examples",
     "read_neuronpedia",
     "record",
+    "reopen",
     "replay",
     "resume",
     "to_html",

@@ -17,6 +17,7 @@
     │   └── ModelNotServed       it does not have the model and cannot load it
     ├── RecordingError           a recording that cannot be read or written
     │   └── NotRecorded          something was asked that it does not hold
+    ├── KeptError                a page or notebook whose panels cannot be made again
     ├── FrameError               a frame without the columns it must have
     └── Cancelled                the person, or a newer request, stopped the work
 
@@ -96,6 +97,10 @@ class NotRecorded(RecordingError):
 
 class FrameError(InterpError):
     """A frame that does not have the columns it must have."""
+
+
+class KeptError(InterpError):
+    """A page, notebook or output that holds no panel, or one that this version cannot make again."""
 
 
 class Cancelled(InterpError):

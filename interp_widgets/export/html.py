@@ -101,6 +101,7 @@ def _spec(widget: anywidget.AnyWidget, *, shown: bool) -> dict[str, Any]:
         "id": widget.model_id,
         "module": _hash(str(widget._esm)),
         "shown": shown,
+        "kept": widget._to_keep() if hasattr(widget, "_to_keep") else None,
         "state": plain,
         "texts": {name: _packed(value) for name, value in texts.items()},
         "buffers": {name: _packed(value) for name, value in buffers.items()},

@@ -42,6 +42,8 @@ class Attention(Panel, AttentionWidget):
     >>> attention.frame                 # that head's weights, see iw.methods.attention
     """
 
+    asks_for_frame = True
+
     def __init__(
         self,
         model: Session,

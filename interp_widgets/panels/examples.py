@@ -79,6 +79,13 @@ class Examples(ExamplesWidget):
 
         return to_html(path, self, title=" ".join(["Examples", self.model_name]).strip())
 
+    def _to_keep(self) -> dict[str, Any]:
+        """What is kept of this table beside its traits (see `iw.reopen`)."""
+        from .. import __version__
+        from .kept import pack_frame
+
+        return {"class": "Examples", "version": __version__, "frame": pack_frame(self.frame)}
+
     @t.observe("atom")
     def _show(self, _: Any) -> None:
         if self.atom in self.atoms and str(self.atom) not in self.stored:

@@ -71,9 +71,7 @@ class Explorer(Instrument, ExplorerWidget):
         Raises:
             SiteError, DictionaryError: the dictionary does not fit the model.
         """
-        self._started: set[str] = set()
-        self._paired = True
-        self._telling = threading.RLock()
+        self._set_up()
         super().__init__(
             model,
             lens=Lens(model),
@@ -84,6 +82,19 @@ class Explorer(Instrument, ExplorerWidget):
             beside=beside,
         )
         self.sae_name = self.atoms.sae_name if self.atoms else ""
+        self._link()
+        if text:
+            with self._showing_errors():
+                self._read(text)
+                self._open()
+
+    def _set_up(self) -> None:
+        self._started: set[str] = set()
+        self._paired = True
+        self._telling = threading.RLock()
+
+    def _link(self) -> None:
+        """Follow what the parts do."""
         for part in self.parts.values():
             prompt, results = ("clean", _PAIR) if isinstance(part, Patching) else ("text", ["token_ids"])
             part.observe(self._follow_text, prompt)
@@ -92,10 +103,6 @@ class Explorer(Instrument, ExplorerWidget):
             part.observe(self._tell, "status")
             if part.has_trait("masked"):
                 part.observe(self._mark_masked, ["masked", "token_ids"])
-        if text:
-            with self._showing_errors():
-                self._read(text)
-                self._open()
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -202,8 +209,8 @@ class Explorer(Instrument, ExplorerWidget):
         return bool(self.tokens) and meant
 
     def _start(self, name: str) -> None:
+        self._part(name)._begin()  # before it is noted: a part that was reopened may have to wake first
         self._started.add(name)
-        self._part(name)._begin()
 
     def _tell(self, change: t.Bunch | None = None) -> None:
         """One status for all: the first part that works, what is shown before what is hidden; else the part that is shown."""

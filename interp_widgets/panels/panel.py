@@ -29,12 +29,18 @@ class Instrument(Widget):
 
     movable = False
     """Whether it can be given another model of the same server."""
+    asks_for_frame = False
+    """Whether `frame` and `chart` ask the model once more."""
     session: Session
 
     def __init__(self, model: Session, **traits: Any) -> None:
         self.session = model
-        super().__init__(**names(model, self.movable), **traits)
-        self.on_msg(self._on_message)
+        traits |= names(model, self.movable)
+        if self.comm is None:
+            super().__init__(**traits)
+            self.on_msg(self._on_message)
+        else:  # it is shown already, from what was kept of it (see `asleep.py`)
+            self.set_traits(traits)
 
     @property
     @abstractmethod
@@ -78,6 +84,12 @@ class Instrument(Widget):
 
         return to_html(path, self, title=f"{type(self).__name__}: {self.model_name}")
 
+    def _to_keep(self) -> dict[str, Any]:
+        """What is kept of this panel beside its traits (see `iw.reopen`)."""
+        from .kept import describe
+
+        return describe(self)
+
     def _on_message(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         """A request from the browser: `{"type": name, ...}` calls `_on_<name>(**rest)`; what it raises is shown."""
         request = dict(content)
@@ -106,14 +118,18 @@ class Panel(Moves, Instrument):
             cls.__init__ = remembering(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, model: Session, **traits: Any) -> None:
+        self._set_up()
+        super().__init__(model, **traits)
+        interrupt.install()
+
+    def _set_up(self) -> None:
+        """The state of a panel that has computed nothing."""
         self._lock = threading.RLock()
         self._job: Job | None = None
         self._beside: dict[str, Job] = {}
         self._started_with: tuple[Any, ...] | None = None
         self._finished: dict[str, Any] = {}
         self._frame: pl.DataFrame | None = None
-        super().__init__(model, **traits)
-        interrupt.install()
 
     # the contract
 

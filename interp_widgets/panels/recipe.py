@@ -16,9 +16,11 @@ import polars as pl
 from ..errors import AnswerGone
 from ..sae.dictionary import Dictionary
 from ..sae.load import bundled, load_sae
+from ..session.session import Session
 
-_TEXTS = {"text": "text", "prompt": "text", "clean": "clean", "corrupt": "corrupt", "answer": "answer", "foil": "foil"}
-"""Arguments that a person types over -> the traits that hold what is typed."""
+_TEXTS = {"text": "text", "prompt": "text", "clean": "clean", "corrupt": "corrupt", "answer": "answer", "foil": "foil",
+          "direction": "direction"}  # fmt: skip
+"""Arguments that a person types over or chooses again -> the traits that hold them now."""
 MOST = 200_000
 """Characters of one argument beyond which it is not kept."""
 
@@ -38,15 +40,20 @@ def remembering(init: Callable[..., None]) -> Callable[..., None]:
 def recipe(panel: Any) -> dict[str, Any]:
     """The class and the arguments of a panel but for its model, with its present texts; and an id of this result."""
     given = {name: value for name, value in panel._made_of.items() if name not in ("self", "model")}
-    now = {name: getattr(panel, trait) for name, trait in _TEXTS.items() if panel.has_trait(trait)}
-    typed = {name: text for name, text in now.items() if isinstance(given.get(name, text if text else None), str)}
-    known = set(inspect.signature(type(panel).__init__).parameters)  # a class may be asked for its __new__ instead
-    arguments = given | {name: text for name, text in typed.items() if name in known}
+    arguments = given | typed(panel, given)
     return {
         "class": type(panel).__name__,
         "arguments": {name: _bounded(name, plain(value)) for name, value in arguments.items()},
         "result": uuid.uuid4().hex,
     }
+
+
+def typed(panel: Any, given: dict[str, Any]) -> dict[str, str]:
+    """The arguments that are texts, as they are now; an id of a token that was given stays one."""
+    known = set(inspect.signature(type(panel).__init__).parameters)  # a class may be asked for its __new__ instead
+    now = {name: getattr(panel, trait) for name, trait in _TEXTS.items() if name in known and panel.has_trait(trait)}
+    texts = {name: text for name, text in now.items() if isinstance(text, str)}
+    return {name: text for name, text in texts.items() if isinstance(given.get(name, text if text else None), str)}
 
 
 def _bounded(name: str, value: Any) -> Any:
@@ -74,6 +81,9 @@ def plain(value: Any) -> Any:
         return {"kind": "dict", "items": {key: plain(item) for key, item in value.items()}}
     if isinstance(value, pl.DataFrame):
         return {"kind": "frame", "items": value.to_dict(as_series=False)}
+    if isinstance(value, Session):
+        said = json.loads(json.dumps(value.provenance(), default=str))
+        return {"kind": "session", "what": f"a second session, on {value.name}", "provenance": said}
     return {"kind": "lost", "what": f"a {type(value).__name__} in memory"}
 
 
