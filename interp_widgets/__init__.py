@@ -11,6 +11,7 @@ This page is the table of contents. Importing it is fast: torch, the widgets and
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -117,14 +118,40 @@ __all__ = [
 ]
 
 
+_RECALLED = ("Agreement", "Atoms", "Attention", "Audit", "Explorer", "Lens", "Patching", "PatchingPairs", "Steering")
+_WITHOUT_TORCH = dict.fromkeys(_RECALLED, ".panels.recalled") | {
+    "load_sae": ".panels.named",
+    "replay": ".session.recorded.shown",
+}
+"""What stands for a name where torch is not installed: panels of a recording, and nothing that computes."""
+
+
 def __getattr__(name: str) -> Any:
     if name not in _CONTENTS:
         raise AttributeError(f"interp_widgets has no {name!r}; it has {', '.join(_CONTENTS)}.")
-    if not _CONTENTS[name]:
-        return import_module(f".{name}", __name__)
-    value = getattr(import_module(_CONTENTS[name], __name__), name)
+    where = _CONTENTS[name]
+    if name in _WITHOUT_TORCH and not _has_torch():
+        where = _WITHOUT_TORCH[name]
+    try:
+        if not where:
+            return import_module(f".{name}", __name__)
+        value = getattr(import_module(where, __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers", "nnsight"):
+            raise
+        raise ModuleNotFoundError(
+            f"iw.{name} needs {error.name}, which is not installed here. What was recorded is shown without it: iw.replay(path).",
+            name=error.name,
+        ) from error
     globals()[name] = value
     return value
+
+
+def _has_torch() -> bool:
+    try:
+        return find_spec("torch") is not None
+    except ValueError:  # something stands in its place that is no module
+        return False
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,6 @@ import polars as pl
 import traitlets as t
 
 from ..errors import DictionaryError
-from ..sae.corpus.tables import check_examples
 from ..widgets.examples import ExamplesWidget
 from .atoms_examples import examples
 
@@ -40,6 +39,8 @@ class Examples(ExamplesWidget):
             FrameError: the table has other columns, or rows that do not fit together.
             DictionaryError: the table has no such atom.
         """
+        from ..sae.corpus.tables import check_examples
+
         self.frame = check_examples(frame)
         """The table."""
         atoms = frame["atom"].unique(maintain_order=True).to_list()

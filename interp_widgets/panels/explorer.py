@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import polars as pl
 import traitlets as t
 
 from ..errors import DictionaryError, InterpError
-from ..sae.dictionary import Dictionary
-from ..session.session import Session
 from ..widgets.explorer import VIEWS, ExplorerWidget
 from .atoms import Atoms
 from .attention import Attention
@@ -20,6 +18,9 @@ from .patching import Patching
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from ..sae.dictionary import Dictionary
+    from ..session.session import Session
 
 Part: TypeAlias = Lens | Atoms | Attention | Patching
 
@@ -41,6 +42,7 @@ class Explorer(Instrument, ExplorerWidget):
     >>> explorer.frame                  # the frame of explorer.atoms
     """
 
+    _classes: ClassVar[dict[str, Any]] = {"lens": Lens, "atoms": Atoms, "attention": Attention, "patching": Patching}
     lens: Lens
     atoms: Atoms | None
     attention: Attention
@@ -72,12 +74,15 @@ class Explorer(Instrument, ExplorerWidget):
             SiteError, DictionaryError: the dictionary does not fit the model.
         """
         self._set_up()
+        made = self._classes
         super().__init__(
             model,
-            lens=Lens(model),
-            atoms=None if sae is None else Atoms(model, sae=sae, answer=answer if isinstance(answer, str) else ""),
-            attention=Attention(model),
-            patching=Patching(model, corrupt=corrupt, answer=answer, foil=foil),
+            lens=made["lens"](model),
+            atoms=None
+            if sae is None
+            else made["atoms"](model, sae=sae, answer=answer if isinstance(answer, str) else ""),
+            attention=made["attention"](model),
+            patching=made["patching"](model, corrupt=corrupt, answer=answer, foil=foil),
             view=view,
             beside=beside,
         )

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ..errors import AnswerGone
-from ..sae.dictionary import Dictionary
-from ..sae.load import bundled, load_sae
-from ..session.session import Session
+
+if TYPE_CHECKING:
+    from ..sae.dictionary import Dictionary
 
 _TEXTS = {"text": "text", "prompt": "text", "clean": "clean", "corrupt": "corrupt", "answer": "answer", "foil": "foil",
           "direction": "direction"}  # fmt: skip
@@ -50,7 +50,8 @@ def recipe(panel: Any) -> dict[str, Any]:
 
 def typed(panel: Any, given: dict[str, Any]) -> dict[str, str]:
     """The arguments that are texts, as they are now; an id of a token that was given stays one."""
-    known = set(inspect.signature(type(panel).__init__).parameters)  # a class may be asked for its __new__ instead
+    made = getattr(panel, "_awake_class", type(panel))
+    known = set(inspect.signature(made.__init__).parameters)  # a class may be asked for its __new__ instead
     now = {name: getattr(panel, trait) for name, trait in _TEXTS.items() if name in known and panel.has_trait(trait)}
     texts = {name: text for name, text in now.items() if isinstance(text, str)}
     return {name: text for name, text in texts.items() if isinstance(given.get(name, text if text else None), str)}
@@ -71,8 +72,6 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, Dictionary):
-        return _place(value)
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, (tuple, range)):
@@ -81,6 +80,25 @@ def plain(value: Any) -> Any:
         return {"kind": "dict", "items": {key: plain(item) for key, item in value.items()}}
     if isinstance(value, pl.DataFrame):
         return {"kind": "frame", "items": value.to_dict(as_series=False)}
+    if isinstance(value, Stand):
+        return value.plain()
+    return _of_torch(value)
+
+
+class Stand:
+    """Stands for a model or a dictionary where torch is not installed (see `session.recorded.shown`)."""
+
+    def plain(self) -> dict[str, Any]:
+        """What `plain` makes of what it stands for."""
+        raise NotImplementedError
+
+
+def _of_torch(value: Any) -> dict[str, Any]:
+    from ..sae.dictionary import Dictionary
+    from ..session.session import Session
+
+    if isinstance(value, Dictionary):
+        return _place(value)
     if isinstance(value, Session):
         said = json.loads(json.dumps(value.provenance(), default=str))
         return {"kind": "session", "what": f"a second session, on {value.name}", "provenance": said}
@@ -111,6 +129,8 @@ def again(value: Any) -> Any:
 
 def _place(sae: Dictionary) -> dict[str, Any]:
     """Where a dictionary is found again."""
+    from ..sae.load import bundled
+
     path, weights = sae.name, sae.origin.get("weights")
     if sae.name not in bundled():
         if not (weights and sae.reading and Path(weights).is_file()):
@@ -127,6 +147,8 @@ def _place(sae: Dictionary) -> dict[str, Any]:
 
 
 def _dictionary(said: dict[str, Any]) -> Dictionary:
+    from ..sae.load import bundled, load_sae
+
     bundles = said["path"] in bundled()
     sae = load_sae(said["path"], **({} if bundles else {"site": said["site"], "site_out": said["site_out"] or None}))
     if sae.origin.get("sha256") != said["sha256"]:

@@ -6,17 +6,19 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import traitlets as t
 
 from ..errors import KeptError
-from ..session.session import Session
 from ..widgets.base import Widget
 from .asleep import SleepingExplorer, SleepingPanel, constructed
 from .kept import unpack, unpack_frame
 from .resume import CLASSES
 from .source import Source
+
+if TYPE_CHECKING:
+    from ..session.session import Session
 
 _PANELS = {**CLASSES, "Agreement": "agreement", "Explorer": "explorer", "Examples": "examples"}
 _STATE = re.compile(r'<script type="application/x-interp-widget\+json"[^>]*>(.*?)</script>', re.S)
@@ -41,7 +43,7 @@ def reopen(source: str | Path | dict[str, Any] | list[dict[str, Any]], model: Se
         KeptError: there is no panel, or one that is damaged or that this version does not know.
     """
     specs = {spec["id"]: spec for spec in _checked(source)}
-    found = _Reader(specs, Source(model))
+    found = Reader(specs, Source(model))
     panels = [found.panel(spec) for spec in specs.values() if spec.get("shown", True)]
     if not panels:
         raise KeptError(
@@ -91,7 +93,7 @@ def _htmls(notebook: Any) -> list[str]:
     return found
 
 
-class _Reader:
+class Reader:
     """Makes the panels of one source; those within another are made once."""
 
     def __init__(self, specs: dict[str, dict[str, Any]], source: Source) -> None:
@@ -103,7 +105,7 @@ class _Reader:
         if not isinstance(name, str) or name not in _PANELS:
             raise KeptError(f"This version has no panel {name!r}; it has {', '.join(sorted(_PANELS))}.")
         cls = getattr(import_module(f".{_PANELS[name]}", __package__), name)
-        traits = self._traits(cls, spec)
+        traits = self.traits(cls, spec)
         try:
             if name == "Examples":
                 return self._examples(cls, kept, traits)
@@ -111,7 +113,7 @@ class _Reader:
         except t.TraitError as error:
             raise KeptError(f"What was kept of {_origin(kept)} does not fit this version: {error}") from error
 
-    def _traits(self, cls: Any, spec: dict[str, Any]) -> dict[str, Any]:
+    def traits(self, cls: Any, spec: dict[str, Any]) -> dict[str, Any]:
         """The values of a panel's traits; only those that the browser sees as well."""
         known = {name: trait for name, trait in cls.class_traits(sync=True).items() if not name.startswith("_")}
         values = {

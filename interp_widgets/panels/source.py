@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InterpError, KeptError
-from ..session import known
-from ..session.load import BUNDLED, load
-from ..session.session import Session
+
+if TYPE_CHECKING:
+    from ..session.session import Session
 
 
 class Source:
@@ -40,6 +40,9 @@ class Source:
 
 def _load(said: dict[str, str], weights: Any) -> Session:
     """A model on this machine, found by its name. A file from elsewhere may not say which server is to be asked: it gets a key."""
+    from ..session import known
+    from ..session.load import BUNDLED, load
+
     name, source = said["model"], said["source"]
     if said["backend"] != "local":
         raise _missing(name, f"its model is on a server ({said['backend']})", "remote=True or the server's address")

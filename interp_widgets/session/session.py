@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
@@ -19,6 +19,9 @@ from .runner import Runner
 from .sites import Site
 from .tokens import TokenTexts
 
+if TYPE_CHECKING:
+    from .recorded.book import Book
+
 Text = str | Sequence[int]
 
 
@@ -30,10 +33,12 @@ class Session(Runner):
 
     remote: bool | str = False
     """The server that the model is on, as `iw.load` was told: an address, or True for nnsight's own."""
+    book: Book | None = None
+    """Where panels note what they show, in a session that records (see `iw.record`)."""
     apart = False
     """Whether work is done elsewhere, or was done before, so that only what comes back of it is here."""
     recorded = ""
-    """When the recording was made that answers in place of a model; empty where a model answers."""
+    """When the recording was made (ISO 8601) that answers in place of a model; empty where a model answers."""
 
     def __init__(
         self,

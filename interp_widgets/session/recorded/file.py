@@ -4,7 +4,7 @@ no trust in it: fixed names, bounded sizes, nothing executed.
     recording.json               what it is: format, time, the model's facts, and a list of all that follows
     tokenizer/...                the tokenizer's own files
     answers/KEY.json             the answer to one question (see answers.py); KEY.safetensors are its tensors
-    panels/N.json, N.zlib ...    panels as they were shown (see panels/recorded)
+    panels/NAME.json              states of a panel, as they were shown (see book.py)
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 """Files that a tokenizer may consist of."""
 _NAME = "[0-9a-f]{32}"
 _PART = re.compile(
-    rf"recording\.json|tokenizer/[a-z_]+\.[a-z]+|answers/{_NAME}\.(json|safetensors)|panels/{_NAME}\.(json|parquet)"
+    rf"recording\.json|tokenizer/[a-z_]+\.[a-z]+|answers/{_NAME}\.(json|safetensors)|panels/{_NAME}\.json"
 )
 
 

@@ -19,6 +19,7 @@ from ..remote.arrival import plain
 from ..runner import Runner
 from ..session import Session
 from . import answers
+from .book import Book
 from .facts import facts, portable, write_tokenizer
 from .file import Writer
 from .keys import key_of
@@ -41,7 +42,7 @@ class Recorder(Session):
     apart = True
     _writer: Writer
     _asked: dict[str, dict[str, Any]]
-    _panels: list[dict[str, Any]]
+    book: Book
 
     def __enter__(self) -> Self:
         return self
@@ -56,13 +57,16 @@ class Recorder(Session):
         """Write the file in its place; returns its path. The session still answers, but nothing more is kept."""
         if self._writer.open:
             write_tokenizer(self.tokenizer, self._writer)
+            panels = [
+                {**row, "part": name, "bytes": self._writer.add(name, data)} for row, name, data in self.book.parts()
+            ]
             said = self.provenance()
             index = {
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "facts": facts(self),
                 "provenance": {**said, "source": portable(said["source"])},
                 "answers": self._asked,
-                "panels": self._panels,
+                "panels": panels,
             }
             self._writer.finish(index)
         return self._writer.path
@@ -120,11 +124,6 @@ class Recorder(Session):
     def logits_of(self, normed: torch.Tensor, token_ids: Sequence[int]) -> torch.Tensor:
         return self.work(Runner.logits_of, normed, list(token_ids))
 
-    def keep_panel(self, entry: dict[str, Any]) -> None:
-        """A panel as it is shown, with what was pressed in it so far (see panels/recording.py)."""
-        if entry not in self._panels:
-            self._panels.append(entry)
-
 
 def _ids_in(value: Any, depth: int = 0) -> list[int]:
     """The first list of token ids in a question."""
@@ -161,5 +160,5 @@ def record(model: Session, path: str | Path) -> Recorder:
     out = copy(model)
     out.__class__ = type(f"Recording{type(model).__name__}", (Recorder, type(model)), {})
     assert isinstance(out, Recorder)
-    out._writer, out._asked, out._panels = Writer(path), {}, []
+    out._writer, out._asked, out.book = Writer(path), {}, Book()
     return out
