@@ -78,7 +78,7 @@ class Job:
         return self._thread.is_alive() and not self._is_over()
 
     def _is_over(self) -> bool:
-        """Whether this is the job's own thread and all is done, so that only its end is left to be told: nobody waits for himself."""
+        """Whether this is the job's own thread, with nothing left to do but to tell its end: nobody waits for himself."""
         return self._over and threading.current_thread() is self._thread
 
     def wait(self, timeout: float | None = None) -> bool:

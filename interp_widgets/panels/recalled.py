@@ -13,6 +13,7 @@ import polars as pl
 import traitlets as t
 
 from ..errors import NotRecorded
+from ..session.recorded.places import local
 from ..session.recorded.shown import Shown
 from ..widgets.base import Widget
 from .agreement import Agreement as _Agreement
@@ -25,7 +26,7 @@ from .followed import CONTEXT, FOLLOWED, Answer
 from .lens import Lens as _Lens
 from .pairs import PatchingPairs as _PatchingPairs
 from .patching import Patching as _Patching
-from .recipe import Stand, plain, typed
+from .recipe import PROMPTS, Stand, plain, typed
 from .recording import TEXTS, canonical
 from .reopen import Reader
 from .steering import Steering as _Steering
@@ -47,12 +48,12 @@ class Recalled(SleepingPanel):
         panel._session, panel._source, panel._todo, panel._as_kept = model, None, [], {}
         panel._made_of, panel._states, panel._kept = given, [], {}
         panel.sae = next((value for value in given.values() if isinstance(value, Stand)), None)
-        traits = {name: value for name, value in given.items() if name in TYPED and isinstance(value, str)}
-        known = {name: value for name, value in traits.items() if panel.has_trait(name)}
+        texts = {trait: given[name] for name, trait in {**PROMPTS, **LOOKS}.items() if isinstance(given.get(name), str)}
+        known = {name: value for name, value in texts.items() if panel.has_trait(name)}
         Widget.__init__(panel, model_name=model.name, recorded=model.recorded, **known)
         panel._quiet = False
         panel.on_msg(panel._on_message)
-        if any(getattr(panel, name, "") for name in TEXTS) or not any(panel.has_trait(name) for name in TEXTS):
+        if cls.__name__ in WITHOUT_TEXT or any(getattr(panel, name, "") for name in TEXTS):
             self._recall()
 
     # results
@@ -116,12 +117,12 @@ class Recalled(SleepingPanel):
 
     def code(self) -> str:
         self._kept = self._state_of("code", FRAMED.get(type(self).__name__, ())) or self._kept
-        return super().code()
+        return str(local(super().code()))
 
     @property
     def provenance(self) -> dict[str, Any]:
         said = (self._kept or {}).get("provenance") or self._session.provenance()
-        return {**said, **self._session.mark(said)}
+        return {**local(said), **self._session.mark(said)}
 
     def _to_keep(self: Any) -> dict[str, Any]:
         given = {name: plain(value) for name, value in self._made_of.items() if name not in ("self", "model")}
@@ -251,7 +252,10 @@ class _Done:
 
 CHOSEN = ("status", "positions", "cell", "pins", "key_positions")
 """What a person chooses besides a request; it stays as it is."""
-TYPED = ("text", "clean", "corrupt", "answer", "foil", "color", "metric", "direction", "prompt")
+LOOKS = {"color": "color", "metric": "metric", "direction": "direction"}
+"""Arguments that say how a result is shown, or which way a patch goes -> their traits."""
+WITHOUT_TEXT = ("PatchingPairs", "Audit")
+"""Panels that have a result without a text of their own."""
 
 
 def _same(recorded: Any, asked: Any) -> bool:

@@ -18,7 +18,7 @@ from ..errors import AnswerGone
 if TYPE_CHECKING:
     from ..sae.dictionary import Dictionary
 
-_TEXTS = {"text": "text", "prompt": "text", "clean": "clean", "corrupt": "corrupt", "answer": "answer", "foil": "foil",
+PROMPTS = {"text": "text", "prompt": "text", "clean": "clean", "corrupt": "corrupt", "answer": "answer", "foil": "foil",
           "direction": "direction"}  # fmt: skip
 """Arguments that a person types over or chooses again -> the traits that hold them now."""
 MOST = 200_000
@@ -52,7 +52,7 @@ def typed(panel: Any, given: dict[str, Any]) -> dict[str, str]:
     """The arguments that are texts, as they are now; an id of a token that was given stays one."""
     made = getattr(panel, "_awake_class", type(panel))
     known = set(inspect.signature(made.__init__).parameters)  # a class may be asked for its __new__ instead
-    now = {name: getattr(panel, trait) for name, trait in _TEXTS.items() if name in known and panel.has_trait(trait)}
+    now = {name: getattr(panel, trait) for name, trait in PROMPTS.items() if name in known and panel.has_trait(trait)}
     texts = {name: text for name, text in now.items() if isinstance(text, str)}
     return {name: text for name, text in texts.items() if isinstance(given.get(name, text if text else None), str)}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from ..session.recorded.places import portable
 from .followed import FOLLOWED
 from .recipe import recipe
 
@@ -94,7 +95,7 @@ class Watch:
             return
         found = spec(panel, shown=True)
         state = {name: value for name, value in found["state"].items() if name not in _LEFT_OUT}
-        kept = {name: value for name, value in found["kept"].items() if name not in ("class", "arguments")}
+        kept = {name: portable(value) for name, value in found["kept"].items() if name not in ("class", "arguments")}
         arguments = canonical(type(panel), recipe(panel)["arguments"])
         about = next((str(getattr(panel, name)) for name in TEXTS if panel.has_trait(name)), "")[:SHOWN]
         parts = {"state": state, "texts": found["texts"], "buffers": found["buffers"], "kept": kept}

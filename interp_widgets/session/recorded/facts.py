@@ -17,8 +17,7 @@ from ..architectures import Architecture, Tap
 from ..layout import Layout
 from ..session import Session
 from .file import TOKENIZER, File, Writer
-
-ASSETS = Path(__file__).parents[2] / "assets"
+from .places import local, portable
 
 PLAIN = ("name", "sink", "num_layers", "num_heads", "width", "vocabulary_size", "max_positions", "softcap", "window", "dtype",
          "takes_cache", "model_type", "end_ids")  # fmt: skip
@@ -54,25 +53,12 @@ def _size(layout: Layout, name: str) -> Any:
         return None
 
 
-def portable(source: Any) -> str | None:
-    """Where a model is found, so that it is found on another machine too: a bundled or a known model by its name."""
-    if source is None:
-        return None
-    for name in known.KNOWN:
-        if source == str(known.cached(name)):
-            return f"known:{name}"
-    where = Path(source)
-    return f"bundled:{where.name}" if where.parent == ASSETS else str(source)
-
-
-def local(source: str | None) -> str | None:
-    """The same on this machine; a known model that is not here is found on the hub."""
-    kind, _, name = (source or "").partition(":")
-    if kind == "bundled":
-        return str(ASSETS / Path(name).name)
-    if kind == "known" and name in known.KNOWN:
-        return str(known.cached(name) or known.KNOWN[name].hub)
-    return source
+def local_source(source: Any) -> str | None:
+    """Where the model is found on this machine: a known one in the cache, else as on the hub."""
+    for name, row in known.KNOWN.items():
+        if source == row.hub and (folder := known.cached(name)):
+            return str(folder)
+    return None if source is None else str(local(source))
 
 
 def architecture(said: dict[str, Any]) -> Architecture:

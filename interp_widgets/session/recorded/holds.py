@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
 from ... import frames
 from ...errors import RecordingError
+from .. import known
 from .file import File
 
 NAMED = 5
@@ -38,6 +37,7 @@ def listed(file: File) -> str:
 
 def loading(file: File) -> str:
     """How the model is loaded that was recorded."""
-    kind, _, name = str(file.facts.get("source") or "").partition(":")
-    source: Any = name if kind in ("known", "bundled") else file.facts.get("source")
-    return f"iw.load({source!r})" if source else "iw.load(module, tokenizer=...)"
+    source = file.facts.get("source")
+    known_as = file.facts.get("name")
+    short = known_as in known.KNOWN or str(source).startswith("{interp_widgets}")
+    return f"iw.load({(known_as if short else source)!r})" if source else "iw.load(module, tokenizer=...)"

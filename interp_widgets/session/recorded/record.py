@@ -20,9 +20,10 @@ from ..runner import Runner
 from ..session import Session
 from . import answers
 from .book import Book
-from .facts import facts, portable, write_tokenizer
+from .facts import facts, write_tokenizer
 from .file import Writer
 from .keys import key_of
+from .places import portable
 
 T = TypeVar("T")
 
@@ -60,11 +61,10 @@ class Recorder(Session):
             panels = [
                 {**row, "part": name, "bytes": self._writer.add(name, data)} for row, name, data in self.book.parts()
             ]
-            said = self.provenance()
             index = {
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "facts": facts(self),
-                "provenance": {**said, "source": portable(said["source"])},
+                "provenance": portable(self.provenance()),
                 "answers": self._asked,
                 "panels": panels,
             }

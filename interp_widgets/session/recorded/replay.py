@@ -16,10 +16,11 @@ from ..runner import Runner
 from ..session import Session
 from ..tokens import TokenTexts
 from . import answers
-from .facts import KnownLayout, architecture, dtype_of, local, read_tokenizer
+from .facts import KnownLayout, architecture, dtype_of, local_source, read_tokenizer
 from .file import File
 from .holds import holds, listed, loading
 from .keys import key_of
+from .places import local
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class Replay(Session):
         self.layout = KnownLayout(self.architecture, self.num_heads, dict(facts["sizes"]))
         self.width, self.vocabulary_size = int(facts["width"]), int(facts["vocabulary_size"])
         self.max_positions, self.softcap = facts["max_positions"], facts["softcap"]
-        self.source = local(facts["source"])
+        self.source = local_source(facts["source"])
         self.origin = dict(self._file.index["provenance"].get("origin") or {})
 
     # what is known without a model
@@ -141,7 +142,7 @@ class Replay(Session):
 
     def provenance(self) -> dict[str, Any]:
         """What a recorded result rests on: that of the session that was recorded, and which recording this is."""
-        said = self._file.index["provenance"]
+        said: dict[str, Any] = local(self._file.index["provenance"])
         return {
             **said,
             "source": self.source or "a module in memory",

@@ -12,6 +12,7 @@ from ...errors import NotRecorded
 from .book import entry
 from .file import File
 from .holds import holds, listed, loading
+from .places import local
 
 WHY = "torch is not installed here, so nothing is computed"
 
@@ -66,7 +67,7 @@ class Shown:
 
     def provenance(self) -> dict[str, Any]:
         """What a recorded result rests on."""
-        said: dict[str, Any] = self._file.index["provenance"]
+        said: dict[str, Any] = local(self._file.index["provenance"])
         return {**said, **self.mark(said)}
 
     def mark(self, said: dict[str, Any]) -> dict[str, Any]:
