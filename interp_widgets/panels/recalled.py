@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
-import polars as pl
 import traitlets as t
 
 from ..errors import NotRecorded
@@ -17,7 +16,7 @@ from ..session.recorded.places import local
 from ..session.recorded.shown import Shown
 from ..widgets.base import Widget
 from .agreement import Agreement as _Agreement
-from .asleep import FRAMED, SleepingPanel, constructed
+from .asleep import SleepingPanel, constructed
 from .atoms import Atoms as _Atoms
 from .attention import Attention as _Attention
 from .audit import Audit as _Audit
@@ -37,6 +36,9 @@ class Recalled(SleepingPanel):
 
     session: Any
     _states: list[dict[str, Any]]
+    """Of the present arguments."""
+    _now: dict[str, Any]
+    """The one of them whose result is shown."""
     _taking = False
     """Whether traits are set from a state, so that no choice is to be answered."""
 
@@ -46,7 +48,7 @@ class Recalled(SleepingPanel):
         given = inspect.signature(cls.__init__).bind(self, model, *args, **more).arguments
         panel._set_up()
         panel._session, panel._source, panel._todo, panel._as_kept = model, None, [], {}
-        panel._made_of, panel._states, panel._kept = given, [], {}
+        panel._made_of, panel._kept, panel._states, panel._now = given, {}, [NOTHING], NOTHING
         panel.sae = next((value for value in given.values() if isinstance(value, Stand)), None)
         texts = {trait: given[name] for name, trait in {**PROMPTS, **LOOKS}.items() if isinstance(given.get(name), str)}
         known = {name: value for name, value in texts.items() if panel.has_trait(name)}
@@ -73,7 +75,7 @@ class Recalled(SleepingPanel):
                 results = [state for state in self._session.states(at) if state["message"] is None]
                 first = next((state for state in results if not again or self._in_context("run", state)), None)
                 if first is not None:
-                    self._states = self._session.states(at)
+                    self._states, self._now = self._session.states(at), first
                     self._take(first)
                     return
         about = next((repr(getattr(self, name)) for name in TEXTS if getattr(self, name, "")), "these arguments")
@@ -82,7 +84,6 @@ class Recalled(SleepingPanel):
     def _take(self: Any, state: dict[str, Any], names: Any = None) -> None:
         """Show a state, or some traits of it."""
         values = Reader({}, self._source).traits(self._awake_class, state)
-        self._kept = state["kept"]
         chosen = {name: values[name] for name in values if (names is None or name in names) and self.has_trait(name)}
         self._taking = True
         try:
@@ -91,49 +92,48 @@ class Recalled(SleepingPanel):
         finally:
             self._taking = False
 
-    def _holds(self, what: str, traits: tuple[str, ...]) -> bool:
-        return self._state_of(what, traits) is not None
-
-    def _state_of(self: Any, what: str, traits: tuple[str, ...]) -> dict[str, Any] | None:
-        """The kept things of a state that looks as this panel does now, as far as `traits` go."""
-        for state in self._states:
+    def _holds(self: Any, what: str, traits: tuple[str, ...]) -> bool:
+        """Whether something was kept of what is shown now. What is found is the present `_kept`."""
+        for state in [self._now, *self._alike()]:
             shown = state["state"]
             if state["kept"].get(what) and all(
                 shown.get(name) == getattr(self, name) for name in traits if name in shown
             ):
-                kept: dict[str, Any] = state["kept"]
-                return kept
-        return None
+                self._kept = state["kept"]
+                return True
+        return False
 
-    @property
-    def frame(self) -> pl.DataFrame:
-        self._kept = self._state_of("frame", FRAMED.get(type(self).__name__, ())) or self._kept
-        return super().frame
+    def _alike(self: Any) -> list[dict[str, Any]]:
+        """States of the same result: those between two requests."""
+        at, states = self._states.index(self._now), self._states
+        asked = [i for i, state in enumerate(states) if state["message"] is not None]
+        first = max((i for i in asked if i <= at), default=0)
+        last = min((i for i in asked if i > at), default=len(states))
+        return list(states[first:last])
 
     @property
     def chart(self) -> Any:
-        self._kept = self._state_of("chart", tuple(self._states[0]["state"]) if self._states else ()) or self._kept
+        self._as_kept = self._now["state"]
         return super().chart
 
     def code(self) -> str:
-        self._kept = self._state_of("code", FRAMED.get(type(self).__name__, ())) or self._kept
         return str(local(super().code()))
 
     @property
     def provenance(self) -> dict[str, Any]:
-        said = (self._kept or {}).get("provenance") or self._session.provenance()
+        said = self._now["kept"].get("provenance") or self._session.provenance()
         return {**local(said), **self._session.mark(said)}
 
     def _to_keep(self: Any) -> dict[str, Any]:
         given = {name: plain(value) for name, value in self._made_of.items() if name not in ("self", "model")}
-        return {"class": self._awake_class.__name__, "arguments": {**given, **typed(self, given)}, **(self._kept or {})}
+        return {"class": self._awake_class.__name__, "arguments": {**given, **typed(self, given)}, **self._now["kept"]}
 
     @property
     def asleep(self) -> bool:
         return False
 
     def _awake(self) -> None:
-        self.session.missing(f"what {type(self).__name__} was asked for")
+        self.session.missing(f"this part of what {type(self).__name__} can show")
 
     def _begin(self: Any) -> Any:
         """Show the result of the present texts; what is missing is told in the panel, as by a job."""
@@ -153,7 +153,7 @@ class Recalled(SleepingPanel):
 
     def _on_message(self: Any, widget: Any, content: dict[str, Any], buffers: Any) -> None:
         with self._showing_errors():
-            if content.get("type") == "run":
+            if content.get("type") in ("run", "turn"):  # other arguments
                 self._run_again({name: value for name, value in content.items() if name != "type"})
             elif content.get("type") not in ("cancel", None):
                 self._answer(content)
@@ -171,6 +171,7 @@ class Recalled(SleepingPanel):
         for before, state in zip(self._states, self._states[1:], strict=False):
             if state["message"] == message and self._in_context(message["type"], state):
                 parts = [{**each["state"], **each["texts"], **each["buffers"]} for each in (before, state)]
+                self._now = state
                 changed = [name for name, value in parts[1].items() if parts[0].get(name) != value]
                 self._take(state, [name for name in changed if name not in CHOSEN])
                 return
@@ -250,6 +251,8 @@ class _Done:
         return True
 
 
+NOTHING: dict[str, Any] = {"message": None, "state": {}, "texts": {}, "buffers": {}, "kept": {}}
+"""The state of a panel that was given no text."""
 CHOSEN = ("status", "positions", "cell", "pins", "key_positions")
 """What a person chooses besides a request; it stays as it is."""
 LOOKS = {"color": "color", "metric": "metric", "direction": "direction"}

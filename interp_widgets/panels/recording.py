@@ -9,6 +9,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..session.recorded.places import portable
+from .asleep import FRAMED
 from .followed import FOLLOWED
 from .recipe import recipe
 
@@ -82,8 +83,9 @@ class Watch:
             self._keep()
 
     def _changed(self, change: Any) -> None:
-        job, answers = self._panel._job, FOLLOWED.get(type(self._panel).__name__, {}).values()
-        chosen = any(change.name in answer.asked for each in answers for answer in each)
+        job, name = self._panel._job, type(self._panel).__name__
+        answers = [answer for each in FOLLOWED.get(name, {}).values() for answer in each]
+        chosen = change.name in FRAMED.get(name, ()) or any(change.name in answer.asked for answer in answers)
         if chosen and not self._busy and job is not None and not job.running:
             self._keep()
 

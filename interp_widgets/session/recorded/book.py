@@ -28,6 +28,9 @@ class Book:
                 name, {"class": kind, "arguments": arguments, "about": about, "values": {}, "states": []}
             )
             state = {part: {key: _kept(entry["values"], value) for key, value in spec[part].items()} for part in spec}
+            message = (
+                message if entry["states"] else None
+            )  # what a request led to is a result where its arguments are new
             if (made := {"message": message, **state}) not in entry["states"]:
                 entry["states"].append(made)
 
