@@ -11,6 +11,7 @@ This page is the table of contents. Importing it is fast: torch, the widgets and
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .panels.lens import Lens as Lens
     from .panels.pairs import PatchingPairs as PatchingPairs
     from .panels.patching import Patching as Patching
+    from .panels.reopen import reopen as reopen
     from .panels.resume import resume as resume
     from .panels.steering import Steering as Steering
     from .sae.corpus.reader import open_corpus as open_corpus
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from .sae.train import train_sae as train_sae
     from .session.architectures import Architecture as Architecture
     from .session.load import load as load
+    from .session.recorded.record import record as record
+    from .session.recorded.replay import replay as replay
     from .session.remote.served import models as models
     from .session.remote.tickets import jobs as jobs
     from .session.session import Session as Session
@@ -70,6 +74,9 @@ _CONTENTS = {
     "open_corpus": ".sae.corpus.reader",
     "read_examples": ".sae.corpus.tables",
     "read_neuronpedia": ".sae.neuronpedia",
+    "record": ".session.recorded.record",
+    "reopen": ".panels.reopen",
+    "replay": ".session.recorded.replay",
     "resume": ".panels.resume",
     "to_html": ".export.html",
     "to_neuronpedia": ".methods.neuronpedia",
@@ -101,6 +108,9 @@ __all__ = [
     "open_corpus",
     "read_examples",
     "read_neuronpedia",
+    "record",
+    "reopen",
+    "replay",
     "resume",
     "to_html",
     "to_neuronpedia",
@@ -108,14 +118,40 @@ __all__ = [
 ]
 
 
+_RECALLED = ("Agreement", "Atoms", "Attention", "Audit", "Explorer", "Lens", "Patching", "PatchingPairs", "Steering")
+_WITHOUT_TORCH = dict.fromkeys(_RECALLED, ".panels.recalled") | {
+    "load_sae": ".panels.named",
+    "replay": ".session.recorded.shown",
+}
+"""What stands for a name where torch is not installed: panels of a recording, and nothing that computes."""
+
+
 def __getattr__(name: str) -> Any:
     if name not in _CONTENTS:
         raise AttributeError(f"interp_widgets has no {name!r}; it has {', '.join(_CONTENTS)}.")
-    if not _CONTENTS[name]:
-        return import_module(f".{name}", __name__)
-    value = getattr(import_module(_CONTENTS[name], __name__), name)
+    where = _CONTENTS[name]
+    if name in _WITHOUT_TORCH and not _has_torch():
+        where = _WITHOUT_TORCH[name]
+    try:
+        if not where:
+            return import_module(f".{name}", __name__)
+        value = getattr(import_module(where, __name__), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers", "nnsight"):
+            raise
+        raise ModuleNotFoundError(
+            f"iw.{name} needs {error.name}, which is not installed here. What was recorded is shown without it: iw.replay(path).",
+            name=error.name,
+        ) from error
     globals()[name] = value
     return value
+
+
+def _has_torch() -> bool:
+    try:
+        return find_spec("torch") is not None
+    except ValueError:  # something stands in its place that is no module
+        return False
 
 
 def __dir__() -> list[str]:

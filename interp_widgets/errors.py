@@ -15,6 +15,9 @@
     │   ├── KeyRefused           it does not accept the key, or wants one
     │   ├── AnswerGone           the answer of an earlier job, or what is known of it, is kept no longer
     │   └── ModelNotServed       it does not have the model and cannot load it
+    ├── RecordingError           a recording that cannot be read or written
+    │   └── NotRecorded          something was asked that it does not hold
+    ├── KeptError                a page or notebook whose panels cannot be made again
     ├── FrameError               a frame without the columns it must have
     ├── SaveError                a figure or a table that cannot be written as asked
     └── Cancelled                the person, or a newer request, stopped the work
@@ -85,12 +88,24 @@ class AnswerGone(RemoteError):
     """An earlier job whose answer, or what is known of it, is kept no longer."""
 
 
+class RecordingError(InterpError):
+    """A recording that cannot be read or written."""
+
+
+class NotRecorded(RecordingError):
+    """Something that a recording does not hold was asked of it."""
+
+
 class FrameError(InterpError):
     """A frame that does not have the columns it must have."""
 
 
 class SaveError(InterpError):
     """A figure or a table that cannot be written as asked."""
+
+
+class KeptError(InterpError):
+    """A page, notebook or output that holds no panel, or one that this version cannot make again."""
 
 
 class Cancelled(InterpError):

@@ -35,6 +35,8 @@ CONTENTS = [
     "open_corpus",
     "read_examples",
     "read_neuronpedia",
+    "record",
+    "replay",
     "resume",
     "to_html",
     "to_neuronpedia",

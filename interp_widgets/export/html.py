@@ -52,8 +52,8 @@ def fragment(*widgets: anywidget.AnyWidget) -> str:
     referred = {each.model_id: each for widget in widgets for each in _referred(widget)}
     modules = {_hash(str(widget._esm)): str(widget._esm) for widget in [*referred.values(), *widgets]}
     specs = [
-        *(_spec(each, shown=False) for each in referred.values()),
-        *(_spec(widget, shown=True) for widget in widgets),
+        *(spec(each, shown=False) for each in referred.values()),
+        *(spec(widget, shown=True) for widget in widgets),
     ]
     css, host = front.stylesheet(), (HERE / "host.js").read_text(encoding="utf-8")
     scripts = [
@@ -86,7 +86,7 @@ def _referred(widget: anywidget.AnyWidget) -> list[anywidget.AnyWidget]:
     ]
 
 
-def _spec(widget: anywidget.AnyWidget, *, shown: bool) -> dict[str, Any]:
+def spec(widget: anywidget.AnyWidget, *, shown: bool) -> dict[str, Any]:
     """What the host needs to draw a widget; one that is not `shown` is drawn by those that refer to it. No kernel answers
     there, so nothing is live or running."""
     state = {
@@ -101,6 +101,7 @@ def _spec(widget: anywidget.AnyWidget, *, shown: bool) -> dict[str, Any]:
         "id": widget.model_id,
         "module": _hash(str(widget._esm)),
         "shown": shown,
+        "kept": widget._to_keep() if hasattr(widget, "_to_keep") else None,
         "state": plain,
         "texts": {name: _packed(value) for name, value in texts.items()},
         "buffers": {name: _packed(value) for name, value in buffers.items()},

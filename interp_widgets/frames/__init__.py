@@ -47,6 +47,7 @@ from .reading import HEADS as HEADS
 from .reading import LENS as LENS
 from .reading import LENS_LINES as LENS_LINES
 from .reading import PREDICTIONS as PREDICTIONS
+from .recorded import RECORDED as RECORDED
 from .schema import TOKENS as TOKENS
 from .schema import Column as Column
 from .schema import Schema as Schema

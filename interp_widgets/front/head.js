@@ -44,7 +44,7 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
   el.replaceChildren(root);
 
   follow(model, signal, [
-    [() => { about.textContent = about.title = [model.get("model_source") ? "" : model.get("model_name"), detail()].filter(Boolean).join(" · "); }, ["model_name", "model_source", ...detailTraits]],
+    [() => { about.textContent = about.title = [model.get("model_source") ? "" : model.get("model_name"), recordedOn(model), detail()].filter(Boolean).join(" · "); }, ["model_name", "model_source", "recorded", ...detailTraits]],
     [models.draw, ["model_name", "model_source", "served", "live"]],
     [remote.draw, ["status", "host"]],
     [prompts.draw, [...fields.map((field) => field.trait), "live"]],
@@ -72,6 +72,9 @@ export function showResults(model, results, empty, nothing, invitation) {
   empty.textContent = running ? "" : invitation;
   empty.toggleAttribute("data-loading", running);
 }
+
+/** That no model answers here, and since when. @param {import("@anywidget/types").AnyModel<any>} model */
+const recordedOn = (model) => (model.get("recorded") ? `recorded ${model.get("recorded").slice(0, 10)}` : "");
 
 /** @param {import("@anywidget/types").AnyModel<any>} model */
 const isRunning = (model) => model.get("status")?.state === "running";

@@ -185,7 +185,7 @@ def run_agreement(
 
 def is_remote(session: Session) -> bool:
     """Whether the model is elsewhere, so that whole distributions should not travel."""
-    return session.torch_module is None
+    return session.apart
 
 
 def same_tokens(model: Session, other: Session, text: Text) -> list[int]:

@@ -71,7 +71,7 @@ def run_attention(model: Session, text: Text, *, progress: Progress = silent) ->
     ids = model.encode(text)
     layers = list(range(model.num_layers))
     size = len(layers) * model.num_heads * len(ids) * (len(ids) + 1) // 2
-    keep = size <= (FETCH if model.remote else KEEP)
+    keep = size <= (FETCH if model.apart else KEEP)
 
     def reduce(layer: LayerPattern) -> tuple[torch.Tensor, torch.Tensor, Triangles | None]:
         small = thumbnails(layer.pattern, min(THUMBNAIL, len(ids)))

@@ -178,7 +178,7 @@ def prepare_pairs(
 def sweep_pairs(model: Session, run: PairsRun, memory: int = MEMORY, progress: Progress = silent) -> None:
     """Patch the pairs that are not patched yet, one after the other."""
     todo = [i for i in range(len(run.pairs)) if np.isnan(run.prompt["logit_difference"][i])]
-    many = PAIRS if model.remote else 1
+    many = PAIRS if model.apart else 1
     for first in range(0, len(todo), many):
         some = todo[first : first + many]
         progress(some[0], len(run.pairs), f"pair {some[0] + 1} of {len(run.pairs)}", run)

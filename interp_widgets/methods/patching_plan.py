@@ -117,7 +117,7 @@ def plan_run(
         None if token is None or token == "" else model.single_token(token, role)
         for token, role in zip(tokens, ("answer", "foil"), strict=True)
     )
-    k, width = min(TOP_K, model.vocabulary_size), 0 if model.remote else model.width
+    k, width = min(TOP_K, model.vocabulary_size), 0 if model.apart else model.width
     given = (answer, foil)
     return Plan(read, ids, pairs, rows, columns, given, defaults, unaffected, direction, method, k, width)
 

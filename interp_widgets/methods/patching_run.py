@@ -139,7 +139,7 @@ class PatchingRun:
 
     def work(self, model: Session, function: Callable[..., None], *args: Any, progress: Progress = silent) -> None:
         """`function(model, run, *args, progress=...)` where the model is, which fills cells of this run."""
-        if not model.remote:
+        if not model.apart:
             function(model, self, *args, progress=progress)
             return
         found = model.work(fill_there, function, self.bare(model), args, progress=progress)
@@ -151,7 +151,7 @@ class PatchingRun:
 
     def bare(self, model: Session) -> PatchingRun:
         """The run as work needs it: as it is, but for a server without what is found so far."""
-        if not model.remote:
+        if not model.apart:
             return self
         return replace(self, cells=self._nothing((0, 0)), reading=None, estimate=None, identity=[], patched=0)
 

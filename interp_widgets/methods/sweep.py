@@ -56,7 +56,7 @@ def sweep(
         run.reading = None
         return
     begin = 0
-    for piece in _requests(model, run, work) if model.remote else [work]:
+    for piece in _requests(model, run, work) if model.apart else [work]:
         ways = like.ways if like is not None else run.ways if begin else None
         run.work(model, fill, piece, memory, ways, progress=after(progress, begin, len(work), run))
         begin += len(piece)

@@ -8,10 +8,6 @@ import polars as pl
 import traitlets as t
 
 from ..errors import SiteError
-from ..methods.agreement import TIE, agreement_frame, agreement_summary, run_agreement, same_tokens, tokens_frame
-from ..methods.agreement_run import AgreementRun
-from ..session.scripts import agreement as scripts
-from ..session.session import Session
 from ..widgets.agreement import AgreementWidget
 from . import lens
 from .agreement_traits import run_traits
@@ -20,6 +16,9 @@ from .panel import Panel, positions_of
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from ..methods.agreement_run import AgreementRun
+    from ..session.session import Session
 
 
 class Agreement(Panel, AgreementWidget):
@@ -65,12 +64,16 @@ class Agreement(Panel, AgreementWidget):
     @property
     def predictions(self) -> pl.DataFrame:
         """The tokens listed of both sessions (see `frames.AGREEMENT_TOKENS`), in the selected cell if there is one."""
+        from ..methods.agreement import tokens_frame
+
         rows = tokens_frame(self.session, self.other, self._finished_run(), self._asked[0])
         return rows.filter(layer=self.cell[0], position=self.cell[1]) if self.cell else rows
 
     @property
     def summary(self) -> pl.DataFrame:
         """The result in two rows, every cell shown and the outputs (see `frames.AGREEMENT_SUMMARY`)."""
+        from ..methods.agreement import agreement_summary
+
         return agreement_summary(self.frame)
 
     @property
@@ -85,7 +88,7 @@ class Agreement(Panel, AgreementWidget):
         Raises:
             TextError, SiteError: a position or layer that does not exist, or is not shown.
         """
-        self._finished_run()
+        _ = self.frame  # waits for one
         chosen = positions_of(position, len(self.tokens))
         if layer is not None and layer not in self.layers:
             raise SiteError(f"Layer {layer} is not shown; the layers are {self.layers[0]} to {self.layers[-1]}.")
@@ -103,6 +106,9 @@ class Agreement(Panel, AgreementWidget):
 
     def code(self) -> str:
         """An nnsight script that makes `frame`; always over the whole vocabulary."""
+        from ..methods.agreement import TIE
+        from ..session.scripts import agreement as scripts
+
         return scripts.agreement(self.session, self.other, self._finished_run(), TIE)
 
     @property
@@ -122,6 +128,8 @@ class Agreement(Panel, AgreementWidget):
         return self.text, self._first
 
     def _compute(self, progress: Job) -> None:
+        from ..methods.agreement import agreement_frame, run_agreement, same_tokens
+
         text = self.text
         top_k, sampled, seed = self._asked
         tokens = self.session.tokens(same_tokens(self.session, self.other, text))

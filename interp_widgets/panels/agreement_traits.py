@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ..frames.agreement import SCALES
-from ..methods.agreement import TIE, agreement_summary, differences
-from ..methods.agreement_run import AgreementRun
-from ..session.session import Session
 from ..widgets import wire
 from .lens import unknown_words
+
+if TYPE_CHECKING:
+    from ..methods.agreement_run import AgreementRun
+    from ..session.session import Session
 
 WORST = 8
 """Cells that are offered to look at first."""
@@ -30,7 +31,7 @@ def sides(model: Session, other: Session) -> list[str]:
     """What to call the two sessions beside each other: name and dtype, and where they are if that tells them apart."""
     both = (model, other)
     said = [f"{session.name} {session.dtype}" for session in both]
-    where = ["here" if session.torch_module is not None else "on a server" for session in both]
+    where = ["on a server" if session.host else "recorded" if session.recorded else "here" for session in both]
     places = where if where[0] != where[1] else [str(session.device) for session in both]
     if places[0] != places[1]:
         return [f"{name}, {place}" for name, place in zip(said, places, strict=True)]
@@ -74,6 +75,8 @@ def _verdicts(frame: pl.DataFrame) -> list[int]:
 
 def _sentences(frame: pl.DataFrame) -> list[str]:
     """One sentence for all cells, one for the output."""
+    from ..methods.agreement import agreement_summary
+
     said = []
     for row in agreement_summary(frame).iter_rows(named=True):
         if not row["cells"]:
@@ -117,6 +120,8 @@ def _worst(frame: pl.DataFrame) -> list[list[int]]:
 
 
 def _notes(model: Session, other: Session, run: AgreementRun, frame: pl.DataFrame) -> list[str]:
+    from ..methods.agreement import TIE, differences
+
     notes = differences(model, other)
     if run.compared is not None:
         notes.append(

@@ -8,26 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import torch
 import traitlets as t
 
 from ..errors import TextError
-from ..methods.atom_activations import AtomsRun, atoms_frame, reconstruction_frame, run_atoms
-from ..methods.atom_effects import (
-    AblationRun,
-    EffectsRun,
-    effects_frame,
-    run_atom_ablation,
-    run_effects,
-)
-from ..methods.direct_weights import direct_logits, writes_stream
-from ..sae.corpus.reader import Corpus, open_corpus
-from ..sae.dictionary import Dictionary
-from ..sae.fits import check_fits
-from ..sae.load import bundled_corpus
-from ..session import scripts
-from ..session.harvest import Texts
-from ..session.session import Session
 from ..widgets import wire
 from ..widgets.atoms import AtomsWidget
 from . import atoms_card, atoms_find, atoms_traits
@@ -37,6 +20,13 @@ from .panel import Panel, positions_of
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from ..methods.atom_activations import AtomsRun
+    from ..methods.atom_effects import AblationRun, EffectsRun
+    from ..sae.corpus.reader import Corpus
+    from ..sae.dictionary import Dictionary
+    from ..session.harvest import Texts
+    from ..session.session import Session
 
 REFRESH = 3.0
 """Seconds between two looks at a corpus that grows."""
@@ -76,6 +66,10 @@ class Atoms(Panel, AtomsWidget):
             SiteError, DictionaryError: the dictionary does not fit the model.
             CorpusError: the corpus is damaged, or of another dictionary.
         """
+        from ..sae.corpus.reader import open_corpus
+        from ..sae.fits import check_fits
+        from ..sae.load import bundled_corpus
+
         check_fits(model, sae)
         self.sae = sae
         self._run: AtomsRun | None = None
@@ -95,11 +89,15 @@ class Atoms(Panel, AtomsWidget):
     @property
     def reconstruction(self) -> pl.DataFrame:
         """Error, bias and number of active atoms of each token (see `frames.RECONSTRUCTION`)."""
+        from ..methods.atom_activations import reconstruction_frame
+
         return reconstruction_frame(self._finished_run())
 
     @property
     def effects(self) -> pl.DataFrame:
         """What removing each active atom would do to the prediction, to first order (see `frames.ATOM_EFFECTS`)."""
+        from ..methods.atom_effects import effects_frame
+
         self._finished_run()
         if self._effects is None:
             raise TextError(self.error or "The effects have not been computed. Call .run().")
@@ -181,7 +179,7 @@ class Atoms(Panel, AtomsWidget):
         Raises:
             TextError, DictionaryError: a position or an atom that does not exist.
         """
-        self._finished_run()
+        _ = self.frame  # waits for one
         chosen = positions_of(position, len(self.tokens))
         if atom is not None:
             self.sae.check_atom(atom)
@@ -219,6 +217,8 @@ class Atoms(Panel, AtomsWidget):
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
+        from ..session import scripts
+
         return scripts.atoms(self.session, self._finished_run().tokens["token_id"].to_list(), self.sae)
 
     # work
@@ -231,6 +231,9 @@ class Atoms(Panel, AtomsWidget):
         self.positions, self.found = [], {}
 
     def _compute(self, progress: Job) -> None:
+        from ..methods.atom_activations import run_atoms
+        from ..methods.atom_effects import run_effects
+
         run = run_atoms(self.session, self.text, sae=self.sae, progress=progress)
         self._publish(progress, lambda: self._show(run))
         progress(1, 2, "effects on the answer")
@@ -238,6 +241,8 @@ class Atoms(Panel, AtomsWidget):
         self._publish(progress, lambda: self._show_effects(run, effects))
 
     def _show(self, run: AtomsRun) -> None:
+        from ..methods.atom_activations import atoms_frame
+
         if self._run is not None and not self._run.tokens.equals(run.tokens):
             self.positions, self.found = [], {}
         self._run, self._frame = run, atoms_frame(run)
@@ -267,6 +272,9 @@ class Atoms(Panel, AtomsWidget):
             self._aside(lambda progress: self._measure(missing, self._run, progress), "measure")
 
     def _measure(self, atoms: list[int], run: AtomsRun | None, progress: Job) -> None:
+        from ..methods.atom_effects import run_atom_ablation
+        from ..methods.direct_weights import direct_logits, writes_stream
+
         assert run is not None
         ids = run.tokens["token_id"].to_list()
         for done, atom in enumerate(atoms):
@@ -310,6 +318,8 @@ class Atoms(Panel, AtomsWidget):
                 self._show_cards()
 
     def _show_pinned(self) -> None:
+        import torch
+
         run, wanted = self._run, self._wanted()
         assert run is not None
         values = torch.stack([run.of_atom(atom) for atom in wanted]) if wanted else torch.zeros(0, len(run.tokens))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ..methods.atom_effects import AblationRun, EffectsRun
-from ..methods.atom_search import similar_atoms
-from ..sae.corpus.reader import Corpus
-from ..sae.corpus.several import several
-from ..sae.dictionary import Dictionary
-from ..sae.neuronpedia import page
-from ..session.session import Session
 from .atoms_examples import examples, short
+
+if TYPE_CHECKING:
+    from ..methods.atom_effects import AblationRun, EffectsRun
+    from ..sae.corpus.reader import Corpus
+    from ..sae.dictionary import Dictionary
+    from ..session.session import Session
 
 KINDS = {"interval": 4, "top": 15, "random": 15}
 """Kinds of examples on a card, and how many of each; of intervals, in each."""
@@ -28,6 +27,9 @@ NO_CORPUS = (
 
 def card(atom: int, sae: Dictionary, corpus: Corpus | None) -> dict[str, Any]:
     """All that is known of an atom without running the model; see `Card` in front/atoms_card.js."""
+    from ..methods.atom_search import similar_atoms
+    from ..sae.neuronpedia import page
+
     out: dict[str, Any] = {
         "atom": atom,
         "corpus": NO_CORPUS if corpus is None else "",
@@ -54,6 +56,8 @@ def card(atom: int, sae: Dictionary, corpus: Corpus | None) -> dict[str, Any]:
 
 def corpus_examples(atom: int, corpus: Corpus, row: dict[str, Any]) -> dict[str, Any]:
     """Examples of every kind that the corpus has."""
+    from ..sae.corpus.several import several
+
     found, sizes = several(corpus, atom, KINDS, CONTEXT)
     notes = ["Of examples with the same context one is shown."]
     if row["kept"] < 1:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..methods.corpus import TEMPORARY, corpus
-from ..sae.corpus.reader import Corpus
-from ..sae.dictionary import Dictionary
-from ..session.harvest import Texts
-from ..session.session import Session
 from .jobs import Job
+
+if TYPE_CHECKING:
+    from ..sae.corpus.reader import Corpus
+    from ..sae.dictionary import Dictionary
+    from ..session.harvest import Texts
+    from ..session.session import Session
 
 
 class Reading:
@@ -27,6 +28,8 @@ class Reading:
         tokens: int | None,
         tell: Callable[[Corpus | None, dict[str, Any], str], None],
     ) -> None:
+        from ..methods.corpus import TEMPORARY
+
         self.model, self.sae, self.texts, self.tokens, self._tell = model, sae, texts, tokens, tell
         self._temporary = None if folder else TemporaryDirectory(prefix=TEMPORARY)
         self.folder = Path(folder or self._temporary.name)  # type: ignore[union-attr]
@@ -54,6 +57,8 @@ class Reading:
                 raise self._job.error
 
     def _read(self, before: Job | None, progress: Job) -> None:
+        from ..methods.corpus import corpus
+
         if before is not None:
             before.wait()  # it has told its end, and may still be on its way out of the folder
         self._found = corpus(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ..errors import TextError
-from ..methods.atom_activations import AtomsRun, run_atoms
-from ..methods.atom_effects import EffectsRun, strongest_effects
-from ..methods.atom_search import compare_runs, similar_atoms
-from ..sae.corpus.reader import Corpus
-from ..sae.dictionary import Dictionary
-from ..session.session import Session
+
+if TYPE_CHECKING:
+    from ..methods.atom_activations import AtomsRun
+    from ..methods.atom_effects import EffectsRun
+    from ..sae.corpus.reader import Corpus
+    from ..sae.dictionary import Dictionary
+    from ..session.session import Session
 
 WAYS = ("effect", "here", "contrast", "token", "similar")
 COUNT = 20
@@ -35,6 +36,10 @@ def find(
     Raises:
         TextError: a way that does not exist, or something that it needs and that is not there; says what to do.
     """
+    from ..methods.atom_activations import run_atoms
+    from ..methods.atom_effects import strongest_effects
+    from ..methods.atom_search import compare_runs, similar_atoms
+
     if how == "effect":
         if effects is None:
             raise TextError("The effects on the answer are still being computed. Try again in a moment.")

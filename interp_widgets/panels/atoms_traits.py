@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ..methods.atom_activations import AtomsRun
-from ..methods.atom_effects import EffectsRun
-from ..methods.corpus import TEMPORARY
-from ..sae.dictionary import Dictionary
-from ..session.session import Session
 from ..widgets import wire
 from .lens import unknown_words
 
 if TYPE_CHECKING:
+    import torch
+
+    from ..methods.atom_activations import AtomsRun
+    from ..methods.atom_effects import EffectsRun
     from ..sae.corpus.reader import Corpus
+    from ..sae.dictionary import Dictionary
+    from ..session.session import Session
     from .atoms_corpus import Reading
 
 LISTED = 48
@@ -24,6 +23,8 @@ LISTED = 48
 
 def run_traits(run: AtomsRun, model: Session, sae: Dictionary) -> dict[str, Any]:
     """The tokens, the active atoms of each, and what they leave unexplained."""
+    import torch
+
     active = run.active.tolist()
     counted = [n for p, n in enumerate(active) if p not in run.masked]
     column, keep = _columns(run)
@@ -58,6 +59,8 @@ def no_effects() -> dict[str, Any]:
 
 def effect_traits(run: AtomsRun, effects: EffectsRun, model: Session) -> dict[str, Any]:
     """What removing each listed atom would do to the answer."""
+    import torch
+
     every = torch.zeros(len(run.tokens), 1 + int(torch.cat([effects.atom, run.atom]).max()))
     every[effects.position, effects.atom] = effects.effect
     column, keep = _columns(run)
@@ -87,6 +90,8 @@ def corpus_traits(
 
 
 def _corpus_name(found: Corpus) -> str:
+    from ..methods.corpus import TEMPORARY
+
     sources = [name for name in found.provenance["sources"] if name]
     more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
     folder = found.folder.name
@@ -95,6 +100,8 @@ def _corpus_name(found: Corpus) -> str:
 
 def _columns(run: AtomsRun) -> tuple[torch.Tensor, torch.Tensor]:
     """The place of each active atom in the list of its token, and which of them are listed."""
+    import torch
+
     starts = torch.cumsum(run.active, 0) - run.active
     column = torch.arange(len(run.position)) - starts[run.position]
     return column, column < LISTED

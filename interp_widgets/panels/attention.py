@@ -7,15 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import torch
 import traitlets as t
 
 from ..errors import InterpError, SiteError, TextError
-from ..methods.attention import attention
-from ..methods.attention_run import AttentionRun, Triangles, layer_triangles, run_attention
-from ..methods.head_scores import Effects, heads_frame, measure_effects, repeats
-from ..session import scripts
-from ..session.session import Session
 from ..widgets import wire
 from ..widgets.attention import SCORES, AttentionWidget
 from .jobs import Job
@@ -25,6 +19,10 @@ from .panel import Panel, positions_of
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from ..methods.attention_run import AttentionRun, Triangles
+    from ..methods.head_scores import Effects
+    from ..session.session import Session
 
 MOST = 512
 """Tokens shown at most: a pattern of more cells than that can be neither read nor sent in one piece."""
@@ -41,6 +39,8 @@ class Attention(Panel, AttentionWidget):
     >>> attention.select(layer=9, head=3)
     >>> attention.frame                 # that head's weights, see iw.methods.attention
     """
+
+    asks_for_frame = True
 
     def __init__(
         self,
@@ -89,6 +89,8 @@ class Attention(Panel, AttentionWidget):
 
         They are exact: read by one more forward pass when first asked for, since the panel itself keeps eight bits of each.
         """
+        from ..methods.attention import attention
+
         run = self._finished_run()
         layer, head = self.head
         queries, keys = self._range(self.query_range), self._range(self.key_range)
@@ -129,12 +131,13 @@ class Attention(Panel, AttentionWidget):
         Raises:
             TextError, SiteError: a position, a layer or a head that does not exist.
         """
-        run = self._finished_run()
-        queries, keys = positions_of(position, len(run.tokens)), positions_of(key, len(run.tokens))
+        if not self.tokens:
+            _ = self.heads  # waits for them
+        queries, keys = positions_of(position, len(self.tokens)), positions_of(key, len(self.tokens))
         at = [self.head[0] if layer is None else layer, self.head[1] if head is None else head]
-        if at[0] not in run.layers or not 0 <= at[1] < self.head_count:
+        if at[0] not in self.layers or not 0 <= at[1] < self.head_count:
             raise SiteError(
-                f"Layer {at[0]}, head {at[1]} does not exist: there are layers 0 to {run.layers[-1]} with heads 0 to "
+                f"Layer {at[0]}, head {at[1]} does not exist: there are layers 0 to {self.layers[-1]} with heads 0 to "
                 f"{self.head_count - 1}."
             )
         with self.hold_sync():
@@ -150,6 +153,8 @@ class Attention(Panel, AttentionWidget):
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
+        from ..session import scripts
+
         run = self._finished_run()
         layer, head = self.head
         ranges = self._range(self.query_range), self._range(self.key_range)
@@ -169,6 +174,8 @@ class Attention(Panel, AttentionWidget):
         return super()._start()
 
     def _compute(self, progress: Job) -> None:
+        from ..methods.attention_run import run_attention
+
         text, asked = self.text, self._asked
         count = len(self.session.encode(text))
         if count > MOST:
@@ -189,6 +196,8 @@ class Attention(Panel, AttentionWidget):
             self._asked = (as_text(self._asked[0], former), as_text(self._asked[1], former))
 
     def _show(self, run: AttentionRun) -> None:
+        from ..methods.head_scores import heads_frame
+
         if self._run is None or not self._run.tokens.equals(run.tokens):
             self.positions, self.key_positions, self.query_range, self.key_range = [], [], [], []
         self._run, self._effects, self._frame = run, None, heads_frame(run.layers, run.scores)
@@ -203,6 +212,10 @@ class Attention(Panel, AttentionWidget):
         self._bring()
 
     def _show_scores(self) -> None:
+        import torch
+
+        from ..methods.head_scores import heads_frame
+
         run, effects = self._run, self._effects
         assert run is not None
         effect = torch.full((len(run.layers), self.head_count), math.nan) if effects is None else effects.effect
@@ -216,6 +229,8 @@ class Attention(Panel, AttentionWidget):
 
     def _measure(self, progress: Job, run: AttentionRun, answer: int | None, foil: int | None) -> None:
         """The effect of every head; what was measured before a stop is kept."""
+        from ..methods.head_scores import measure_effects
+
         so_far: Effects | None = None
 
         def note(done: int, total: int, message: str = "", partial: Any = None) -> None:
@@ -273,6 +288,8 @@ class Attention(Panel, AttentionWidget):
 
     def _complete(self, progress: Job, run: AttentionRun) -> None:
         """Read what is lacking; the head may change meanwhile."""
+        from ..methods.attention_run import layer_triangles
+
         while self._lacks():
             layer, values = self.head[0], self.head[0] == self.loaded
             progress(0, 1, f"values of layer {layer}" if values else f"layer {layer}")
@@ -325,11 +342,15 @@ class Attention(Panel, AttentionWidget):
 
 def _first_head(run: AttentionRun) -> list[int]:
     """The head to begin with: the highest induction score, or where little repeats the highest previous-token score."""
+    from ..methods.head_scores import repeats
+
     score = run.scores[:, SCORES.index("induction" if repeats(run.ids) >= FEW else "previous_token")]
     return list(divmod(int(score.nan_to_num(0.0).argmax()), score.shape[-1]))
 
 
 def _notes(run: AttentionRun, model: Session) -> list[str]:
+    from ..methods.head_scores import repeats
+
     first = float(run.scores[:, SCORES.index("first_token")].mean())
     if math.isnan(first):  # one token
         return unknown_words(model, run.tokens)

@@ -10,16 +10,6 @@ import polars as pl
 import traitlets as t
 
 from ..errors import DictionaryError, TextError
-from ..methods.audit import SAMPLES, audit_frame
-from ..methods.audit_fit import ALL, Settings, Split, split
-from ..methods.audit_run import AuditRun, measure_text, measure_texts, start, without_text
-from ..methods.context_effects import context_summary, contexts_of, effect_over_contexts
-from ..methods.error_effect import effect_frame
-from ..methods.splitting import splitting
-from ..sae.dictionary import Dictionary
-from ..session import scripts
-from ..session.harvest import Texts, markers
-from ..session.session import Session
 from ..widgets.audit import AuditWidget
 from . import audit_traits as traits
 from .jobs import Job
@@ -27,6 +17,12 @@ from .panel import Panel
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from ..methods.audit_fit import Split
+    from ..methods.audit_run import AuditRun
+    from ..sae.dictionary import Dictionary
+    from ..session.harvest import Texts
+    from ..session.session import Session
 
 LISTED = 60
 """Atoms listed for a column of the histogram."""
@@ -55,10 +51,10 @@ class Audit(Panel, AuditWidget):
         answer: str | int | None = None,
         foil: str | int | None = None,
         baselines: bool = True,
-        tokens: int = Settings.tokens,
-        loss_tokens: int = Settings.loss_tokens,
+        tokens: int = 16_384,
+        loss_tokens: int = 4_096,
         context: int | None = None,
-        batch: int = Settings.batch,
+        batch: int = 8,
         outliers: bool = False,
         seed: int = 0,
     ) -> None:
@@ -75,6 +71,9 @@ class Audit(Panel, AuditWidget):
         Raises:
             DictionaryError: no dictionary.
         """
+        from ..methods.audit_fit import Settings
+        from ..sae.dictionary import Dictionary
+
         self.saes = [sae] if isinstance(sae, Dictionary) else list(sae)
         if not self.saes:
             raise DictionaryError("There is no dictionary to audit. Give one that iw.load_sae reads.")
@@ -96,6 +95,8 @@ class Audit(Panel, AuditWidget):
         Raises:
             TextError: there is no text.
         """
+        from ..methods.error_effect import effect_frame
+
         _ = self.frame
         found = [effect_frame(run.effects[run.sae.name]) for run in self._runs if run.effects]
         if not found:
@@ -145,10 +146,10 @@ class Audit(Panel, AuditWidget):
     @property
     def selection(self) -> pl.DataFrame:
         """The rows of `frame` of the selected quantity, source and dictionary."""
-        run = self._finished_runs()[self.dictionary]
-        names = [run.sae.name, *traits.OTHERS]
-        return self.frame.filter(
-            (pl.col("site") == run.site)
+        frame, about = self.frame, self.dictionaries[self.dictionary]
+        names = [about["name"], *traits.OTHERS]
+        return frame.filter(
+            (pl.col("site") == about["site"])
             & pl.col("dictionary").is_in(names)
             & (pl.col("source") == self.source)
             & (pl.col("quantity") == self.quantity)
@@ -160,13 +161,13 @@ class Audit(Panel, AuditWidget):
         Raises:
             TextError: a quantity or source that is not there. DictionaryError: a dictionary that is not there.
         """
-        runs = self._finished_runs()
+        _ = self.frame  # waits for one
         if quantity is not None and quantity not in traits.LABELS:
             raise TextError(f"{quantity!r} is not measured; the table has {', '.join(traits.LABELS)}.")
         if source is not None and source not in self.sources:
             raise TextError(f"There is no source {source!r}; there are {', '.join(map(repr, self.sources))}.")
-        if dictionary is not None and not 0 <= dictionary < len(runs):
-            raise DictionaryError(f"There is no dictionary {dictionary}; there are 0 to {len(runs) - 1}.")
+        if dictionary is not None and not 0 <= dictionary < len(self.dictionaries):
+            raise DictionaryError(f"There is no dictionary {dictionary}; there are 0 to {len(self.dictionaries) - 1}.")
         with self.hold_sync():
             self.quantity, self.source = quantity or self.quantity, source or self.source
             self.dictionary = self.dictionary if dictionary is None else dictionary
@@ -196,6 +197,8 @@ class Audit(Panel, AuditWidget):
 
     def code(self) -> str:
         """An nnsight script for the shown dictionary on all texts: explained variance, L0, loss and loss recovered."""
+        from ..session import scripts
+
         run = self._finished_runs()[self.dictionary]
         return scripts.audit(self.session, run)
 
@@ -205,6 +208,9 @@ class Audit(Panel, AuditWidget):
         return (id(self._texts), self.text)
 
     def _compute(self, progress: Job) -> None:
+        from ..methods.audit_fit import split
+        from ..methods.audit_run import measure_texts, start, without_text
+
         whole = len(self._runs) == len(self.saes) and all(run.done for run in self._runs)
         runs = [without_text(run) for run in self._runs] if whole else []
         text = self.text
@@ -227,14 +233,19 @@ class Audit(Panel, AuditWidget):
                 self._publish(progress, lambda: self._show(runs, text))
 
     def _look(self, run: AuditRun, text: str, progress: Job) -> None:
+        from ..methods.audit_run import measure_text
+
         if text:
             answer, foil = self._answer
             measure_text(self.session, run, text, answer=answer, foil=foil, progress=progress)
 
-    def _show(self, runs: list[AuditRun], text: str, samples: int = SAMPLES) -> None:
+    def _show(self, runs: list[AuditRun], text: str, samples: int = 0) -> None:
+        from ..methods.audit import SAMPLES, audit_frame
+        from ..methods.audit_fit import ALL
+
         runs = [run for run in runs if run.sources]
         self._runs, self._looked_at = runs, text
-        self._parts = [audit_frame(run, samples=samples) for run in runs]
+        self._parts = [audit_frame(run, samples=samples or SAMPLES) for run in runs]
         self._frame = pl.concat(self._parts)
         names = traits.sources(self._frame)
         self.sources, self.source = names, self.source if self.source in names else ALL
@@ -251,6 +262,10 @@ class Audit(Panel, AuditWidget):
                 self._show(partial, self.text, samples=100)
 
     def _measure(self, progress: Job, run: AuditRun, atom: int) -> None:
+        from ..methods.context_effects import context_summary, contexts_of, effect_over_contexts
+        from ..methods.splitting import splitting
+        from ..session.harvest import markers
+
         strength = float(run.strength()[atom])
         if not np.isfinite(strength):
             raise DictionaryError(
@@ -312,6 +327,8 @@ class Audit(Panel, AuditWidget):
 
 
 def _notes(runs: list[AuditRun]) -> list[str]:
+    from ..methods.audit_fit import ALL
+
     run = runs[0]
     notes = [
         f"PCA, random directions and coordinates get {run.fit.k} numbers a token, as many as the dictionary has active atoms. They "

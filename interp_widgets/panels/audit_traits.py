@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from ..methods.audit import DEFINITIONS
-from ..methods.audit_fit import ALL, TEXT
-from ..methods.audit_run import EDGES, AuditRun
-from ..session.session import Session
 from ..widgets import wire
+
+if TYPE_CHECKING:
+    from ..methods.audit_run import AuditRun
+    from ..session.session import Session
 
 LABELS = {
     "explained_variance": ("explained variance", "share"),
@@ -39,6 +39,8 @@ OTHERS = frozenset(COLUMNS[1:])
 
 def quantities() -> list[dict[str, str]]:
     """The trait of that name."""
+    from ..methods.audit import DEFINITIONS
+
     return [
         {"name": name, "label": label, "format": written, "definition": DEFINITIONS[name]}
         for name, (label, written) in LABELS.items()
@@ -47,6 +49,8 @@ def quantities() -> list[dict[str, str]]:
 
 def sources(frame: pl.DataFrame) -> list[str]:
     """All sources of a frame, "all" first, even before anything of it is measured; the text that is looked at last."""
+    from ..methods.audit_fit import ALL, TEXT
+
     found = frame["source"].unique(maintain_order=True).to_list()
     return [ALL, *(name for name in found if name not in (ALL, TEXT)), *(name for name in found if name == TEXT)]
 
@@ -68,6 +72,8 @@ def numbers(parts: Sequence[pl.DataFrame], names: list[str]) -> dict[str, Any]:
 
 def about(run: AuditRun) -> dict[str, Any]:
     """One entry of `dictionaries`."""
+    from ..methods.audit_fit import ALL
+
     done = int(run.at(ALL).sum())
     return {
         "name": run.sae.name, "site": run.site, "width": run.sae.width, "k": run.fit.k, "done": done, "total": len(run.measured),
@@ -76,6 +82,8 @@ def about(run: AuditRun) -> dict[str, Any]:
 
 def histograms(runs: Sequence[AuditRun], names: list[str]) -> dict[str, Any]:
     """`histogram` and its `edges`."""
+    from ..methods.audit_run import EDGES
+
     counted = [[run.histogram(source) for source in names] for run in runs]
     return {"histogram": wire.int32(np.array(counted)), "edges": EDGES.tolist()}
 

@@ -9,7 +9,6 @@ import polars as pl
 import traitlets as t
 
 from ..errors import DictionaryError
-from ..sae.corpus.tables import check_examples
 from ..widgets.examples import ExamplesWidget
 from .atoms_examples import examples
 
@@ -40,6 +39,8 @@ class Examples(ExamplesWidget):
             FrameError: the table has other columns, or rows that do not fit together.
             DictionaryError: the table has no such atom.
         """
+        from ..sae.corpus.tables import check_examples
+
         self.frame = check_examples(frame)
         """The table."""
         atoms = frame["atom"].unique(maintain_order=True).to_list()
@@ -84,6 +85,13 @@ class Examples(ExamplesWidget):
         from ..export.figure import save
 
         return save(self, path, theme=theme, width=width, dpi=dpi)
+
+    def _to_keep(self) -> dict[str, Any]:
+        """What is kept of this table beside its traits (see `iw.reopen`)."""
+        from .. import __version__
+        from .kept import pack_frame
+
+        return {"class": "Examples", "version": __version__, "frame": pack_frame(self.frame)}
 
     @t.observe("atom")
     def _show(self, _: Any) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import polars as pl
 import traitlets as t
 
 from ..errors import DictionaryError, InterpError
-from ..sae.dictionary import Dictionary
-from ..session.session import Session
 from ..widgets.explorer import VIEWS, ExplorerWidget
 from .atoms import Atoms
 from .attention import Attention
@@ -20,6 +18,9 @@ from .patching import Patching
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from ..sae.dictionary import Dictionary
+    from ..session.session import Session
 
 Part: TypeAlias = Lens | Atoms | Attention | Patching
 
@@ -41,6 +42,7 @@ class Explorer(Instrument, ExplorerWidget):
     >>> explorer.frame                  # the frame of explorer.atoms
     """
 
+    _classes: ClassVar[dict[str, Any]] = {"lens": Lens, "atoms": Atoms, "attention": Attention, "patching": Patching}
     lens: Lens
     atoms: Atoms | None
     attention: Attention
@@ -71,19 +73,33 @@ class Explorer(Instrument, ExplorerWidget):
         Raises:
             SiteError, DictionaryError: the dictionary does not fit the model.
         """
-        self._started: set[str] = set()
-        self._paired = True
-        self._telling = threading.RLock()
+        self._set_up()
+        made = self._classes
         super().__init__(
             model,
-            lens=Lens(model),
-            atoms=None if sae is None else Atoms(model, sae=sae, answer=answer if isinstance(answer, str) else ""),
-            attention=Attention(model),
-            patching=Patching(model, corrupt=corrupt, answer=answer, foil=foil),
+            lens=made["lens"](model),
+            atoms=None
+            if sae is None
+            else made["atoms"](model, sae=sae, answer=answer if isinstance(answer, str) else ""),
+            attention=made["attention"](model),
+            patching=made["patching"](model, corrupt=corrupt, answer=answer, foil=foil),
             view=view,
             beside=beside,
         )
         self.sae_name = self.atoms.sae_name if self.atoms else ""
+        self._link()
+        if text:
+            with self._showing_errors():
+                self._read(text)
+                self._open()
+
+    def _set_up(self) -> None:
+        self._started: set[str] = set()
+        self._paired = True
+        self._telling = threading.RLock()
+
+    def _link(self) -> None:
+        """Follow what the parts do."""
         for part in self.parts.values():
             prompt, results = ("clean", _PAIR) if isinstance(part, Patching) else ("text", ["token_ids"])
             part.observe(self._follow_text, prompt)
@@ -92,10 +108,6 @@ class Explorer(Instrument, ExplorerWidget):
             part.observe(self._tell, "status")
             if part.has_trait("masked"):
                 part.observe(self._mark_masked, ["masked", "token_ids"])
-        if text:
-            with self._showing_errors():
-                self._read(text)
-                self._open()
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -202,8 +214,8 @@ class Explorer(Instrument, ExplorerWidget):
         return bool(self.tokens) and meant
 
     def _start(self, name: str) -> None:
+        self._part(name)._begin()  # before it is noted: a part that was reopened may have to wake first
         self._started.add(name)
-        self._part(name)._begin()
 
     def _tell(self, change: t.Bunch | None = None) -> None:
         """One status for all: the first part that works, what is shown before what is hidden; else the part that is shown."""

@@ -60,6 +60,7 @@ class Job:
         self._status: dict[str, Any] = {"state": "running", "message": "", "done": 0, "total": 0, "remote": None}
         self._requests: list[JobState] = []
         self._words = ""
+        self._over = False
         self._thread = threading.Thread(target=self._run, name="interp_widgets job", daemon=True)
 
     def start(self) -> Job:
@@ -74,14 +75,18 @@ class Job:
 
     @property
     def running(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._is_over()
+
+    def _is_over(self) -> bool:
+        """Whether this is the job's own thread, with nothing left to do but to tell its end: nobody waits for himself."""
+        return self._over and threading.current_thread() is self._thread
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; False if it did not come in time. In short steps, so that Ctrl-C gets through."""
         end = None if timeout is None else time.monotonic() + timeout
-        while self._thread.is_alive() and (end is None or time.monotonic() < end):
+        while self.running and (end is None or time.monotonic() < end):
             self._thread.join(0.1)
-        return not self._thread.is_alive()
+        return not self.running
 
     def __call__(self, done: int, total: int, message: str = "", partial: Any = None) -> None:
         """The `Progress` of the work."""
@@ -133,6 +138,7 @@ class Job:
             self.error = error
             self._status |= {"state": "error", "message": ""}
         self._status["remote"] = self._told_of_requests()
+        self._over = True
         self._tell(error="" if self.error is None or isinstance(self.error, Cancelled) else sentence(self.error))
 
     def _tell(self, partial: Any = None, error: str = "") -> None:

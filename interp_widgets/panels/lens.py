@@ -8,9 +8,6 @@ import polars as pl
 import traitlets as t
 
 from ..errors import SiteError
-from ..methods.logit_lens import LensRun, lens_frame, lens_lines, masked_positions, run_lens
-from ..session import scripts
-from ..session.session import Session
 from ..widgets import wire
 from ..widgets.lens import LensWidget
 from .jobs import Job
@@ -19,6 +16,9 @@ from .panel import Panel, positions_of
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from ..methods.logit_lens import LensRun
+    from ..session.session import Session
 
 WINDOW = 128
 """Positions shown at once; more columns than that can be neither read nor drawn smoothly."""
@@ -69,7 +69,7 @@ class Lens(Panel, LensWidget):
         Raises:
             TextError, SiteError: a position or layer that does not exist.
         """
-        self._finished_run()
+        _ = self.frame  # waits for one
         chosen = positions_of(position, len(self.tokens))
         if layer is not None and layer not in self.layers:
             raise SiteError(f"Layer {layer} is not shown; the layers are {self.layers[0]} to {self.layers[-1]}.")
@@ -87,6 +87,8 @@ class Lens(Panel, LensWidget):
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
+        from ..session import scripts
+
         run = self._finished_run()
         return scripts.lens(self.session, run.tokens["token_id"].to_list(), run.positions, self.top_k, run.tracked)
 
@@ -96,6 +98,8 @@ class Lens(Panel, LensWidget):
         return self.text, self.top_k, self._track, self._first
 
     def _compute(self, progress: Job) -> None:
+        from ..methods.logit_lens import run_lens
+
         text, track = self.text, self._track
         tokens = self.session.tokens(text)
         start = max(0, len(tokens) - WINDOW)
@@ -117,6 +121,8 @@ class Lens(Panel, LensWidget):
         self._track = as_text(self._track, former)
 
     def _show(self, run: LensRun, shown: list[int]) -> None:
+        from ..methods.logit_lens import lens_frame, masked_positions
+
         old = self._run
         self._run, self._frame = run, lens_frame(self.session, run)
         if old is None or not old.tokens.equals(run.tokens):
@@ -195,6 +201,8 @@ class Lens(Panel, LensWidget):
 
     def _on_line(self, position: int, token_id: int) -> None:
         """A line that is not among the stored ones: one more forward pass."""
+        from ..methods.logit_lens import lens_lines
+
         run = self._run
         if run is None:
             return

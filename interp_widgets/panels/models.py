@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ..errors import ModelError
-from ..session.load import load
-from ..session.session import Session
 from .jobs import Job
 from .recipe import recipe
+
+if TYPE_CHECKING:
+    from ..session.session import Session
 
 _moving: ContextVar[tuple[Any, Session] | None] = ContextVar("moving", default=None)
 """In the job of a panel that tries another model: the panel and that model."""
@@ -80,6 +81,7 @@ class Moves:
         self._aside(work, "models", report)
 
     def _on_model(self: Any, name: str) -> None:
+        from ..session.load import load
         from ..session.remote.connect import name_of
 
         host = self.session.host
@@ -102,7 +104,7 @@ class Moves:
 def names(model: Session, movable: bool = True) -> dict[str, str]:
     """What a panel's head says of a model."""
     source = model.source if model.host and movable else None
-    return {"model_name": model.name, "host": model.host, "model_source": source or ""}
+    return {"model_name": model.name, "host": model.host, "model_source": source or "", "recorded": model.recorded}
 
 
 def served(models: pl.DataFrame) -> list[dict[str, Any]]:

@@ -9,11 +9,6 @@ import polars as pl
 import traitlets as t
 
 from ..errors import SiteError, TextError
-from ..methods.pair_statistics import mean_over_pairs, summarise
-from ..methods.patching_pairs import PairsRun, pair_summary, pairs_frame, prepare_pairs, sweep_pairs
-from ..methods.patching_run import UNDEFINED
-from ..session import scripts
-from ..session.session import Session
 from ..widgets import wire
 from ..widgets.pairs import PairsWidget
 from .jobs import Job
@@ -24,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import altair as alt
+
+    from ..methods.patching_pairs import PairsRun
+    from ..session.session import Session
 
 
 class PatchingPairs(Panel, PairsWidget):
@@ -73,6 +71,8 @@ class PatchingPairs(Panel, PairsWidget):
     @property
     def frame(self) -> pl.DataFrame:
         """One row per pair and cell, for the metric shown (see `frames.PAIR_EFFECTS`); waits for a sweep that is running."""
+        from ..methods.patching_pairs import pairs_frame
+
         if self._job is not None:
             self._job.wait()
         return pairs_frame(self._finished_run(), self._base_metric())
@@ -80,6 +80,8 @@ class PatchingPairs(Panel, PairsWidget):
     @property
     def summary(self) -> pl.DataFrame:
         """One row per cell: mean, interval, p and q of what is shown (see `frames.PAIR_SUMMARY`)."""
+        from ..methods.patching_pairs import pair_summary
+
         return pair_summary(
             self.frame, value="recovery" if self.metric == "recovery" else "effect", seed=self._asked[4]
         )
@@ -100,19 +102,20 @@ class PatchingPairs(Panel, PairsWidget):
         Raises:
             TextError, SiteError: a position, pair, layer or kind of site that is not in the grid.
         """
-        run = self._finished_run()
+        _ = self.frame  # waits for one
         site = site or self.site
-        spans = [span for span in run.columns if span[0] == position]
+        spans = [list(range(c["position"], c["last"] + 1)) for c in self.columns if c["position"] == position]
         if position is not None and not spans:
-            raise TextError(f"Position {position} is not in the grid; it has {[span[0] for span in run.columns]}.")
-        if not -1 <= pair < len(run.pairs):
-            raise TextError(f"Pair {pair} does not exist; there are pairs 0 to {len(run.pairs) - 1}.")
+            there = [column["position"] for column in self.columns]
+            raise TextError(f"Position {position} is not in the grid; it has {there}.")
+        if not -1 <= pair < len(self.pairs):
+            raise TextError(f"Pair {pair} does not exist; there are pairs 0 to {len(self.pairs) - 1}.")
         if site not in self.sites or (layer is not None and layer not in self.layers):
             raise SiteError(
                 f"{site}.{layer} is not in the grid; it has {', '.join(self.sites)} at layers 0 to {self.layers[-1]}."
             )
         with self.hold_sync():
-            self.site, self.pair, self.positions = site, pair, list(spans[0]) if spans else []
+            self.site, self.pair, self.positions = site, pair, spans[0] if spans else []
             self.cell = [site, layer, position] if layer is not None and spans else []
 
     @property
@@ -135,6 +138,9 @@ class PatchingPairs(Panel, PairsWidget):
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
+        from ..methods.patching_run import UNDEFINED
+        from ..session import scripts
+
         metric = self._base_metric()
         return scripts.pairs(self.session, self._finished_run(), list(self.sites), metric, UNDEFINED[metric])
 
@@ -144,6 +150,8 @@ class PatchingPairs(Panel, PairsWidget):
         return (id(self._pairs),)
 
     def _compute(self, progress: Job) -> None:
+        from ..methods.patching_pairs import prepare_pairs, sweep_pairs
+
         progress(0, len(self._pairs), "checking the pairs")
         former = self._run
         run = former if former is not None and former.done < len(former.pairs) else None
@@ -189,6 +197,8 @@ class PatchingPairs(Panel, PairsWidget):
 
     @t.observe("metric")
     def _show_numbers(self, change: t.Bunch | None = None) -> None:
+        from ..methods.pair_statistics import mean_over_pairs, summarise
+
         run = self._run
         if run is None:
             return

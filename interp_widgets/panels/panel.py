@@ -17,6 +17,7 @@ from . import interrupt
 from .jobs import Job, sentence
 from .models import Moves, Report, names
 from .recipe import recipe, remembering
+from .recording import Watch
 
 if TYPE_CHECKING:
     import altair as alt
@@ -29,12 +30,18 @@ class Instrument(Widget):
 
     movable = False
     """Whether it can be given another model of the same server."""
+    asks_for_frame = False
+    """Whether `frame` and `chart` ask the model once more."""
     session: Session
 
     def __init__(self, model: Session, **traits: Any) -> None:
         self.session = model
-        super().__init__(**names(model, self.movable), **traits)
-        self.on_msg(self._on_message)
+        traits |= names(model, self.movable)
+        if self.comm is None:
+            super().__init__(**traits)
+            self.on_msg(self._on_message)
+        else:  # it is shown already, from what was kept of it (see `asleep.py`)
+            self.set_traits(traits)
 
     @property
     @abstractmethod
@@ -100,6 +107,12 @@ class Instrument(Widget):
 
         return save(self, path, theme=theme, width=width, dpi=dpi)
 
+    def _to_keep(self) -> dict[str, Any]:
+        """What is kept of this panel beside its traits (see `iw.reopen`)."""
+        from .kept import describe
+
+        return describe(self)
+
     def _on_message(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         """A request from the browser: `{"type": name, ...}` calls `_on_<name>(**rest)`; what it raises is shown."""
         request = dict(content)
@@ -128,14 +141,23 @@ class Panel(Moves, Instrument):
             cls.__init__ = remembering(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, model: Session, **traits: Any) -> None:
+        self._set_up()
+        super().__init__(model, **traits)
+        if model.book is not None:
+            self._watch = Watch(self, model.book)
+        interrupt.install()
+
+    _watch: Watch | None = None
+    """Who keeps what is shown, where the session records."""
+
+    def _set_up(self) -> None:
+        """The state of a panel that has computed nothing."""
         self._lock = threading.RLock()
         self._job: Job | None = None
         self._beside: dict[str, Job] = {}
         self._started_with: tuple[Any, ...] | None = None
         self._finished: dict[str, Any] = {}
         self._frame: pl.DataFrame | None = None
-        super().__init__(model, **traits)
-        interrupt.install()
 
     # the contract
 
@@ -213,6 +235,7 @@ class Panel(Moves, Instrument):
             self._started_with = None
             self.error = ""
             interrupt.watch(self)
+            self._tell_watch(self._job)
         return self._job.start()
 
     def _aside(self, work: Callable[[Job], None], name: str = "", report: Report | None = None) -> Job:
@@ -224,16 +247,20 @@ class Panel(Moves, Instrument):
             if name in self._beside:
                 self._beside[name].cancel()
             job = self._beside[name] = Job(work, report or self._report_aside)
+            if report is None:
+                self._tell_watch(job)
         return job.start()
 
     def _report_aside(self, job: Job, status: dict[str, Any], error: str) -> None:
         with self._lock:
             if job in self._beside.values() and error:
                 self.error = error
+            self._tell_watch(job, status["state"])
 
     def _report(self, job: Job, status: dict[str, Any], error: str) -> None:
         with self._lock:
             if job is not self._job:
+                self._tell_watch(job, "cancelled" if status["state"] != "running" else "running")
                 return
             partial = status.pop("partial", None)
             if partial is not None and status["state"] == "running":
@@ -242,6 +269,21 @@ class Panel(Moves, Instrument):
                 self._finished = {"seconds": status["seconds"], "time": datetime.now(UTC).isoformat(timespec="seconds")}
             with self.hold_sync():
                 self.status, self.error = status, error
+            self._tell_watch(job, status["state"])
+
+    def _tell_watch(self, job: Job, state: str = "") -> None:
+        """A job begins, or says in which state it is."""
+        if self._watch is not None and not state:
+            self._watch.began(job)
+        elif self._watch is not None and state != "running":
+            self._watch.ended(job, state)
+
+    def _on_message(self, widget: Any, content: dict[str, Any], buffers: Any) -> None:
+        if self._watch is not None:
+            self._watch.asked(dict(content))
+        super()._on_message(widget, content, buffers)
+        if self._watch is not None:
+            self._watch.answered()
 
     def _show_partial(self, partial: Any) -> None:
         """Show what is known so far; only for panels whose methods say."""

@@ -10,14 +10,6 @@ import polars as pl
 import traitlets as t
 
 from ..errors import AlignmentError, Cancelled, SiteError, TextError
-from ..methods.activation_patching import prepare
-from ..methods.alignment import Pairs, pair
-from ..methods.attribution_patching import estimate
-from ..methods.patching_run import UNDEFINED, PatchingRun, patching_frame
-from ..methods.predictions import predictions
-from ..methods.sweep import sweep
-from ..session import scripts
-from ..session.session import Session
 from ..widgets.patching import PatchingWidget
 from .jobs import Job
 from .models import as_text
@@ -28,6 +20,10 @@ from .patching_traits import grid_traits, prompt_traits
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from ..methods.alignment import Pairs
+    from ..methods.patching_run import PatchingRun
+    from ..session.session import Session
 
 KINDS = ("resid_post", "attn_out", "mlp_out")
 GRIDS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "mlp_act", "head_out")
@@ -102,6 +98,8 @@ class Patching(Recalls, Panel, PatchingWidget):
     @property
     def frame(self) -> pl.DataFrame:
         """The result as a polars frame, for the metric that is shown; waits for a sweep that is still running."""
+        from ..methods.patching_run import patching_frame
+
         if self._job is not None:
             self._job.wait()
         return patching_frame(self._finished_run(), self._base_metric())
@@ -123,8 +121,9 @@ class Patching(Recalls, Panel, PatchingWidget):
         Raises:
             TextError, SiteError: a position, layer or kind of site that is not in the grid.
         """
-        run = self._finished_run()
-        chosen = positions_of(position, len(run.prompt))
+        _ = self.frame  # waits for one
+        prompt = self.corrupt_tokens if self.direction == "denoise" else self.clean_tokens
+        chosen = positions_of(position, len(prompt))
         site = site or self.site
         if site not in self.sites or (layer is not None and layer not in self.layers):
             raise SiteError(
@@ -137,6 +136,8 @@ class Patching(Recalls, Panel, PatchingWidget):
     @property
     def predictions(self) -> pl.DataFrame:
         """What the clean run, the corrupt run and the selected cell's patched run predict next (see `frames.PREDICTIONS`)."""
+        from ..methods.predictions import predictions
+
         cells = [(f"{self.cell[0]}.{self.cell[1]}", self.cell[2])] if self.cell else []
         return predictions(self.session, self._finished_run(), cells)
 
@@ -162,6 +163,9 @@ class Patching(Recalls, Panel, PatchingWidget):
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
+        from ..methods.patching_run import UNDEFINED
+        from ..session import scripts
+
         metric = self._base_metric()
         return scripts.patching(self.session, self._finished_run(), list(self.sites), metric, UNDEFINED[metric])
 
@@ -176,6 +180,10 @@ class Patching(Recalls, Panel, PatchingWidget):
         return (*question.grid, question.tokens["answer"], question.tokens["foil"])
 
     def _compute(self, progress: Job) -> None:
+        from ..methods.activation_patching import prepare
+        from ..methods.attribution_patching import estimate
+        from ..methods.sweep import sweep
+
         question, former = self._question(), self._shown_entry()
         sites, first = list(self.sites), self.site
         progress(0, len(sites) * self.session.num_layers, "reading both prompts")
@@ -319,6 +327,8 @@ class Patching(Recalls, Panel, PatchingWidget):
         self._start()
 
     def _on_align(self, clean: int, corrupt: int) -> None:
+        from ..methods.alignment import pair
+
         self._shown()
         if not (0 <= clean < len(self.clean_tokens) and 0 <= corrupt < len(self.corrupt_tokens)):
             raise AlignmentError(f"There is no pair of positions {clean} and {corrupt} in these prompts.")

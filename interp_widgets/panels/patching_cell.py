@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled
-from ..methods.patching_plan import Begun
-from ..methods.patching_run import PatchingRun
-from ..methods.single_patch import fill_single, plan_single, say_next
-from ..session.stays import Stays
 from .jobs import Job
 from .patching_traits import prediction_list
 
 if TYPE_CHECKING:
+    from ..methods.patching_run import PatchingRun
     from .patching import Patching
 
 TOKENS = 8
@@ -36,6 +33,10 @@ def describe_cell(panel: Patching, run: PatchingRun, place: dict[str, Any], job:
 
 
 def _describe(panel: Patching, run: PatchingRun, place: dict[str, Any], job: Job, known: dict[str, Any]) -> None:
+    from ..methods.patching_plan import Begun
+    from ..methods.single_patch import fill_single, plan_single, say_next
+    from ..session.stays import Stays
+
     model = panel.session
     job(0, 3, "patching one cell")
     (kind, layer, position), (from_kind, from_layer, from_position) = place["cell"], place["origin"]

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TextError
-from ..methods.alignment import Pairs
-from ..methods.patching_run import PatchingRun
+
+if TYPE_CHECKING:
+    from ..methods.alignment import Pairs
+    from ..methods.patching_run import PatchingRun
 
 KEPT = 12
 """Results kept; beyond that the oldest goes. One of 1,260 cells and width 576 holds 3 MB."""

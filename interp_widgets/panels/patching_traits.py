@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ..methods.alignment import explain
-from ..methods.patching_run import PatchingRun
-from ..methods.prediction import Prediction
-from ..session.session import Session
 from ..widgets import wire
 from .lens import unknown_words
+
+if TYPE_CHECKING:
+    from ..methods.patching_run import PatchingRun
+    from ..methods.prediction import Prediction
+    from ..session.session import Session
 
 SMALL = 0.5
 """Logits: a difference between the prompts below this makes every recovery a division by nearly nothing."""
@@ -19,6 +18,8 @@ SMALL = 0.5
 
 def prompt_traits(run: PatchingRun, model: Session) -> dict[str, Any]:
     """Everything about a run that no cell changes."""
+    from ..methods.alignment import explain
+
     clean, corrupt = (run.source, run.prompt) if run.direction == "denoise" else (run.prompt, run.source)
     pairs = list(run.pairs) if run.direction == "denoise" else [(j, i) for i, j in run.pairs]
     tokens = clean["token"].to_list(), corrupt["token"].to_list()
@@ -44,6 +45,8 @@ def prompt_traits(run: PatchingRun, model: Session) -> dict[str, Any]:
 
 def grid_traits(run: PatchingRun, model: Session) -> dict[str, Any]:
     """The cells, as far as they are known."""
+    import torch
+
     grids = {
         "logit_difference": run.effect("logit_difference"),
         "probability": run.effect("probability"),

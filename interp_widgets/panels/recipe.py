@@ -9,16 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ..errors import AnswerGone
-from ..sae.dictionary import Dictionary
-from ..sae.load import bundled, load_sae
 
-_TEXTS = {"text": "text", "prompt": "text", "clean": "clean", "corrupt": "corrupt", "answer": "answer", "foil": "foil"}
-"""Arguments that a person types over -> the traits that hold what is typed."""
+if TYPE_CHECKING:
+    from ..sae.dictionary import Dictionary
+
+PROMPTS = {"text": "text", "prompt": "text", "clean": "clean", "corrupt": "corrupt", "answer": "answer", "foil": "foil",
+          "direction": "direction"}  # fmt: skip
+"""Arguments that a person types over or chooses again -> the traits that hold them now."""
 MOST = 200_000
 """Characters of one argument beyond which it is not kept."""
 
@@ -38,15 +40,21 @@ def remembering(init: Callable[..., None]) -> Callable[..., None]:
 def recipe(panel: Any) -> dict[str, Any]:
     """The class and the arguments of a panel but for its model, with its present texts; and an id of this result."""
     given = {name: value for name, value in panel._made_of.items() if name not in ("self", "model")}
-    now = {name: getattr(panel, trait) for name, trait in _TEXTS.items() if panel.has_trait(trait)}
-    typed = {name: text for name, text in now.items() if isinstance(given.get(name, text if text else None), str)}
-    known = set(inspect.signature(type(panel).__init__).parameters)  # a class may be asked for its __new__ instead
-    arguments = given | {name: text for name, text in typed.items() if name in known}
+    arguments = given | typed(panel, given)
     return {
         "class": type(panel).__name__,
         "arguments": {name: _bounded(name, plain(value)) for name, value in arguments.items()},
         "result": uuid.uuid4().hex,
     }
+
+
+def typed(panel: Any, given: dict[str, Any]) -> dict[str, str]:
+    """The arguments that are texts, as they are now; an id of a token that was given stays one."""
+    made = getattr(panel, "_awake_class", type(panel))
+    known = set(inspect.signature(made.__init__).parameters)  # a class may be asked for its __new__ instead
+    now = {name: getattr(panel, trait) for name, trait in PROMPTS.items() if name in known and panel.has_trait(trait)}
+    texts = {name: text for name, text in now.items() if isinstance(text, str)}
+    return {name: text for name, text in texts.items() if isinstance(given.get(name, text if text else None), str)}
 
 
 def _bounded(name: str, value: Any) -> Any:
@@ -64,8 +72,6 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, Dictionary):
-        return _place(value)
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, (tuple, range)):
@@ -74,6 +80,28 @@ def plain(value: Any) -> Any:
         return {"kind": "dict", "items": {key: plain(item) for key, item in value.items()}}
     if isinstance(value, pl.DataFrame):
         return {"kind": "frame", "items": value.to_dict(as_series=False)}
+    if isinstance(value, Stand):
+        return value.plain()
+    return _of_torch(value)
+
+
+class Stand:
+    """Stands for a model or a dictionary where torch is not installed (see `session.recorded.shown`)."""
+
+    def plain(self) -> dict[str, Any]:
+        """What `plain` makes of what it stands for."""
+        raise NotImplementedError
+
+
+def _of_torch(value: Any) -> dict[str, Any]:
+    from ..sae.dictionary import Dictionary
+    from ..session.session import Session
+
+    if isinstance(value, Dictionary):
+        return _place(value)
+    if isinstance(value, Session):
+        said = json.loads(json.dumps(value.provenance(), default=str))
+        return {"kind": "session", "what": f"a second session, on {value.name}", "provenance": said}
     return {"kind": "lost", "what": f"a {type(value).__name__} in memory"}
 
 
@@ -101,6 +129,8 @@ def again(value: Any) -> Any:
 
 def _place(sae: Dictionary) -> dict[str, Any]:
     """Where a dictionary is found again."""
+    from ..sae.load import bundled
+
     path, weights = sae.name, sae.origin.get("weights")
     if sae.name not in bundled():
         if not (weights and sae.reading and Path(weights).is_file()):
@@ -117,6 +147,8 @@ def _place(sae: Dictionary) -> dict[str, Any]:
 
 
 def _dictionary(said: dict[str, Any]) -> Dictionary:
+    from ..sae.load import bundled, load_sae
+
     bundles = said["path"] in bundled()
     sae = load_sae(said["path"], **({} if bundles else {"site": said["site"], "site_out": said["site_out"] or None}))
     if sae.origin.get("sha256") != said["sha256"]:

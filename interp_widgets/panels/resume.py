@@ -6,10 +6,6 @@ from importlib import import_module
 from typing import Any
 
 from ..errors import AnswerGone
-from ..session.load import load
-from ..session.remote.connect import name_of
-from ..session.remote.session import RemoteSession
-from ..session.remote.tickets import find, tickets
 from .recipe import again
 
 CLASSES = {"Lens": "lens", "Atoms": "atoms", "Attention": "attention", "Patching": "patching", "PatchingPairs": "pairs",
@@ -29,6 +25,11 @@ def resume(job: str) -> Any:
             was made of something that was only in memory. In a panel the sentence is shown.
         DictionaryError: the dictionary of the panel is gone.
     """
+    from ..session.load import load
+    from ..session.remote.connect import name_of
+    from ..session.remote.session import RemoteSession
+    from ..session.remote.tickets import find, tickets
+
     ticket = find(job)
     model = load(name_of(ticket.model), name=ticket.name, remote=ticket.host)
     assert isinstance(model, RemoteSession)

@@ -11,11 +11,6 @@ import polars as pl
 import traitlets as t
 
 from ..errors import TextError
-from ..methods.directions import atom_direction, direction_of
-from ..methods.steering import fill_steering, prepare_steering, sites_of
-from ..methods.steering_run import SteeringRun, steering_frame, text_frame
-from ..session import scripts
-from ..session.session import Session
 from ..widgets.steering import SteeringWidget
 from .jobs import Job
 from .panel import Panel
@@ -23,6 +18,9 @@ from .steering_traits import run_traits, start_strength
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from ..methods.steering_run import SteeringRun
+    from ..session.session import Session
 
 
 class Steering(Panel, SteeringWidget):
@@ -67,6 +65,9 @@ class Steering(Panel, SteeringWidget):
         Raises:
             SiteError, DictionaryError: a direction or site that does not exist.
         """
+        from ..methods.directions import direction_of
+        from ..methods.steering import sites_of
+
         self._direction = direction_of(direction)
         self._options: dict[str, Any] = {"tokens": tokens, "temperature": temperature, "randoms": randoms, "seed": seed}
         self._strengths = strengths
@@ -94,6 +95,8 @@ class Steering(Panel, SteeringWidget):
     @property
     def texts(self) -> pl.DataFrame:
         """What every run says, token by token (see `frames.STEERED_TEXT`)."""
+        from ..methods.steering_run import text_frame
+
         return text_frame(self.session, self._finished_run())
 
     @property
@@ -138,6 +141,8 @@ class Steering(Panel, SteeringWidget):
 
     def code(self) -> str:
         """An nnsight script that makes `frame`."""
+        from ..session import scripts
+
         return scripts.steering(self.session, self._finished_run())
 
     # work
@@ -146,6 +151,8 @@ class Steering(Panel, SteeringWidget):
         return self.text, self.site, self.answer, self.foil, self.mode, self.where, tuple(self.positions), self.atom
 
     def _compute(self, progress: Job) -> None:
+        from ..methods.steering import prepare_steering
+
         inputs = self._inputs()
         progress(0, 0, "reading the prompt")
         run = prepare_steering(
@@ -166,6 +173,8 @@ class Steering(Panel, SteeringWidget):
     def _fill(
         self, run: SteeringRun, inputs: tuple[Any, ...] | None, progress: Job, strength: float | None = None
     ) -> None:
+        from ..methods.steering import fill_steering
+
         def report(done: int, total: int, message: str = "", partial: Any = None) -> None:
             if partial is not None and partial.outcomes.keys() - shown.keys():
                 shown.update(partial.outcomes)
@@ -177,6 +186,8 @@ class Steering(Panel, SteeringWidget):
         self._publish(progress, lambda: self._show(run, inputs, strength))
 
     def _show(self, run: SteeringRun, inputs: tuple[Any, ...] | None, strength: float | None) -> None:
+        from ..methods.steering_run import steering_frame
+
         self._run, self._frame = run, steering_frame(run)
         self._shown_with = inputs or self._shown_with
         if strength is None and (self.strengths != run.strengths or self.strength not in run.strengths):
@@ -199,6 +210,8 @@ class Steering(Panel, SteeringWidget):
 
     @t.observe("atom")
     def _on_atom(self, change: t.Bunch) -> None:
+        from ..methods.directions import atom_direction
+
         dictionary = self._direction.dictionary
         if dictionary is None or change.new == self._direction.atom:
             return

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..methods.steered_runs import Said
-from ..methods.steering import round_number
-from ..methods.steering_run import METRICS, SteeringRun
-from ..methods.text_diff import differing
-from ..session.session import Session
 from ..widgets import wire
 from .lens import unknown_words
+
+if TYPE_CHECKING:
+    from ..methods.steered_runs import Said
+    from ..methods.steering_run import SteeringRun
+    from ..session.session import Session
 
 
 def run_traits(model: Session, run: SteeringRun) -> dict[str, Any]:
     """All that the browser gets of a run, by the names of the traits."""
+    from ..methods.steering_run import METRICS
+
     given = np.array([run.values(metric) for metric in METRICS])
     random = np.stack([run.random_range(metric) for metric in METRICS], 1)
     baseline = [] if run.baseline is None else [getattr(run.baseline, metric) for metric in METRICS]
@@ -49,6 +51,8 @@ def start_strength(run: SteeringRun) -> float:
 
 def _levels(values: list[float]) -> list[float]:
     """Round numbers that cover the values; at most seven."""
+    from ..methods.steering import round_number
+
     known = [value for value in values if np.isfinite(value)]
     if not known:
         return []
@@ -76,6 +80,8 @@ def _texts(model: Session, run: SteeringRun) -> dict[str, Any]:
 
 
 def _beside(model: Session, base: Said, said: Said) -> dict[str, Any]:
+    from ..methods.text_diff import differing
+
     there, here = differing(base.token_ids, said.token_ids)
     return {
         "tokens": _tokens(model, said),

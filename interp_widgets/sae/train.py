@@ -91,7 +91,7 @@ def train_sae(
             f"{home} holds a finished dictionary. Read it with iw.load_sae, or give another folder to train a new one."
         )
     stream = Harvest(model, texts, str(place), context)
-    device = torch.device("cpu") if model.remote else model.device  # the dictionary is trained on this machine
+    device = torch.device("cpu") if model.apart else model.device  # the dictionary is trained on this machine
     settings = Settings(width, k, activation, learning_rate, batch, seed, fast_bfloat16(device))
     facts = {"site": str(place), "held_out": held_out, "context": context, "weights_sha256": model.weights_hash}
     with live(f"{place} of {model.name}", "token") if progress is None else nullcontext(progress) as report:

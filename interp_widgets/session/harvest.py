@@ -122,7 +122,7 @@ def each_batch(
     here they are read one by one, as they are asked for. `progress` hears of a request while it is waited for.
     """
     left = iter(stream)
-    while some := list(islice(left, together if model.remote else 1)):
+    while some := list(islice(left, together if model.apart else 1)):
         bare = [replace(batch, windows=[replace(window, ids=[]) for window in batch.windows]) for batch in some]
         yield from zip(some, model.work(_read_batches, bare, function, args, progress=progress), strict=True)
 

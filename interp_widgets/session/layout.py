@@ -39,6 +39,11 @@ class Layout:
     def neurons(self) -> int:
         return self._size(self._arch.neurons_in, "in_features", "nx")
 
+    @property
+    def output_is_linear(self) -> bool:
+        """Whether the attention's output projection is torch's Linear, whose weight is [out, in], not GPT-2's Conv1D."""
+        return isinstance(self._module.get_submodule(f"{self._arch.layers}.0.{self._arch.heads_in}"), torch.nn.Linear)
+
     def units(self, kind: str) -> tuple[int, str]:
         """How many units a layer has at a kind of site, and what they are called."""
         if kind == "mlp_act":

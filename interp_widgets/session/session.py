@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
@@ -19,6 +19,9 @@ from .runner import Runner
 from .sites import Site
 from .tokens import TokenTexts
 
+if TYPE_CHECKING:
+    from .recorded.book import Book
+
 Text = str | Sequence[int]
 
 
@@ -30,6 +33,12 @@ class Session(Runner):
 
     remote: bool | str = False
     """The server that the model is on, as `iw.load` was told: an address, or True for nnsight's own."""
+    book: Book | None = None
+    """Where panels note what they show, in a session that records (see `iw.record`)."""
+    apart = False
+    """Whether work is done elsewhere, or was done before, so that only what comes back of it is here."""
+    recorded = ""
+    """When the recording was made (ISO 8601) that answers in place of a model; empty where a model answers."""
 
     def __init__(
         self,
@@ -79,6 +88,11 @@ class Session(Runner):
     def end_ids(self) -> list[int] | int | None:
         """Tokens that the model's own generation ends a text at; None where it does not say."""
         return getattr(getattr(self._module, "generation_config", None), "eos_token_id", None)
+
+    @property
+    def model_type(self) -> str:
+        """Name of the family, as transformers has it."""
+        return str(self._module.config.model_type)
 
     # text and tokens
 

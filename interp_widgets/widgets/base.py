@@ -51,6 +51,9 @@ class Widget(anywidget.AnyWidget):
     served = t.Dict().tag(sync=True)
     """What the server has: `state` ("asking", "there"), `models` as dicts of `id`, `about` and `fits`; or an `error`."""
 
+    recorded = t.Unicode("").tag(sync=True)
+    """When the recording was made (ISO 8601) that answers in place of a model; empty where a model answers."""
+
     live = t.Bool(True).tag(sync=True)
     """Whether a kernel answers. Exported pages set it to False; controls that need Python are then disabled."""
 

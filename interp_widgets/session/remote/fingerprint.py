@@ -28,7 +28,7 @@ def fingerprint(
     None where something in it has no contents that could be looked at. `names`: known names of tensors, by their ids
     in memory.
     """
-    writer = _Writer(names or {})
+    writer = Writer(names or {})
     try:
         writer.write((version(PACKAGE), function, args, more))
     except Exception:  # an object that cannot be taken apart: any error of its own
@@ -36,7 +36,7 @@ def fingerprint(
     return writer.digest.hexdigest()
 
 
-class _Writer:
+class Writer:
     """Takes values apart into bytes, in one order."""
 
     def __init__(self, names: dict[int, str], within: dict[int, int] | None = None) -> None:
@@ -97,10 +97,14 @@ class _Writer:
         """Values in an order that is theirs and not the process's."""
         found = []
         for value in values:
-            part = _Writer(self._names, self._within)
+            part = self._apart()
             part.write(value)
             found.append(part.digest.hexdigest())
         self._say(kind, " ".join(sorted(found)))
+
+    def _apart(self) -> Writer:
+        """A writer of a part of what is being taken apart."""
+        return Writer(self._names, self._within)
 
     def _say(self, kind: str, what: str) -> None:
         self.digest.update(f"{kind} {len(what)} {what}\n".encode())

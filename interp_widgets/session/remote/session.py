@@ -36,6 +36,8 @@ class RemoteSession(Session):
     `torch_module` is None, and `device` is "meta": what is here is the model's structure alone.
     """
 
+    apart = True
+
     def __init__(
         self,
         name: str,

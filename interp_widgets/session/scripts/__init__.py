@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ...errors import DictionaryError, SiteError
 from ..architectures import Tap
 from ..harvest import markers
@@ -168,9 +166,8 @@ def attention(
         assert columns is not None  # a head is a part of its projection
         read = _access(session, "v", f"layers[{layer}]")
         value = f"\n        value = nnsight.save({read}[0, :, {int(columns[0])}:{int(columns[-1]) + 1}])"
-        path = f"{layer}.{session.architecture.heads_in}"
-        linear = isinstance(session._module.get_submodule(f"{session.architecture.layers}.{path}"), torch.nn.Linear)
-        weight = f"layers[{layer}].{session.architecture.heads_in}.weight{'.T' if linear else ''}"
+        turned = ".T" if session.layout.output_is_linear else ""
+        weight = f"layers[{layer}].{session.architecture.heads_in}.weight{turned}"
         part = f"{weight}.unflatten(0, ({session.num_heads}, -1))[head]"
         value += f"\n        projection = nnsight.save({part}.detach())  # [head width, width]"
         length = _LENGTH

@@ -79,7 +79,7 @@ def source(session: Session) -> str:
         return _SERVED.format(where=where) + (_SHARED if Path(str(where)).is_dir() else "")
     if where is None:
         return "\nmodule, tokenizer = ..., ...  # the module and the tokenizer that you gave to iw.load\n"
-    if session._module.config.model_type == "modadd":
+    if session.model_type == "modadd":
         return _MODADD.format(where=where)
     return _PRETRAINED.format(where=where, dtype=session.dtype, device=device)
 
