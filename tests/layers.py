@@ -54,6 +54,9 @@ EXCEPTIONS = {
     # `panel.to_html(path)` is a method of the contract; the page writer is imported when it is called.
     ("panels/panel.py", "export.html.to_html"),
     ("panels/examples.py", "export.html.to_html"),
+    # What a panel puts into a notebook's output; imported when it is displayed.
+    ("panels/panel.py", "export.output.display"),
+    ("panels/examples.py", "export.output.display"),
 }
 
 

@@ -35,6 +35,7 @@ CONTENTS = [
     "open_corpus",
     "read_examples",
     "read_neuronpedia",
+    "reopen",
     "resume",
     "to_html",
     "to_neuronpedia",

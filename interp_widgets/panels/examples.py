@@ -79,6 +79,12 @@ class Examples(ExamplesWidget):
 
         return to_html(path, self, title=" ".join(["Examples", self.model_name]).strip())
 
+    def _ipython_display_(self) -> None:
+        """The output of a cell: live, and with a twin for when no kernel answers."""
+        from ..export.output import display
+
+        display(self)
+
     def _to_keep(self) -> dict[str, Any]:
         """What is kept of this table beside its traits (see `iw.reopen`)."""
         from .. import __version__
