@@ -7,12 +7,16 @@ told the kernel that it is at work, over a comm.
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from .. import __version__
+from ..panels.reopen import from_specs
+from ..panels.source import Source
 from .twin import twin
 
 MIME = "application/vnd.interp-widgets+json"
@@ -33,9 +37,24 @@ def display(panel: Any) -> None:
     _outputs[panel].show()
 
 
-def adopt(panel: Any, display_id: str) -> None:
-    """The panel takes the place of what is kept in an output that is there already; from now on its twin is written there."""
-    _outputs[panel] = Output(panel, [display_id])
+def live(kept: str) -> str:
+    """What the extension asks of the kernel: the panel of a saved output, live. From now on its twin is written there.
+
+    Args:
+        kept: what the output holds of its panels, as JSON.
+
+    Returns:
+        The id of its model.
+    """
+    panel = from_specs(json.loads(kept), _source())[0]
+    _outputs[panel] = Output(panel, [uuid.uuid4().hex])
+    return str(panel.model_id)
+
+
+@cache
+def _source() -> Source:
+    """Where all panels that are made live in this kernel have their model from."""
+    return Source()
 
 
 class Output:
@@ -94,10 +113,13 @@ class Output:
             self._timer.start()
 
     def _write(self) -> None:
-        """Publish the twin, unless the panel works: its end is told, and comes here again."""
+        """Publish the twin; later, while the panel works."""
         from IPython.display import update_display
 
-        if _working(self._panel) or self._panel.comm is None:
+        if self._panel.comm is None:  # closed
+            return
+        if _working(self._panel):
+            self._later()
             return
         html = twin(self._panel)
         if html == self._last:
