@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,17 +60,33 @@ _ERRORS = """() => {
 }"""
 
 
+REPOSITORY = Path(__file__).parents[1]
+
+
 @contextmanager
-def server(root: Path, *, save_state: bool = False, environment: dict[str, str] | None = None) -> Iterator[str]:
-    """Serve JupyterLab on `root` and give its address. `save_state` keeps widgets in saved notebooks."""
+def server(
+    root: Path,
+    *,
+    save_state: bool = False,
+    extension: bool = True,
+    app: str = "jupyterlab",
+    environment: dict[str, str] | None = None,
+) -> Iterator[str]:
+    """Serve JupyterLab, or another `app` such as "notebook", on `root` and give its address.
+
+    Args:
+        save_state: whether widgets are kept in saved notebooks.
+        extension: whether our extension is there, that of this repository.
+    """
     with tempfile.TemporaryDirectory(prefix="iw-lab-", ignore_cleanup_errors=True) as scratch:
         home = Path(scratch)
         _write_settings(home / "settings", save_state)
+        _put_extension(home, extension)
         port = _free_port()
         url, log = f"http://127.0.0.1:{port}", home / "server.log"
         with log.open("w") as stream:
             process = subprocess.Popen(
-                _command(root.resolve(), port),
+                _command(root.resolve(), port, app),
                 env=os.environ | _isolated(home) | (environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
@@ -155,13 +173,29 @@ def _becomes_true(page: Page, script: str, seconds: float) -> bool:
     return True
 
 
-def _command(root: Path, port: int) -> list[str]:
+def _put_extension(home: Path, wanted: bool) -> None:
+    """Our extension as the wheel would install it, or none, whatever is installed on this machine."""
+    if not wanted:
+        config = home / "config" / "labconfig" / "page_config.json"
+        config.parent.mkdir(parents=True)
+        config.write_text(json.dumps({"disabledExtensions": {"interp_widgets": True}}), encoding="utf-8")
+        return
+    wheel = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for source, target in wheel["shared-data"].items():
+        place = home / "data" / Path(target).relative_to("share/jupyter")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (REPOSITORY / source).is_dir() else shutil.copy
+        copy(REPOSITORY / source, place, **({"dirs_exist_ok": True} if copy is shutil.copytree else {}))
+
+
+def _command(root: Path, port: int, app: str) -> list[str]:
+    expose = "JupyterNotebookApp" if app == "notebook" else "LabApp"
     return [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+        sys.executable, "-m", app, "--no-browser", "--allow-root",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
         "--IdentityProvider.token=", "--ServerApp.password=",
         f"--ServerApp.root_dir={root}",
-        "--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly",
+        f"--{expose}.expose_app_in_browser=True", "--LabApp.extension_manager=readonly",
         "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]  # fmt: skip
 

@@ -58,6 +58,9 @@ EXCEPTIONS = {
     ("panels/examples.py", "export.html.to_html"),
     ("panels/panel.py", "export.figure.save"),
     ("panels/examples.py", "export.figure.save"),
+    # What a panel puts into a notebook's output; imported when it is displayed.
+    ("panels/panel.py", "export.output.display"),
+    ("panels/examples.py", "export.output.display"),
 }
 
 

@@ -37,6 +37,7 @@ CONTENTS = [
     "read_neuronpedia",
     "record",
     "replay",
+    "reopen",
     "resume",
     "to_html",
     "to_neuronpedia",

@@ -1,11 +1,12 @@
 /**
- * A page with no kernel: gives every exported widget a model that holds its state, and renders it.
+ * Where no kernel answers: gives every kept widget a model that holds its state, and renders it.
  * Implements the part of the anywidget front-end contract that our panels use; what needs Python does nothing.
  */
 
 /** `texts` are long strings and `buffers` numbers, both compressed; one that is not `shown` is only referred to by others. */
-/** @typedef {{ id: string, module: string, shown: boolean, state: Record<string, unknown>, texts: Record<string, string>, buffers: Record<string, string> }} Spec */
+/** @typedef {{ id: string, module: string, entry: string, shown: boolean, kept?: Record<string, any> | null, state: Record<string, unknown>, texts: Record<string, string>, buffers: Record<string, string> }} Spec */
 /** @typedef {(...args: any[]) => void} Listener */
+/** The module of a widget. @typedef {(spec: Spec) => Promise<any>} Load */
 
 /** The state of one widget, in the browser only. */
 class Model {
@@ -48,23 +49,10 @@ class Model {
 const forever = new AbortController().signal;
 
 /** @param {string} text  zlib-compressed bytes in base64 */
-async function unpack(text) {
+export async function unpack(text) {
   const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new DataView(await new Response(stream).arrayBuffer());
-}
-
-const page = /** @type {Record<symbol, any>} */ (/** @type {unknown} */ (globalThis));
-/** What all hosts of a page share: a page of documentation may hold several fragments. @type {Map<string, Promise<any>>} */
-const modules = (page[Symbol.for("interp_widgets.host")] ??= new Map());
-
-/** A widget's module, loaded once however many widgets share it. @param {string} key */
-function load(key) {
-  const script = document.querySelector(`script[data-iw-module="${key}"]`);
-  const source = JSON.parse(script?.textContent ?? "null");
-  const loading = modules.get(key) ?? import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-  modules.set(key, loading);
-  return loading;
 }
 
 /** @param {Spec} spec */
@@ -78,9 +66,9 @@ async function createModel({ state, texts, buffers }) {
 /** @typedef {{ model: Model, widget: any }} Bound  a model and its module, initialised */
 /** What is referred to in one fragment: the same widget may stand in another one with another state. @typedef {Map<string, () => Promise<Bound>>} Shared */
 
-/** @param {Spec} spec @param {any} host @returns {Promise<Bound>} */
-async function bind(spec, host) {
-  const [model, { default: exported }] = await Promise.all([createModel(spec), load(spec.module)]);
+/** @param {Spec} spec @param {any} host @param {Load} load @returns {Promise<Bound>} */
+async function bind(spec, host, load) {
+  const [model, { default: exported }] = await Promise.all([createModel(spec), load(spec)]);
   const widget = typeof exported === "function" ? await exported() : exported;
   await widget.initialize?.({ model, signal: forever, host });
   return { model, widget };
@@ -104,13 +92,11 @@ function createHost(shared) {
   return host;
 }
 
-/** @param {Element} place  the script that holds the state; the widget is drawn after it @param {Spec} spec @param {Shared} shared */
-async function mount(place, spec, shared) {
-  const el = document.createElement("div");
-  place.after(el);
+/** @param {HTMLElement} el  where it is drawn @param {Spec} spec @param {Shared} shared @param {Load} load */
+async function mount(el, spec, shared, load) {
   try {
     const host = createHost(shared);
-    const { model, widget } = await (shared.get(spec.id)?.() ?? bind(spec, host));
+    const { model, widget } = await (shared.get(spec.id)?.() ?? bind(spec, host, load));
     await widget.render?.({ model, el, signal: forever, host });
     el.dataset.ready = "true";
   } catch (error) {
@@ -119,41 +105,17 @@ async function mount(place, spec, shared) {
   }
 }
 
-/** Light or dark, by hand: a press goes to the other one. @param {HTMLElement} button */
-function offerThemes(button) {
-  const page = document.documentElement;
-  const isDark = () => (page.dataset.theme ? page.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
-  const name = () => { button.textContent = isDark() ? "Light theme" : "Dark theme"; };
-  button.addEventListener("click", () => {
-    page.dataset.theme = isDark() ? "light" : "dark";
-    name();
-  });
-  name();
-}
-
-// The same stylesheet comes with every fragment; one is enough.
-const styles = new Set();
-for (const style of document.querySelectorAll("style[data-iw-style]")) {
-  if (styles.has(style.getAttribute("data-iw-style"))) style.remove();
-  styles.add(style.getAttribute("data-iw-style"));
-}
-/** @type {[Element, Spec][]} */
-const places = [...document.querySelectorAll('script[type="application/x-interp-widget+json"]:not([data-mounted])')]
-  .map((place) => [place, JSON.parse(place.textContent ?? "")]);
-/** By the element that holds a fragment. @type {Map<Element | null, Shared>} */
-const fragments = new Map();
-for (const [place, spec] of places) {
-  place.setAttribute("data-mounted", "");
-  const shared = fragments.get(place.parentElement) ?? new Map();
-  fragments.set(place.parentElement, shared);
-  /** @type {Promise<Bound> | undefined} */
-  let bound;
-  if (!spec.shown) shared.set(spec.id, () => (bound ??= bind(spec, createHost(shared))));
-}
-for (const [place, spec] of places) {
-  if (spec.shown) mount(place, spec, /** @type {Shared} */ (fragments.get(place.parentElement)));
-}
-for (const button of document.querySelectorAll("[data-iw-theme]:not([data-mounted])")) {
-  button.setAttribute("data-mounted", "");
-  offerThemes(/** @type {HTMLElement} */ (button));
+/**
+ * Draw the widgets of one fragment.
+ * @param {Spec[]} specs @param {Load} load @param {(spec: Spec) => HTMLElement} place  the element that a shown one is drawn into
+ */
+export async function draw(specs, load, place) {
+  /** @type {Shared} */
+  const shared = new Map();
+  for (const spec of specs.filter((each) => !each.shown)) {
+    /** @type {Promise<Bound> | undefined} */
+    let bound;
+    shared.set(spec.id, () => (bound ??= bind(spec, createHost(shared), load)));
+  }
+  await Promise.all(specs.filter((each) => each.shown).map((spec) => mount(place(spec), spec, shared, load)));
 }

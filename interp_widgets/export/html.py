@@ -47,17 +47,25 @@ def to_html(path: str | Path, *widgets: anywidget.AnyWidget, title: str = "inter
     return path
 
 
-def fragment(*widgets: anywidget.AnyWidget) -> str:
-    """The same without the page around it, to put into a page of documentation. A page may hold several."""
+def fragment(*widgets: anywidget.AnyWidget, packed: bool = False, still: str = "") -> str:
+    """The same without the page around it, to put into a page of documentation. A page may hold several.
+
+    Args:
+        packed: compress modules and stylesheet; a third of the bytes, and no longer to be read by people.
+        still: HTML that stands for the widgets where scripts do not run; it goes once they are drawn.
+    """
     referred = {each.model_id: each for widget in widgets for each in _referred(widget)}
     modules = {_hash(str(widget._esm)): str(widget._esm) for widget in [*referred.values(), *widgets]}
     specs = [
         *(spec(each, shown=False) for each in referred.values()),
         *(spec(widget, shown=True) for widget in widgets),
     ]
-    css, host = front.stylesheet(), (HERE / "host.js").read_text(encoding="utf-8")
+    css, host = front.stylesheet(), front.link(HERE, "page.js")
+    kind, write = ("application/zlib", _packed_text) if packed else ("application/json", _json)
+    style = _hash(css)
     scripts = [
-        *(("application/json", f' data-iw-module="{key}"', _json(text)) for key, text in modules.items()),
+        *([(kind, f' data-iw-style="{style}"', write(css))] if packed else []),
+        *((kind, f' data-iw-module="{key}"', write(text)) for key, text in modules.items()),
         *(("application/x-interp-widget+json", "", _json(each)) for each in specs),
         ("module", "", f"\n{host}"),
     ]
@@ -65,7 +73,8 @@ def fragment(*widgets: anywidget.AnyWidget) -> str:
     return "\n".join(
         [
             "<div>",
-            f'<style data-iw-style="{_hash(css)}">\n{css}</style>',
+            *([f"<div data-iw-still>{still}</div>"] if still else []),
+            *([] if packed else [f'<style data-iw-style="{style}">\n{css}</style>']),
             *(f'<script type="{kind}"{more}>{text}</script>' for kind, more, text in scripts),
             "</div>",
         ]
@@ -100,6 +109,7 @@ def spec(widget: anywidget.AnyWidget, *, shown: bool) -> dict[str, Any]:
     return {
         "id": widget.model_id,
         "module": _hash(str(widget._esm)),
+        "entry": front.entry(str(widget._esm)),
         "shown": shown,
         "kept": widget._to_keep() if hasattr(widget, "_to_keep") else None,
         "state": plain,
@@ -110,6 +120,10 @@ def spec(widget: anywidget.AnyWidget, *, shown: bool) -> dict[str, Any]:
 
 def _packed(value: bytes) -> str:
     return base64.b64encode(zlib.compress(value, 9)).decode()
+
+
+def _packed_text(text: str) -> str:
+    return _packed(text.encode())
 
 
 def _settled(status: dict[str, Any]) -> dict[str, Any]:

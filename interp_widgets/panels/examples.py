@@ -86,6 +86,12 @@ class Examples(ExamplesWidget):
 
         return save(self, path, theme=theme, width=width, dpi=dpi)
 
+    def _ipython_display_(self) -> None:
+        """The output of a cell: live, and with a twin for when no kernel answers."""
+        from ..export.output import display
+
+        display(self)
+
     def _to_keep(self) -> dict[str, Any]:
         """What is kept of this table beside its traits (see `iw.reopen`)."""
         from .. import __version__

@@ -21,6 +21,8 @@ from .recipe import recipe
 
 MOST = 1_000_000
 """Bytes of a packed frame or chart beyond which it is left out; it is computed again when it is asked for."""
+CHARTED = ("Atoms", "Audit", "PatchingPairs")
+"""Panels whose chart rests on more than their frame."""
 _LARGEST = 64_000_000
 """Bytes that one packed value may become."""
 _ROWS = 20_000_000
@@ -36,7 +38,7 @@ def describe(panel: Any) -> dict[str, Any]:
         provenance: what the result rests on; of the model alone if there is no result.
         code: the script that makes the frame, or None.
         frame: the result as Parquet in base64; None for one that is large, unfinished or not there.
-        chart: the Vega-Lite specification, packed; None in the same cases.
+        chart: the Vega-Lite specification, packed, where it rests on more than the frame.
 
     Nothing is waited for. A frame that the panel makes on request is made.
     """
@@ -67,7 +69,8 @@ def _result(panel: Any) -> dict[str, Any]:
         if panel.host and panel.asks_for_frame:
             return {"code": panel.code()}
         frame = pack_frame(panel.frame)
-        return {"frame": frame, "code": panel.code(), "chart": frame and pack_chart(panel.chart.to_dict())}
+        chart = pack_chart(panel.chart.to_dict()) if frame and type(panel).__name__ in CHARTED else None
+        return {"frame": frame, "code": panel.code(), "chart": chart}
     except InterpError:
         return {}
 

@@ -107,6 +107,12 @@ class Instrument(Widget):
 
         return save(self, path, theme=theme, width=width, dpi=dpi)
 
+    def _ipython_display_(self) -> None:
+        """The output of a cell: live, and with a twin for when no kernel answers."""
+        from ..export.output import display
+
+        display(self)
+
     def _to_keep(self) -> dict[str, Any]:
         """What is kept of this panel beside its traits (see `iw.reopen`)."""
         from .kept import describe

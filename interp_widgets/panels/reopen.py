@@ -42,18 +42,23 @@ def reopen(source: str | Path | dict[str, Any] | list[dict[str, Any]], model: Se
     Raises:
         KeptError: there is no panel, or one that is damaged or that this version does not know.
     """
-    specs = {spec["id"]: spec for spec in _checked(source)}
-    found = Reader(specs, Source(model))
-    panels = [found.panel(spec) for spec in specs.values() if spec.get("shown", True)]
+    panels = from_specs(_specs(source), Source(model))
+    return panels[0] if len(panels) == 1 else panels
+
+
+def from_specs(found: list[Any], source: Source) -> list[Any]:
+    """The panels of what a page or an output holds, with their model from `source`. Raises KeptError."""
+    specs = {spec["id"]: spec for spec in _checked(found)}
+    reader = _Reader(specs, source)
+    panels = [reader.panel(spec) for spec in specs.values() if spec.get("shown", True)]
     if not panels:
         raise KeptError(
             "There is no panel in it. Give a page from panel.to_html, or a notebook that was saved with panels."
         )
-    return panels[0] if len(panels) == 1 else panels
+    return panels
 
 
-def _checked(source: Any) -> list[dict[str, Any]]:
-    specs = _specs(source)
+def _checked(specs: list[Any]) -> list[dict[str, Any]]:
     for spec in specs:
         if not isinstance(spec, dict) or not all(isinstance(spec.get(key), kind) for key, kind in _KEYS.items()):
             raise KeptError(

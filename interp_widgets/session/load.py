@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from ..errors import ModelError, ModelUnavailable
 from . import architectures, known, trace
@@ -102,9 +105,10 @@ def _pretrained(where: str, dtype: torch.dtype | str, tokenizer: Any) -> tuple[t
         )
     try:
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(where, local_files_only=local)
-        module = AutoModelForCausalLM.from_pretrained(
-            where, dtype=dtype, attn_implementation="eager", local_files_only=local, use_safetensors=True
-        )
+        with _no_bars() if local else nullcontext():
+            module = AutoModelForCausalLM.from_pretrained(
+                where, dtype=dtype, attn_implementation="eager", local_files_only=local, use_safetensors=True
+            )
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         if local:
@@ -116,6 +120,18 @@ def _pretrained(where: str, dtype: torch.dtype | str, tokenizer: Any) -> tuple[t
             f"be fetched from the Hugging Face hub: {reason} Check the name and the connection, or give a local directory."
         ) from error
     return module, tokenizer
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """No bar of transformers for a second's work: in a notebook it is a widget, of which a saved notebook keeps an error."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype | str:

@@ -128,9 +128,9 @@ def refresh() -> None:
     stylesheet.cache_clear()
     live = list(ipywidgets.widgets.widget._instances.values())
     for one in [*_classes(ipywidgets.DOMWidget), *live]:
-        if entry := _entry(vars(one).get("_esm") if isinstance(one, type) else getattr(one, "_esm", None)):
+        if name := entry(vars(one).get("_esm") if isinstance(one, type) else getattr(one, "_esm", None)):
             try:
-                one._esm, one._css = module(entry), stylesheet()
+                one._esm, one._css = module(name), stylesheet()
             except LinkError as error:
                 if hasattr(one, "error"):
                     one.error = str(error)
@@ -144,7 +144,7 @@ def _classes(base: Any) -> list[Any]:
     return found
 
 
-def _entry(text: object) -> str | None:
+def entry(text: object) -> str | None:
     """The file of ours that a linked module was made for: it comes last. None for any other text."""
     names = re.findall(r"^// ([\w-]+\.js)$", text, re.M) if isinstance(text, str) else []
     return names[-1] if names and (FRONT / names[-1]).exists() else None
