@@ -47,22 +47,24 @@ class Model {
 /** A page is never taken down. */
 const forever = new AbortController().signal;
 
-/** @param {string} text  zlib-compressed bytes in base64 */
+const page = /** @type {Record<symbol, any>} */ (/** @type {unknown} */ (globalThis));
+/** What all hosts of a page share: a page of documentation may hold several fragments. @type {Map<string, Promise<any>>} */
+const modules = (page[Symbol.for("interp_widgets.host")] ??= new Map());
+/** By hash, what a site keeps in files for all its pages (see sphinx.py): modules, and long packed texts. @type {Record<string, string>} */
+const files = (page[Symbol.for("interp_widgets.files")] ??= {});
+
+/** @param {string} text  zlib-compressed bytes in base64, or `file:` and the hash of such a text */
 async function unpack(text) {
-  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const base64 = text.startsWith("file:") ? files[text.slice(5)] : text;
+  const packed = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new DataView(await new Response(stream).arrayBuffer());
 }
 
-const page = /** @type {Record<symbol, any>} */ (/** @type {unknown} */ (globalThis));
-/** What all hosts of a page share: a page of documentation may hold several fragments. @type {Map<string, Promise<any>>} */
-const modules = (page[Symbol.for("interp_widgets.host")] ??= new Map());
-
 /** A widget's module, loaded once however many widgets share it. @param {string} key */
 function load(key) {
-  const script = document.querySelector(`script[data-iw-module="${key}"]`);
-  const source = JSON.parse(script?.textContent ?? "null");
-  const loading = modules.get(key) ?? import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+  const source = () => files[key] ?? JSON.parse(document.querySelector(`script[data-iw-module="${key}"]`)?.textContent ?? "null");
+  const loading = modules.get(key) ?? import(URL.createObjectURL(new Blob([source()], { type: "text/javascript" })));
   modules.set(key, loading);
   return loading;
 }

@@ -79,6 +79,12 @@ class Examples(ExamplesWidget):
 
         return to_html(path, self, title=" ".join(["Examples", self.model_name]).strip())
 
+    def fragment(self) -> str:
+        """What `to_html` writes, without the page around it: to paste into a page of your own. See docs/embedding.md."""
+        from ..export.html import fragment
+
+        return fragment(self)
+
     @t.observe("atom")
     def _show(self, _: Any) -> None:
         if self.atom in self.atoms and str(self.atom) not in self.stored:
