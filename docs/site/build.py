@@ -100,7 +100,7 @@ def _with_panel(text: str, page: Path) -> str:
     """A panel's page with the live panel in the place of its picture."""
     if page.parent.name != "panels":
         return text
-    live = f"```{{interp-panel}} /live/{page.stem}.html\n:alt: \\g<alt>\n```\n"
+    live = f"```{{interp-panel}} /live/{page.stem}.html\n:alt: \"\\g<alt>\"\n```\n"
     text, count = _PICTURE.subn(live, text, count=1)
     assert count == 1, f"{page} has no picture"
     text = re.sub(r"\s\[The same in the dark\]\([^)]*\)\.", "", text)

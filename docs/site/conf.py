@@ -26,10 +26,10 @@ nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # its defaults are requests to
 nb_merge_streams = True
 
 # The reference.
+autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
-autodoc_type_aliases = {"Schema": "Schema", "Texts": "Texts"}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 add_module_names = False
@@ -40,12 +40,17 @@ html_theme = "furo"
 html_title = "interp_widgets"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_favicon = "static/icon.svg"
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 html_theme_options = {"navigation_with_keys": False}
 pygments_style = "friendly"
 pygments_dark_style = "native"
+
+
+_written: dict[str, list[str]] = {}
+"""Docstrings of properties before napoleon, which takes a sentence with a colon in it for a type."""
 
 
 def plain(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
@@ -57,6 +62,13 @@ def plain(app: object, what: str, name: str, obj: object, options: object, lines
         literal = line.startswith("    ") and out and (not out[-1] or out[-1].startswith("    ")) and what == "module"
         out.append(line if example or literal else _escaped(line))
     lines[:] = out
+    if what in ("property", "attribute") and not any(line.strip() in ("Raises:", "Returns:") for line in lines):
+        _written[name] = list(lines)
+
+
+def sentences(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """After napoleon: a property that has no sections says what it said."""
+    lines[:] = _written.pop(name, lines)
 
 
 def _escaped(line: str) -> str:
@@ -74,3 +86,4 @@ def _escaped(line: str) -> str:
 def setup(app: object) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", plain, priority=100)  # type: ignore[attr-defined]
+    app.connect("autodoc-process-docstring", sentences, priority=900)  # type: ignore[attr-defined]

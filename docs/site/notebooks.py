@@ -73,7 +73,15 @@ def executed(path: Path, *, any_state: bool = False) -> nbformat.NotebookNode:
         print(f"docs: executing {path.name}", flush=True)
         execute(path)
     notebook = nbformat.read(older[0] if older else place(path), as_version=4)
+    notebook.metadata["hide-toc"] = True  # for the theme: room for the panels
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _is_for_readers(output)]
     return notebook
+
+
+def _is_for_readers(output: nbformat.NotebookNode) -> bool:
+    """Takes the view of a live widget away; a progress bar was nothing else."""
+    data = output.get("data", {})
+    live = data.pop("application/vnd.jupyter.widget-view+json", None)
+    return live is None or "text/html" in data

@@ -52,7 +52,7 @@ def _index(order: list[str]) -> str:
 def _group(page: str, title: str, names: list[str]) -> str:
     text = _title(title) + ABOUT.get(page, "") + "\n\n"
     if page == "panels":
-        text += _title(CONTRACT, "-") + ".. autoclass:: interp_widgets.panels.panel::Instrument\n   :members:\n\n"
+        text += _title(CONTRACT, "-") + ".. autoclass:: interp_widgets.panels.panel::Instrument\n   :members:\n   :exclude-members: __init__, movable\n\n"
     return text + "".join(_entry(name) for name in names)
 
 
