@@ -55,12 +55,14 @@ EXCEPTIONS = {
     ("session/recorded/facts.py", "lab.modadd"),
     # `panel.to_html(path)` and `panel.save(path)` are methods of the contract; the writers are imported when they are called.
     ("panels/panel.py", "export.html.to_html"),
+    ("panels/panel.py", "export.html.fragment"),
     ("panels/examples.py", "export.html.to_html"),
     ("panels/panel.py", "export.figure.save"),
     ("panels/examples.py", "export.figure.save"),
     # What a panel puts into a notebook's output; imported when it is displayed.
     ("panels/panel.py", "export.output.display"),
     ("panels/examples.py", "export.output.display"),
+    ("panels/examples.py", "export.html.fragment"),
 }
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from docs.site import notebooks
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb"))
 SECONDS = 300
@@ -39,6 +41,7 @@ def execute(monkeypatch, tmp_path):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebooks.prepare(tmp_path / "ipython")
 
     def run(path: Path) -> nbformat.NotebookNode:
         notebook = nbformat.read(path, as_version=4)
@@ -81,6 +84,7 @@ def test_it_runs_on_smollm2(path, execute, smollm2, monkeypatch) -> None:
     notebook = execute(path)
     check(notebook)
     assert "Session('smollm2-135m', 30 layers" in printed(notebook)
+    notebooks.keep(notebook, path)  # for make docs
 
 
 @pytest.mark.slow

@@ -48,9 +48,14 @@ class Model {
 /** A page is never taken down. */
 const forever = new AbortController().signal;
 
-/** @param {string} text  zlib-compressed bytes in base64 */
+const everywhere = /** @type {Record<symbol, any>} */ (/** @type {unknown} */ (globalThis));
+/** By hash, what a site keeps in files for all its pages (see sphinx.py): modules, and long packed texts. @type {Record<string, string>} */
+export const files = (everywhere[Symbol.for("interp_widgets.files")] ??= {});
+
+/** @param {string} text  zlib-compressed bytes in base64, or `file:` and the hash of such a text */
 export async function unpack(text) {
-  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const base64 = text.startsWith("file:") ? files[text.slice(5)] : text;
+  const packed = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new DataView(await new Response(stream).arrayBuffer());
 }

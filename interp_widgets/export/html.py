@@ -19,6 +19,7 @@ from typing import Any
 import anywidget
 
 from interp_widgets.widgets import front
+from interp_widgets.widgets.chart import ChartWidget
 
 HERE = Path(__file__).parent
 
@@ -31,8 +32,14 @@ _LONG = 10_000
 """Characters from which on a string is compressed."""
 
 
-def to_html(path: str | Path, *widgets: anywidget.AnyWidget, title: str = "interp_widgets") -> Path:
-    """Write one page that shows `widgets` as they are now; it works from `file://`. Returns its path."""
+def to_html(path: str | Path, *widgets: Any, title: str = "interp_widgets") -> Path:
+    """Write one page that shows `widgets` as they are now; it works from `file://`. Returns its path.
+
+    Args:
+        path: of the file; one that exists is written over.
+        *widgets: panels, and Altair charts such as `panel.chart`.
+        title: of the page.
+    """
     path = Path(path)
     page_css = (HERE / "page.css").read_text(encoding="utf-8")
     name = html.escape(title)
@@ -47,13 +54,15 @@ def to_html(path: str | Path, *widgets: anywidget.AnyWidget, title: str = "inter
     return path
 
 
-def fragment(*widgets: anywidget.AnyWidget, packed: bool = False, still: str = "") -> str:
+def fragment(*shown: Any, packed: bool = False, still: str = "") -> str:
     """The same without the page around it, to put into a page of documentation. A page may hold several.
 
     Args:
+        *shown: panels, and Altair charts such as `panel.chart`.
         packed: compress modules and stylesheet; a third of the bytes, and no longer to be read by people.
         still: HTML that stands for the widgets where scripts do not run; it goes once they are drawn.
     """
+    widgets = [each if isinstance(each, anywidget.AnyWidget) else ChartWidget(each) for each in shown]
     referred = {each.model_id: each for widget in widgets for each in _referred(widget)}
     modules = {_hash(str(widget._esm)): str(widget._esm) for widget in [*referred.values(), *widgets]}
     specs = [
@@ -61,13 +70,13 @@ def fragment(*widgets: anywidget.AnyWidget, packed: bool = False, still: str = "
         *(spec(widget, shown=True) for widget in widgets),
     ]
     css, host = front.stylesheet(), front.link(HERE, "page.js")
-    kind, write = ("application/zlib", _packed_text) if packed else ("application/json", _json)
+    kind, write = ("application/zlib", _packed_text) if packed else ("application/json", script_text)
     style = _hash(css)
     scripts = [
         *([(kind, f' data-iw-style="{style}"', write(css))] if packed else []),
         *((kind, f' data-iw-module="{key}"', write(text)) for key, text in modules.items()),
-        *(("application/x-interp-widget+json", "", _json(each)) for each in specs),
-        ("module", "", f"\n{host}"),
+        *(("application/x-interp-widget+json", "", script_text(each)) for each in specs),
+        ("module", f' data-iw-host="{_hash(host)}"', f"\n{host}"),
     ]
     # Within an element: a page that has written no <body> yet would put bare scripts, and so the panels, into its head.
     return "\n".join(
@@ -135,7 +144,7 @@ def _settled(status: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _json(value: Any) -> str:
+def script_text(value: Any) -> str:
     """JSON that is safe inside a script element: it can neither end it nor break a line."""
     text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>\u2028\u2029":

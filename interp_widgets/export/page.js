@@ -1,6 +1,6 @@
 /** The script of a page, and of a notebook's output: finds what is kept in it and draws it. */
 
-import { draw, unpack } from "./host.js";
+import { draw, files, unpack } from "./host.js";
 
 /** @typedef {import("./host.js").Spec} Spec */
 
@@ -16,7 +16,7 @@ async function textOf(script) {
 
 /** @param {string} key */
 async function importModule(key) {
-  const source = await textOf(document.querySelector(`script[data-iw-module="${key}"]`));
+  const source = files[key] ?? await textOf(document.querySelector(`script[data-iw-module="${key}"]`));
   return import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
 }
 

@@ -25,15 +25,15 @@ function loadVega(host, reference) {
   return page[VEGA];
 }
 
-/** Whether the page around us is dark: the notebook's theme, not the system's, decides. */
-const isDark = () =>
-  document.body.dataset.jpThemeLight === "false" || document.documentElement.dataset.theme === "dark" ||
-  getComputedStyle(document.body).colorScheme === "dark";
+/** What makes a page light or dark in the hosts that we know; the stylesheet of the panels follows the same. */
+const THEME_MARKS = ["data-jp-theme-light", "data-theme", "data-md-color-scheme", "data-bs-theme", "class"];
 
 /** @param {any} props */
 async function render({ model, el, host, signal }) {
   const box = h("div", { class: "iw-vega", role: "figure" }, "Loading the chart library…");
-  el.replaceChildren(box);
+  const probe = h("i", { class: "iw", hidden: true }); // the panels' stylesheet knows whether the page is dark
+  el.replaceChildren(box, probe);
+  const isDark = () => getComputedStyle(probe).colorScheme === "dark";
   /** @type {any} */
   let view;
   const draw = async () => {
@@ -47,13 +47,18 @@ async function render({ model, el, host, signal }) {
       box.replaceChildren(h("div", { class: "iw" }, h("p", { class: "iw-error", role: "alert" }, `The chart cannot be drawn: ${error}`)));
     }
   };
-  const themes = new MutationObserver(draw);
+  let drawnDark = isDark();
+  const follow = () => { if (isDark() !== drawnDark) { drawnDark = isDark(); draw(); } };
+  const themes = new MutationObserver(follow);
   for (const element of [document.body, document.documentElement]) {
-    themes.observe(element, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-theme"] });
+    themes.observe(element, { attributes: true, attributeFilter: THEME_MARKS });
   }
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", follow);
   model.on("change:spec", draw);
   signal.addEventListener("abort", () => {
     themes.disconnect();
+    system.removeEventListener("change", follow);
     model.off("change:spec", draw);
     view?.finalize();
   });

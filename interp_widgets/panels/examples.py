@@ -99,6 +99,12 @@ class Examples(ExamplesWidget):
 
         return {"class": "Examples", "version": __version__, "frame": pack_frame(self.frame)}
 
+    def fragment(self) -> str:
+        """What `to_html` writes, without the page around it: to paste into a page of your own. See docs/embedding.md."""
+        from ..export.html import fragment
+
+        return fragment(self)
+
     @t.observe("atom")
     def _show(self, _: Any) -> None:
         if self.atom in self.atoms and str(self.atom) not in self.stored:

@@ -119,6 +119,12 @@ class Instrument(Widget):
 
         return describe(self)
 
+    def fragment(self) -> str:
+        """What `to_html` writes, without the page around it: to paste into a page of your own. See docs/embedding.md."""
+        from ..export.html import fragment
+
+        return fragment(self)
+
     def _on_message(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         """A request from the browser: `{"type": name, ...}` calls `_on_<name>(**rest)`; what it raises is shown."""
         request = dict(content)
