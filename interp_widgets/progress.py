@@ -26,15 +26,6 @@ def nobody() -> Progress:
     return silent
 
 
-def after(progress: Progress, begin: int, of_all: int, whole: Any) -> Progress:
-    """The progress of a part of some work: `begin` steps of `of_all` came before it, and it fills `whole`."""
-
-    def inner(done: int, total: int, message: str = "", partial: Any = None) -> None:
-        progress(begin + done, of_all, message, whole)
-
-    return inner
-
-
 Listener = Callable[[Any], None]
 """Told how a request to a server is doing (`session.remote.state.JobState`), often. Raising from it stops the waiting."""
 

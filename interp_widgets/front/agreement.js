@@ -7,7 +7,7 @@ import { createChoice, createLegend } from "./controls.js";
 import { follow, h, save } from "./dom.js";
 import { createGrid } from "./grid.js";
 import { createPanel, showResults } from "./head.js";
-import { number, quoted, visible } from "./numbers.js";
+import { inText, number, quoted, visible } from "./numbers.js";
 import { createPager } from "./pager.js";
 import { createStrip } from "./tokens.js";
 
@@ -88,7 +88,7 @@ function render({ model, el, signal }) {
 
   /** The top token; both of them, after a sign that no narrow cell cuts off, where they differ. @param {number} row @param {number} column */
   function said(row, column) {
-    const [a, b] = [0, 1].map((each) => visible(data.entry(each, row, column, 0).token));
+    const [a, b] = [0, 1].map((each) => inText(data.entry(each, row, column, 0).token));
     const kind = data.verdict(row, column);
     return kind === SAME ? a : `${SIGNS[/** @type {1 | 2 | 3} */ (kind)]} ${a} | ${b}`;
   }
@@ -110,7 +110,7 @@ function render({ model, el, signal }) {
       return `${model.get("sides")[each]}: ${quoted(token)} (id ${id}) ${number(probability, 4)}`;
     });
     return [
-      `layer ${data.layerName(row)}, position ${data.start + column}`, a, b,
+      `layer ${data.layerName(row)}, position ${data.start + column} ${quoted(model.get("tokens")[data.start + column] ?? "")}`, a, b,
       ["", "near tie", "top tokens differ", "not finite"][data.verdict(row, column)],
       `total variation ${withError(data.value("total_variation", row, column), data.error(row, column))}`,
       `largest logit difference ${number(data.value("logit_difference", row, column))}`,
@@ -138,7 +138,7 @@ function render({ model, el, signal }) {
     [drawEmpty, ["tokens", "status"]],
     [drawWords, ["sides", "sentences"]],
     [drawStrip, ["tokens", "token_ids", "masked", "window", "positions", "live"]],
-    [drawGrid, [...DATA, "tokens", "masked", "color", "scales"]],
+    [drawGrid, [...DATA, "tokens", "masked", "color", "scales", "sides"]],
     [drawMarks, [...DATA, "cell", "positions", "sides"]],
     [side.drawCell, [...DATA, "cell", "sides"]],
     [side.drawFirst, [...DATA, "cell", "worst"]],

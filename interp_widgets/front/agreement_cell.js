@@ -2,7 +2,7 @@
 
 import { BROKEN, DIFFERS, SAME, TIE } from "./agreement_data.js";
 import { h, hit, save } from "./dom.js";
-import { known, MISSING, number, quoted, share, visible } from "./numbers.js";
+import { inText, known, MISSING, number, quoted, share, visible } from "./numbers.js";
 
 /** What stands between two tokens of which each is the likeliest somewhere. */
 export const SIGNS = { [TIE]: "≈", [DIFFERS]: "≠", [BROKEN]: "?" };
@@ -73,7 +73,7 @@ export function createAgreementCell(model, signal, data) {
     first.replaceChildren(...cells.map((cell) => {
       const at = /** @type {[number, number]} */ (all.at(cell));
       const kind = all.verdict(...at);
-      const [a, b] = [0, 1].map((side) => visible(all.entry(side, ...at, 0).token));
+      const [a, b] = [0, 1].map((side) => inText(all.entry(side, ...at, 0).token));
       const what = kind === SAME ? a : `${a} ${SIGNS[/** @type {1 | 2 | 3} */ (kind)]} ${b}`;
       return h("li", {}, h("button", { type: "button", class: "iw-entry", "data-cell": String(cell), "aria-pressed": String(String(cell) === String(model.get("cell"))) },
         h("span", { class: "iw-quiet" }, `${cell[0]}, ${cell[1]}`), h("span", { class: "iw-entry-token" }, what),

@@ -42,7 +42,7 @@ const TELLING = 0.5;
  */
 export function createCard(model, signal, data, on) {
   const title = h("h3");
-  const about = h("p", { class: "iw-summary" });
+  const about = h("p", { class: "iw-quiet" });
   const pin = button("pin", signal, () => on.pin(model.get("atom")), { class: "iw-button iw-small" });
   const link = h("a", { class: "iw-out", target: "_blank", rel: "noopener noreferrer" }, "on Neuronpedia ↗");
   const corpus = createCorpusLine(model, signal);

@@ -31,7 +31,7 @@ const CHUNK = 16;
  * @param {AbortSignal} options.signal
  * @param {(row: number, column: number) => void} options.onSelect
  * @param {(cell: [number, number] | null) => void} [options.onHover]  pointed at or focused; null when left
- * @param {(row: number, column: number) => string} [options.tell]  all there is to say of a cell: its tooltip, and what copying it gives
+ * @param {(row: number, column: number) => string} [options.tell]  all there is to say of a cell: its name, its tooltip, and what copying it gives
  * @param {(from: [number, number], to: [number, number]) => void} [options.onDrag]  a cell dragged onto another one
  * @param {boolean} [options.fromEnd]  show the last rows first where not all fit
  * @param {boolean} [options.dense]    rows of numbers, in little space
@@ -66,7 +66,7 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     drawn = [];
     rowHeads = Array.from({ length: rows }, () => h("div", { class: "iw-row-head", role: "rowheader" }));
     columnHeads = Array.from({ length: columns }, () => h("div", { class: "iw-column-head", role: "columnheader" }));
-    const empty = h("div", { class: "iw-cell", role: "gridcell", tabindex: -1 }, h("span"), h("small"));
+    const empty = h("div", { class: "iw-cell", role: "gridcell", tabindex: -1 }, h("span"), document.createTextNode(""), h("small"));
     cells = rowHeads.map((_, r) => columnHeads.map((_, c) => {
       const cell = /** @type {HTMLElement} */ (empty.cloneNode(true));
       placeOf.set(cell, [r, c]);
@@ -95,14 +95,17 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     sizeChunks(columns);
     cells.forEach((row, r) => row.forEach((at, c) => {
       const { text, note = "", style = "", state, title } = cell(r, c);
-      const key = `${text}\n${note}\n${style}\n${state}\n${title}`;
+      // What is seen comes first: who speaks to the machine says that, and who walks through cells hears it soonest.
+      const name = tell && [[text, note].filter(Boolean).join(" "), tell(r, c)].filter(Boolean).join(", ");
+      const key = `${text}\n${note}\n${style}\n${state}\n${title}\n${name}`;
       const index = r * columns.length + c;
       if (drawn[index] === key) return;
       drawn[index] = key;
       at.children[0].textContent = text;
       at.children[1].textContent = note;
+      /** @type {Text} */ (at.childNodes[1]).data = note && text ? " " : "";
       at.style.cssText = style;
-      setAttributes(at, { "data-state": state, title: title ?? null });
+      setAttributes(at, { "data-state": state, title: title ?? null, "aria-label": name });
     }));
   }
 

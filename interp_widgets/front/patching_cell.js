@@ -2,7 +2,7 @@
 
 import { button, needsKernel } from "./controls.js";
 import { h } from "./dom.js";
-import { MISSING, percent, quoted, signed, visible } from "./numbers.js";
+import { MISSING, percent, quoted, running, signed, visible } from "./numbers.js";
 import { METRICS, SITE_NAMES, STATES } from "./patching_data.js";
 
 /** @param {number | null | undefined} value */
@@ -90,7 +90,7 @@ export function createCellView(model, signal, { onMove, onPutBack }) {
     said.replaceChildren(h("h3", {}, "How it goes on"), h("dl", { class: "iw-said" }, ...["clean", "patched", "corrupt"].flatMap((name) => [
       h("dt", {}, name),
       h("dd", {}, ...(runs[name] ? runs[name].map(({ token, token_id: id, probability }) =>
-        h("span", { title: `${quoted(token)}, id ${id}, ${percent(probability)}` }, token)) : [patch.failed ? MISSING : "…"]))])));
+        h("span", { title: `${quoted(token)}, id ${id}, ${percent(probability)}` }, running(token))) : [patch.failed ? MISSING : "…"]))])));
   }
 
   return { element, draw, drawBaselines };

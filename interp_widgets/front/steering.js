@@ -19,7 +19,7 @@ function render({ model, el, signal }) {
     { trait: "answer", label: "Answer", short: true }, { trait: "foil", label: "Foil", short: true }] });
   let data = readSteering(model);
 
-  const made = h("p", { class: "iw-summary" });
+  const made = h("p", { class: "iw-quiet" });
   const settings = createSettings();
   const empty = h("p", { class: "iw-empty" });
   const where = h("p", { class: "iw-hint" });

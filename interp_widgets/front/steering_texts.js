@@ -1,7 +1,7 @@
 /** What the runs say, side by side: what a text shares with the baseline is quiet, what differs stands out. */
 
 import { h } from "./dom.js";
-import { known, MISSING, number, percent, quoted, visible } from "./numbers.js";
+import { known, MISSING, number, percent, quoted, running } from "./numbers.js";
 
 export function createSteeringTexts() {
   const element = h("div", { class: "iw-steered-texts" });
@@ -46,10 +46,4 @@ function about(one, said) {
  */
 const tokens = (list, differs, first, gap) => list.map(({ token, token_id: id, probability }, i) =>
   h("span", { "data-differs": differs?.[i] ?? false, "data-shared": differs ? !differs[i] : false, "data-first": i === first,
-    title: `new token ${i + 1}: ${quoted(token)}, id ${id}, ${percent(probability)}` }, gap && i ? gap : "", shown(token)));
-
-/** A token in running text: a line break is shown and made. @param {string} token */
-const shown = (token) => token.split("\n").map(plain).join("⏎\n");
-
-/** Letters as they are; what cannot be seen by its code. @param {string} text */
-const plain = (text) => (text ? visible(text).replaceAll("·", " ").replaceAll("⇥", "\t") : "");
+    title: `new token ${i + 1}: ${quoted(token)}, id ${id}, ${percent(probability)}` }, gap && i ? gap : "", running(token)));

@@ -16,7 +16,7 @@ import torch
 
 from .. import frames
 from ..errors import AlignmentError, TextError
-from ..progress import Progress, after, silent
+from ..progress import Progress, silent
 from ..session.runner import Runner
 from ..session.session import Session
 from .activation_patching import expand_sites, plan_pair
@@ -183,7 +183,7 @@ def sweep_pairs(model: Session, run: PairsRun, memory: int = MEMORY, progress: P
         some = todo[first : first + many]
         progress(some[0], len(run.pairs), f"pair {some[0] + 1} of {len(run.pairs)}", run)
         plans = [(_plan(model, run, run.pairs[i]), _wrong_plan(model, run, i)) for i in some]
-        report = after(progress, some[0], len(run.pairs), run)
+        report = _from(progress, some[0], len(run.pairs), run)
         for i, found in zip(some, model.work(_sweep_some, plans, memory, progress=report), strict=True):
             run.take(i, *found)
     progress(len(run.pairs), len(run.pairs), "", run)
@@ -219,9 +219,11 @@ class Swept:
 def _sweep_some(
     model: Runner, plans: Sequence[tuple[Plan, Plan | None]], memory: int, *, progress: Progress = silent
 ) -> list[tuple[Swept, Swept | None]]:
-    """Some pairs, each from its own source and, where it has a second plan, from a wrong one. `progress` hears of the request."""
+    """Some pairs, each from its own source and, where it has a second plan, from a wrong one."""
     out = []
-    for plan, wrong in plans:
+    for done, (plan, wrong) in enumerate(plans):
+        if done:
+            progress(done, len(plans))
         found, ways = _sweep_one(model, plan, memory)
         out.append((found, None if wrong is None else _sweep_one(model, wrong, memory, ways)[0]))
     return out
@@ -239,6 +241,15 @@ def _sweep_one(
         [float(getattr(one, metric)[0]) for metric in METRICS] for one in (run.source_prediction, run.prompt_prediction)
     )
     return Swept(cells, source, prompt, run.largest_identity, run.tolerance), run.ways
+
+
+def _from(progress: Progress, begin: int, pairs: int, run: PairsRun) -> Progress:
+    """The progress of pairs that others came before."""
+
+    def inner(done: int, total: int, message: str = "", partial: object = None) -> None:
+        progress(begin + done, pairs, message or f"pair {begin + done + 1} of {pairs}", run)
+
+    return inner
 
 
 def pairs_frame(run: PairsRun, metric: str = "logit_difference") -> pl.DataFrame:

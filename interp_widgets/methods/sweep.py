@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import Cancelled
-from ..progress import Progress, after, silent
+from ..progress import Progress, silent
 from ..session.runner import Runner
 from ..session.session import Session
 from . import patched_runs, suffix_sweep
@@ -58,7 +58,7 @@ def sweep(
     begin = 0
     for piece in _requests(model, run, work) if model.remote else [work]:
         ways = like.ways if like is not None else run.ways if begin else None
-        run.work(model, fill, piece, memory, ways, progress=after(progress, begin, len(work), run))
+        run.work(model, fill, piece, memory, ways, progress=_from(progress, begin, len(work), run))
         begin += len(piece)
     run.reading = None
     progress(len(work), len(work), "", run)
@@ -144,6 +144,15 @@ def _missing(run: PatchingRun, rows: Sequence[int]) -> list[int]:
     """Columns where one of the rows has no value yet."""
     left = ~run.done[list(rows)].all(0)
     return [c for c in run.patchable if left[c]]
+
+
+def _from(progress: Progress, begin: int, of_all: int, run: PatchingRun) -> Progress:
+    """The progress of packs that others came before."""
+
+    def inner(done: int, total: int, message: str = "", partial: object = None) -> None:
+        progress(begin + done, of_all, message, run)
+
+    return inner
 
 
 def _within(progress: Progress, piece: int, pieces: int, kind: str, run: PatchingRun) -> Progress:

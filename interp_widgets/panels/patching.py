@@ -19,6 +19,7 @@ from ..methods.sweep import sweep
 from ..session import scripts
 from ..session.session import Session
 from ..widgets.patching import PatchingWidget
+from . import summaries
 from .jobs import Job
 from .models import as_text
 from .panel import Panel, positions_of
@@ -226,7 +227,9 @@ class Patching(Recalls, Panel, PatchingWidget):
         same = wanted == [run.answer, run.foil]
         if (same and complete) or not (same or run.can_be_asked):
             return None
-        return run.asked(self.session, *wanted) if run.can_be_asked else replace(run)
+        if same and not run.can_be_asked:
+            return replace(run)
+        return run.asked(self.session, *wanted)
 
     def _translate(self, former: Session) -> None:
         self._tokens = {role: as_text(token, former) for role, token in self._tokens.items()}
@@ -273,6 +276,7 @@ class Patching(Recalls, Panel, PatchingWidget):
 
     def _show_grids(self, run: PatchingRun) -> None:
         self.set_traits(grid_traits(run, self.session))
+        self.summary = summaries.patching(run, self.session.text_of)
 
     def _base_metric(self) -> str:
         return "logit_difference" if self.metric == "recovery" else self.metric

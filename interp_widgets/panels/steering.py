@@ -17,6 +17,7 @@ from ..methods.steering_run import SteeringRun, steering_frame, text_frame
 from ..session import scripts
 from ..session.session import Session
 from ..widgets.steering import SteeringWidget
+from . import summaries
 from .jobs import Job
 from .panel import Panel
 from .steering_traits import run_traits, start_strength
@@ -184,6 +185,7 @@ class Steering(Panel, SteeringWidget):
         self.set_traits(run_traits(self.session, run))
         if strength is not None:
             self.strength = strength
+        self._summarise()
         self._mark_stale()
 
     def _finished_run(self) -> SteeringRun:
@@ -191,6 +193,11 @@ class Steering(Panel, SteeringWidget):
         if self._run is None:
             raise TextError("There is no result yet.")
         return self._run
+
+    @t.observe("strength")
+    def _summarise(self, change: t.Bunch | None = None) -> None:
+        if self._run is not None:
+            self.summary = summaries.steering(self._run, self.strength, self.session.text_of)
 
     @t.observe("mode", "where", "positions")
     def _mark_stale(self, change: t.Bunch | None = None) -> None:

@@ -35,7 +35,7 @@ def test_nothing_can_end_the_script(tmp_path):
 
 
 def test_numbers_that_json_has_not():
-    page = fragment(states.atoms(summary={"explained_variance": float("nan"), "mean_active": 3.0, "tokens": 4}))
+    page = fragment(states.atoms(totals={"explained_variance": float("nan"), "mean_active": 3.0, "tokens": 4}))
     assert "NaN" not in page.split("x-interp-widget+json")[1].split("</script>")[0]
     assert '"explained_variance":null' in page
 

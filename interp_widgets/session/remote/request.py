@@ -34,7 +34,7 @@ TIMEOUT = httpx.Timeout(10.0, read=60.0)
 class Backend(RemoteBackend):
     """nnsight's, which keeps count of bytes, keeps its connection, and trusts an answer to be tensors and plain values only."""
 
-    def __init__(self, model: Any, host: str, state: JobState, tell: Tell) -> None:
+    def __init__(self, model: Any, host: str | None, state: JobState, tell: Tell) -> None:
         super().__init__(
             model.to_model_key(), host=host, env=model._remoteable_get_env(), blocking=False, job_id=state.id or None
         )
@@ -112,7 +112,7 @@ def submit(model: Any, backend: Backend, work: bytes, tensors: dict[str, torch.T
 
 def send(
     model: Any,
-    host: str,
+    host: str | None,
     state: JobState,
     work: bytes,
     tensors: dict[str, torch.Tensor],
@@ -130,7 +130,7 @@ def send(
         return wait(backend, tell)
 
 
-def fetch(model: Any, host: str, state: JobState, tell: Tell) -> Any:
+def fetch(model: Any, host: str | None, state: JobState, tell: Tell) -> Any:
     """The answer of a job that was sent before, maybe by another kernel: `state.id`. Raises as `send` does."""
     backend = Backend(model, host, state, tell)
     with failures.in_words(backend.host), backend.client:

@@ -50,6 +50,7 @@ class RemoteSession(Session):
     ) -> None:
         self._open(name, model, tokenizer, architecture, source, origin, sink)
         self.remote = remote
+        self._host = remote if isinstance(remote, str) else None
         self._server = {"dtype": "unknown", "device": "unknown"}
         self._kept: set[str] = set()
         self._forgot = 0
@@ -70,7 +71,7 @@ class RemoteSession(Session):
     @property
     def host(self) -> str:
         """Address of the server."""
-        return self.remote if isinstance(self.remote, str) else str(nnsight.CONFIG.API.HOST)
+        return self._host or str(nnsight.CONFIG.API.HOST)
 
     @property
     def dtype(self) -> str:
@@ -130,7 +131,7 @@ class RemoteSession(Session):
             ticket.work, self.host, ticket.job, stage=ticket.state if ticket.state in WAITING else "asking"
         )
         self.jobs.append(state)
-        answer = self._noting(ticket, state, lambda: fetch(self._model, self.host, state, tell))
+        answer = self._noting(ticket, state, lambda: fetch(self._model, self._host, state, tell))
         return None if "missing" in answer else answer
 
     def _take(self, answer: Any) -> Any:
@@ -163,7 +164,7 @@ class RemoteSession(Session):
             tell(state)
 
         return self._noting(
-            ticket, state, lambda: send(self._model, self.host, state, packed.work, tensors, absent, tell_and_keep)
+            ticket, state, lambda: send(self._model, self._host, state, packed.work, tensors, absent, tell_and_keep)
         )
 
     def _noting(self, ticket: Ticket, state: JobState, ask: Callable[[], Any]) -> Any:

@@ -129,11 +129,7 @@ def _prompt(arguments: dict[str, Any]) -> str:
 
 
 def _prune() -> None:
-    """Files are read only where one must go: this runs before every request is sent."""
     now = datetime.now(UTC)
-    written = [path.stat().st_mtime for path in folder().glob("*.json")]
-    if len(written) <= MOST and now.timestamp() - min(written) <= OLDEST:
-        return
     for i, ticket in enumerate(tickets()):
         if i >= MOST or (now - datetime.fromisoformat(ticket.time)).total_seconds() > OLDEST:
             (folder() / f"{ticket.job}.json").unlink(missing_ok=True)
