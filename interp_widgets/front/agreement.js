@@ -110,7 +110,7 @@ function render({ model, el, signal }) {
       return `${model.get("sides")[each]}: ${quoted(token)} (id ${id}) ${number(probability, 4)}`;
     });
     return [
-      `layer ${data.layerName(row)}, position ${data.start + column} ${quoted(model.get("tokens")[data.start + column] ?? "")}`, a, b,
+      `layer ${data.layerName(row)}, position ${data.start + column}`, a, b,
       ["", "near tie", "top tokens differ", "not finite"][data.verdict(row, column)],
       `total variation ${withError(data.value("total_variation", row, column), data.error(row, column))}`,
       `largest logit difference ${number(data.value("logit_difference", row, column))}`,
@@ -138,7 +138,7 @@ function render({ model, el, signal }) {
     [drawEmpty, ["tokens", "status"]],
     [drawWords, ["sides", "sentences"]],
     [drawStrip, ["tokens", "token_ids", "masked", "window", "positions", "live"]],
-    [drawGrid, [...DATA, "tokens", "masked", "color", "scales", "sides"]],
+    [drawGrid, [...DATA, "tokens", "masked", "color", "scales"]],
     [drawMarks, [...DATA, "cell", "positions", "sides"]],
     [side.drawCell, [...DATA, "cell", "sides"]],
     [side.drawFirst, [...DATA, "cell", "worst"]],

@@ -3,6 +3,7 @@
 import { BROKEN, DIFFERS, SAME, TIE } from "./agreement_data.js";
 import { h, hit, save } from "./dom.js";
 import { inText, known, MISSING, number, quoted, share, visible } from "./numbers.js";
+import { walkable } from "./tip.js";
 
 /** What stands between two tokens of which each is the likeliest somewhere. */
 export const SIGNS = { [TIE]: "≈", [DIFFERS]: "≠", [BROKEN]: "?" };
@@ -23,6 +24,7 @@ export function createAgreementCell(model, signal, data) {
   const verdict = h("p", { class: "iw-verdict" });
   const values = h("dl", { class: "iw-values" });
   const lists = h("div", { class: "iw-both" });
+  walkable(lists, signal, "Likeliest tokens of both");
   const first = h("ul", { class: "iw-worst", "aria-label": "Cells to look at first" });
   const firstPart = h("div", { class: "iw-part" }, h("h3", {}, "Look here first"), h("p", { class: "iw-hint" }, "Layer, position: top token, total variation"), first);
   const hint = h("p", { class: "iw-hint" });

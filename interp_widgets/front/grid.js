@@ -31,7 +31,7 @@ const CHUNK = 16;
  * @param {AbortSignal} options.signal
  * @param {(row: number, column: number) => void} options.onSelect
  * @param {(cell: [number, number] | null) => void} [options.onHover]  pointed at or focused; null when left
- * @param {(row: number, column: number) => string} [options.tell]  all there is to say of a cell: its name, its tooltip, and what copying it gives
+ * @param {(row: number, column: number) => string} [options.tell]  all there is to say of a cell: its tooltip, and what copying it gives
  * @param {(from: [number, number], to: [number, number]) => void} [options.onDrag]  a cell dragged onto another one
  * @param {boolean} [options.fromEnd]  show the last rows first where not all fit
  * @param {boolean} [options.dense]    rows of numbers, in little space
@@ -96,7 +96,7 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     cells.forEach((row, r) => row.forEach((at, c) => {
       const { text, note = "", style = "", state, title } = cell(r, c);
       // What is seen comes first: who speaks to the machine says that, and who walks through cells hears it soonest.
-      const name = tell && [[text, note].filter(Boolean).join(" "), tell(r, c)].filter(Boolean).join(", ");
+      const name = [[text || title, note].filter(Boolean).join(" "), `${corner} ${rows[r].text}`, columns[c].title ?? columns[c].text].filter(Boolean).join(", ");
       const key = `${text}\n${note}\n${style}\n${state}\n${title}\n${name}`;
       const index = r * columns.length + c;
       if (drawn[index] === key) return;

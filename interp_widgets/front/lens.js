@@ -111,7 +111,7 @@ function render({ model, el, signal }) {
     const tracked = model.get("tracked");
     const rank = data.value("rank", row, column);
     return [
-      `layer ${data.layerName(row)}, position ${data.start + column} ${quoted(model.get("tokens")[data.start + column] ?? "")}`,
+      `layer ${data.layerName(row)}, position ${data.start + column}`,
       `${quoted(token)} (id ${id}) ${percent(probability)}`,
       `entropy ${number(data.value("entropy", row, column))} nats`,
       `KL ${number(data.value("kl", row, column))} nats`,

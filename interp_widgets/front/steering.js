@@ -28,7 +28,7 @@ function render({ model, el, signal }) {
   const curve = createCurve({ signal, onSelect: (index) => save(model, { strength: data.strengths[index] }) });
   const dose = createDose();
   const checks = createChecks();
-  const texts = createSteeringTexts();
+  const texts = createSteeringTexts(signal);
   const results = h("div", { class: "iw-results" }, h("div", { class: "iw-prompt-tokens" }, strip.element, where),
     h("div", { class: "iw-columns" },
       h("div", { class: "iw-main" }, h("div", { class: "iw-tools" }, metric.element), curve.element, checks.element),

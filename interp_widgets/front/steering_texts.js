@@ -2,9 +2,12 @@
 
 import { h } from "./dom.js";
 import { known, MISSING, number, percent, quoted, running } from "./numbers.js";
+import { walkable } from "./tip.js";
 
-export function createSteeringTexts() {
+/** @param {AbortSignal} signal */
+export function createSteeringTexts(signal) {
   const element = h("div", { class: "iw-steered-texts" });
+  walkable(element, signal, "What the runs say, token by token");
 
   /**
    * @param {import("./steering_data.js").SteeringSaid} said

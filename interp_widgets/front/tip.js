@@ -1,6 +1,6 @@
 /** What a pointer reads by resting, for the keyboard: the `title` of what has the focus, and arrow keys through what has a title only. */
 
-import { h, hit } from "./dom.js";
+import { h, hit, setAttributes } from "./dom.js";
 
 /**
  * A bubble under the focused element with its title. Escape hides it. It is hidden from screen readers, which have the title.
@@ -12,8 +12,8 @@ export function createTip(root, signal) {
 
   /** @param {Element | null} target */
   function show(target) {
-    const text = target?.matches(":focus-visible") ? target.getAttribute("title") || target.querySelector(":scope > title")?.textContent : "";
-    tip.hidden = !text || text === target?.textContent;
+    const text = target?.matches(":focus-visible") ? target.getAttribute("title") ?? target.querySelector(":scope > title")?.textContent : "";
+    tip.hidden = !text || (target instanceof HTMLElement && text === target.textContent);
     if (tip.hidden || !target) return;
     tip.textContent = text ?? "";
     const [box, at] = [root.getBoundingClientRect(), target.getBoundingClientRect()];
@@ -33,14 +33,12 @@ export function createTip(root, signal) {
 /**
  * Let the arrow keys go through the elements of a container that only a pointer could read. One stop for Tab: the container.
  * @param {HTMLElement} container
- * @param {string} label
  * @param {AbortSignal} signal
+ * @param {string} [label]  where the container has none yet
  */
-export function walkable(container, label, signal) {
-  container.tabIndex = 0;
-  container.setAttribute("role", container.getAttribute("role") ?? "group");
-  container.setAttribute("aria-label", label);
-  container.dataset.walk = "";
+export function walkable(container, signal, label) {
+  setAttributes(container, { tabindex: 0, role: container.getAttribute("role") ?? "group", "data-walk": true });
+  if (label) setAttributes(container, { "aria-label": `${label}. Arrow keys read them one by one.` });
   container.addEventListener("keydown", (event) => {
     const items = /** @type {HTMLElement[]} */ ([...container.querySelectorAll("[title]:not(button, a)")]);
     const at = items.findIndex((item) => item === hit(event, "[title]"));

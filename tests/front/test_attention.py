@@ -78,7 +78,7 @@ def test_sorting_puts_the_largest_score_first_and_says_it(show_live):
     settle(page)
     assert get(page, "sort") == "induction"
     assert names(page)[:2] == ["L5 H3", "L5 H2"]
-    assert heads(page).get_by_role("option").first.get_attribute("aria-label") == "L5 H3, 0.96"
+    assert heads(page).get_by_role("option").first.get_attribute("aria-label") == "L5 H3 0.96"
     page.get_by_label("Heads by").select_option("previous_token")
     settle(page)
     assert names(page)[:2] == ["L0 H0", "L0 H1"]
