@@ -3,7 +3,7 @@
 import { place, SEQUENTIAL, styleAt } from "./color.js";
 import { createChoice, createTabs } from "./controls.js";
 import { h, setAttributes, uniqueId } from "./dom.js";
-import { count, number, percent, visible } from "./numbers.js";
+import { count, number, percent, running } from "./numbers.js";
 import { walkable } from "./tip.js";
 
 /**
@@ -78,7 +78,7 @@ export function createExamples(signal, redraw) {
 }
 
 /** A token in running text: spaces as they are, line breaks made visible. @param {string} token */
-const shown = (token) => visible(token).replaceAll("·", token.includes("·") ? "·" : " ");
+const shown = (token) => running(token).replaceAll("\n", "") || "∅";
 
 /** @param {number} share */
 export const oneIn = (share) => (share > 0 ? `on ${percent(share)} of the tokens (1 in ${count(1 / share)})` : "never");

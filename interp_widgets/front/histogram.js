@@ -43,7 +43,7 @@ export function createHistogram(label, signal) {
       s("g", { class: "iw-axes" }, s("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: floor, y2: floor }),
         s("text", { x: LEFT - 6, y: TOP + 4, "text-anchor": "end" }, count(most)), s("text", { x: LEFT - 6, y: floor + 4, "text-anchor": "end" }, "0"),
         ...[0, 0.5, 1].map((part) => s("text", { x: x(low + part * (high - low)), y: HEIGHT - 6, "text-anchor": part ? (part < 1 ? "middle" : "end") : "start" }, number(low + part * (high - low), 2)))),
-      s("g", { class: "iw-bars" }, ...counts.map((each, i) => s("rect", { x: LEFT + i * step + 0.5, y: floor - tall(each), width: Math.max(0.5, step - 1), height: tall(each), role: "option", tabindex: i ? -1 : 0, "aria-selected": "false", "aria-label": named(i) },
+      s("g", { class: "iw-bars", role: "presentation" }, ...counts.map((each, i) => s("rect", { x: LEFT + i * step + 0.5, y: floor - tall(each), width: Math.max(0.5, step - 1), height: tall(each), role: "option", tabindex: i ? -1 : 0, "aria-selected": "false", "aria-label": named(i) },
         s("title", {}, named(i))))),
       ...(marked ? [s("line", { class: "iw-mark", x1: x(mark), x2: x(mark), y1: TOP - 4, y2: floor }),
         s("text", { class: "iw-mark-label", x: x(mark), y: TOP - 6, "text-anchor": x(mark) > WIDTH / 2 ? "end" : "start" }, `${number(mark)} here`)] : []),

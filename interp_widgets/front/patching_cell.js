@@ -92,7 +92,7 @@ export function createCellView(model, signal, { onMove, onPutBack }) {
     const runs = patch.said ?? {};
     said.replaceChildren(h("h3", {}, "How it goes on"), h("dl", { class: "iw-said" }, ...["clean", "patched", "corrupt"].flatMap((name) => [
       h("dt", {}, name),
-      h("dd", {}, ...(runs[name] ? runs[name].map(({ token, token_id: id, probability }) =>
+      h("dd", { dir: "auto" }, ...(runs[name] ? runs[name].map(({ token, token_id: id, probability }) =>
         h("span", { title: `${quoted(token)}, id ${id}, ${percent(probability)}` }, running(token))) : [patch.failed ? MISSING : "…"]))])));
   }
 

@@ -31,7 +31,7 @@ export function createSteeringTexts(signal) {
 }
 
 /** @param {string} title @param {string} remark @param {HTMLElement[] | string} content */
-const block = (title, remark, content) => h("section", { class: "iw-steered-text", "aria-label": title }, h("h3", {}, title), h("p", { class: "iw-steered-body" }, ...content), h("p", { class: "iw-hint" }, remark));
+const block = (title, remark, content) => h("section", { class: "iw-steered-text", "aria-label": title }, h("h3", {}, title), h("p", { class: "iw-steered-body", dir: "auto" }, ...content), h("p", { class: "iw-hint" }, remark));
 
 /** @param {import("./steering_data.js").Steered | null} one @param {import("./steering_data.js").SteeringSaid} said */
 function about(one, said) {

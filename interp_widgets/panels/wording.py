@@ -30,6 +30,8 @@ def quoted(token: str) -> str:
             written = written or piece[:TOKEN]
             break
         written += piece
+    if unicodedata.category(token[0]).startswith("M"):  # it needs something to stand on
+        written = f"◌{written}"
     text = f'"{written}"' + ("…" if cut else "")
     return isolated(text)
 

@@ -19,6 +19,12 @@ from interp_widgets.widgets.steering import SteeringWidget
 EVIL = ["</script><script>window.pwned = 1</script>", "<img src=x onerror=window.pwned=2>"]
 PROMPT = ["The", " Eiffel", " Tower", " is", " in", " the", " city", " of"]
 HARMFUL = [*PROMPT, *EVIL]
+SCRIPTS = [
+    "The", " مدينة", " باريس", " של", " עברית", "12", " क्षि", "\u0941", " ที่", " tiê\u0301ng", "\u0301", "👩\u200d🔬",
+    " 👍🏽", "❤️", "\\xf0\\x9f",
+    "\u202eevil", "\u2067", "\u200b", "\ufeff", "a\u200db", "می\u200cخواهم", "\n\n", "\t", "", "    ", "_" * 60, "\xad", "末尾",
+]  # fmt: skip
+"""From right to left, marks that combine, joined emoji, bytes, controls of direction, what is invisible, what is very long."""
 
 
 def lens(
@@ -313,7 +319,7 @@ def patching(layers: int = 30, done: int | None = None, extra: bool = False, **t
     index[np.isnan(effect)] = -1
     tops = [{"token_id": i, "token": word, "probability": 0.5 / (i + 1)} for i, word in enumerate(words[:4])]
     state = {
-        "summary": "Patching clean into corrupt moves the logit difference of \" Mary\" over \" John\" most at resid_post.10: +4.4.",
+        "summary": 'Patching clean into corrupt moves " Mary" over " John" most at resid_post.10: +4.4.',
         "model_name": "SmolLM2-135M",
         "clean": "".join(clean), "corrupt": "".join(corrupt), "answer": " Mary", "foil": " John",
         "clean_tokens": clean, "corrupt_tokens": corrupt,
@@ -403,7 +409,7 @@ def steering(
     differs = [True, False, True, True, False, True]
     changed = {"tokens": listed(other), "differs": differs, "baseline_differs": differs, "first": 0, "shared": 2}
     state = {
-        "summary": "Adding #2779 at resid_post.15, strength 20 takes the logit difference of \" Paris\" over \" Rome\" from −1 to 1.",
+        "summary": "Adding #2779 at resid_post.15, strength 20 takes \" Paris\" over \" Rome\" from −1 to 1.",
         "model_name": "SmolLM2-135M", "text": "".join(tokens), "site": "resid_post.15", "answer": " Paris", "foil": " Rome",
         "atom": 2779, "atoms": 4096,
         "direction": {"name": "15-resid-4096 #2779", "made": "its decoder row", "norm": 1.0},
