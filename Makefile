@@ -76,14 +76,15 @@ check: setup  ## lint and type-check the Python code
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-types: $(NODE)/node_modules/.bin/tsc  ## type-check the JavaScript through its JSDoc
+types: $(NODE)/.tools-1  ## type-check the JavaScript through its JSDoc
 	@echo "types: tsc on interp_widgets/front."
 	@$(NODE)/node_modules/.bin/tsc -p tests/front/tsconfig.json
 
-$(NODE)/node_modules/.bin/tsc:
-	@echo "types: installing TypeScript and the anywidget types into $(NODE); nothing is built with them."
+$(NODE)/.tools-1:
+	@echo "types: installing TypeScript, the anywidget types and axe-core (for the tests) into $(NODE); nothing is built with them."
 	@mkdir -p $(NODE)
-	@npm install --prefix $(NODE) --no-audit --no-fund --loglevel=error typescript@7.0.2 @anywidget/types@0.4.0
+	@npm install --prefix $(NODE) --no-audit --no-fund --loglevel=error typescript@7.0.2 @anywidget/types@0.4.0 axe-core@4.14.1
+	@touch $@
 
 hooks: setup  ## have git run the linters before each commit and push of yours
 	@$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push

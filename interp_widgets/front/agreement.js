@@ -7,7 +7,7 @@ import { createChoice, createLegend } from "./controls.js";
 import { follow, h, save } from "./dom.js";
 import { createGrid } from "./grid.js";
 import { createPanel, showResults } from "./head.js";
-import { number, quoted, visible } from "./numbers.js";
+import { inText, number, quoted, visible } from "./numbers.js";
 import { createPager } from "./pager.js";
 import { createStrip } from "./tokens.js";
 
@@ -88,7 +88,7 @@ function render({ model, el, signal }) {
 
   /** The top token; both of them, after a sign that no narrow cell cuts off, where they differ. @param {number} row @param {number} column */
   function said(row, column) {
-    const [a, b] = [0, 1].map((each) => visible(data.entry(each, row, column, 0).token));
+    const [a, b] = [0, 1].map((each) => inText(data.entry(each, row, column, 0).token));
     const kind = data.verdict(row, column);
     return kind === SAME ? a : `${SIGNS[/** @type {1 | 2 | 3} */ (kind)]} ${a} | ${b}`;
   }

@@ -2,7 +2,8 @@
 
 import { BROKEN, DIFFERS, SAME, TIE } from "./agreement_data.js";
 import { h, hit, save } from "./dom.js";
-import { known, MISSING, number, quoted, share, visible } from "./numbers.js";
+import { inText, known, MISSING, number, quoted, share, visible } from "./numbers.js";
+import { walkable } from "./tip.js";
 
 /** What stands between two tokens of which each is the likeliest somewhere. */
 export const SIGNS = { [TIE]: "≈", [DIFFERS]: "≠", [BROKEN]: "?" };
@@ -23,6 +24,7 @@ export function createAgreementCell(model, signal, data) {
   const verdict = h("p", { class: "iw-verdict" });
   const values = h("dl", { class: "iw-values" });
   const lists = h("div", { class: "iw-both" });
+  walkable(lists, signal, "Likeliest tokens of both");
   const first = h("ul", { class: "iw-worst", "aria-label": "Cells to look at first" });
   const firstPart = h("div", { class: "iw-part" }, h("h3", {}, "Look here first"), h("p", { class: "iw-hint" }, "Layer, position: top token, total variation"), first);
   const hint = h("p", { class: "iw-hint" });
@@ -73,7 +75,7 @@ export function createAgreementCell(model, signal, data) {
     first.replaceChildren(...cells.map((cell) => {
       const at = /** @type {[number, number]} */ (all.at(cell));
       const kind = all.verdict(...at);
-      const [a, b] = [0, 1].map((side) => visible(all.entry(side, ...at, 0).token));
+      const [a, b] = [0, 1].map((side) => inText(all.entry(side, ...at, 0).token));
       const what = kind === SAME ? a : `${a} ${SIGNS[/** @type {1 | 2 | 3} */ (kind)]} ${b}`;
       return h("li", {}, h("button", { type: "button", class: "iw-entry", "data-cell": String(cell), "aria-pressed": String(String(cell) === String(model.get("cell"))) },
         h("span", { class: "iw-quiet" }, `${cell[0]}, ${cell[1]}`), h("span", { class: "iw-entry-token" }, what),

@@ -9,7 +9,7 @@ import { button, createLegend, NEEDS_KERNEL } from "./controls.js";
 import { follow, h, hit, save, setAttributes } from "./dom.js";
 import { createGrid } from "./grid.js";
 import { createPanel, showResults } from "./head.js";
-import { known, MISSING, number, percent, quoted, visible } from "./numbers.js";
+import { number, percent, quoted, visible } from "./numbers.js";
 import { createStrip } from "./tokens.js";
 
 const DATA = ["tokens", "masked", "top_k", "top_atom", "top_activation", "top_share", "active", "norm", "error_norm", "error_share",
@@ -22,7 +22,6 @@ function render({ model, el, signal }) {
   let data = readAtoms(model);
 
   const empty = h("p", { class: "iw-empty" });
-  const summary = h("p", { class: "iw-summary" });
   const strip = createStrip({ label: "Text tokens", signal, onSelect: (positions) => save(model, { positions }), onHover: drawReadout });
   const readout = h("p", { class: "iw-readout" });
   const legend = createLegend();
@@ -31,7 +30,7 @@ function render({ model, el, signal }) {
   const pinned = createPinned();
   const finder = createFinder(model, signal, choose);
   const card = createCard(model, signal, () => data, { choose, pin });
-  const results = h("div", { class: "iw-results" }, summary,
+  const results = h("div", { class: "iw-results" },
     h("div", { class: "iw-columns" },
       h("div", { class: "iw-main" }, h("div", { class: "iw-tools" }, chooser.element, legend.element), strip.element, readout, finder.element),
       list.element),
@@ -51,12 +50,6 @@ function render({ model, el, signal }) {
 
   function drawEmpty() {
     showResults(model, results, empty, !data.count, "Type a text above and run it: the dictionary's atoms active at each token appear here.");
-    const { explained_variance: explained, mean_active: active, tokens } = model.get("summary");
-    summary.textContent = [
-      known(explained) ? `explained variance ${percent(explained)}` : "explained variance not defined here",
-      `${number(active)} atoms active at a token on average`,
-      `${tokens ?? MISSING} tokens`,
-    ].join(" · ");
   }
 
   function drawStrip() {
@@ -172,7 +165,7 @@ function render({ model, el, signal }) {
 
   follow(model, signal, [
     [() => { data = readAtoms(model); }, DATA],
-    [drawEmpty, ["tokens", "status", "summary"]],
+    [drawEmpty, ["tokens", "status"]],
     [drawStrip, [...DATA, "token_ids", "positions", "atom", "live"]],
     [list.draw, [...DATA, "positions", "atoms", "atom", "live"]],
     [pinned.draw, [...DATA, "positions", "atoms", "atom", "live"]],

@@ -42,11 +42,11 @@ const TELLING = 0.5;
  */
 export function createCard(model, signal, data, on) {
   const title = h("h3");
-  const about = h("p", { class: "iw-summary" });
+  const about = h("p", { class: "iw-quiet" });
   const pin = button("pin", signal, () => on.pin(model.get("atom")), { class: "iw-button iw-small" });
   const link = h("a", { class: "iw-out", target: "_blank", rel: "noopener noreferrer" }, "on Neuronpedia ↗");
   const corpus = createCorpusLine(model, signal);
-  const histogram = createHistogram("Activations in the corpus");
+  const histogram = createHistogram("Activations in the corpus", signal);
   const removed = h("div", { class: "iw-part" });
   const neighbours = h("div", { class: "iw-part" });
   const examples = createExamples(signal, draw);
@@ -123,7 +123,7 @@ export function createCard(model, signal, data, on) {
 }
 
 /** @param {[string, number][]} list */
-const listWords = (list) => list.flatMap(([token, weight]) => [h("span", { class: "iw-word", title: number(weight) }, visible(token)), " "]);
+const listWords = (list) => list.flatMap(([token, weight]) => [h("span", { class: "iw-word" }, visible(token)), ` ${number(weight, 2)} `]);
 
 /** @param {NonNullable<Card["stats"]>} stats */
 const describe = ({ density, mean, maximum }) => `In the corpus it fires ${oneIn(density)}, at ${number(mean)} on average and ${number(maximum)} at most.`;

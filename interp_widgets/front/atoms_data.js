@@ -25,7 +25,6 @@ import { floats, ints } from "./numbers.js";
  * @prop {DataView} error_norm        float32 [T], |error| / |x|
  * @prop {DataView} error_share       float32 [T]
  * @prop {DataView} bias_share        float32 [T]
- * @prop {Record<string, number | null>} summary
  * @prop {number[]} positions
  * @prop {number[]} atoms             pinned atoms
  * @prop {number} atom                the atom that colours the text, or -1

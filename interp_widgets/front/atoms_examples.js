@@ -3,7 +3,8 @@
 import { place, SEQUENTIAL, styleAt } from "./color.js";
 import { createChoice, createTabs } from "./controls.js";
 import { h, setAttributes, uniqueId } from "./dom.js";
-import { count, number, percent, visible } from "./numbers.js";
+import { count, number, percent, running } from "./numbers.js";
+import { walkable } from "./tip.js";
 
 /**
  * @typedef {object} Example
@@ -35,7 +36,8 @@ export function createExamples(signal, redraw) {
   const tabs = createTabs("Which examples", signal, (value) => { kind = value; redraw(); });
   const choice = createChoice({ legend: "Context", options: [["short", "6"], ["medium", "19"], ["long", "all"]], signal,
     onChoose: (value) => { context = value; redraw(); } });
-  const list = h("div", { id: panelId, role: "tabpanel", class: "iw-examples", tabindex: 0 });
+  const list = h("div", { id: panelId, role: "tabpanel", class: "iw-examples" });
+  walkable(list, signal);
   const notes = h("p", { class: "iw-hint" });
   const element = h("div", { class: "iw-part" }, h("div", { class: "iw-tools" }, tabs.element, choice.element), list, notes);
 
@@ -76,7 +78,7 @@ export function createExamples(signal, redraw) {
 }
 
 /** A token in running text: spaces as they are, line breaks made visible. @param {string} token */
-const shown = (token) => visible(token).replaceAll("·", token.includes("·") ? "·" : " ");
+const shown = (token) => running(token).replaceAll("\n", "") || "∅";
 
 /** @param {number} share */
 export const oneIn = (share) => (share > 0 ? `on ${percent(share)} of the tokens (1 in ${count(1 / share)})` : "never");

@@ -26,7 +26,7 @@ function render({ model, el, signal }) {
   const heads = createHeads({ signal, tell: describeHead, onSelect: (index) => save(model, { head: data.at(index) }) });
   const effect = createEffect(model, signal);
   const heading = h("h3");
-  const about = h("p", { class: "iw-summary iw-hint" });
+  const about = h("p", { class: "iw-quiet iw-hint" });
   const missing = h("p", { class: "iw-invite" });
   const weighted = button("Value-weighted", signal, () => save(model, { value_weighted: !model.get("value_weighted") }),
     { class: "iw-button iw-small", title: "Multiply each weight by the length of what its value adds to the stream" });
@@ -36,8 +36,8 @@ function render({ model, el, signal }) {
   const ranges = createRanges(model, signal, () => data);
   const queryStrip = createStrip({ label: "Queries: the tokens that look", signal, onSelect: (positions) => save(model, { positions }), onHover: (q) => point([q, null]) });
   const keyStrip = createStrip({ label: "Keys: the tokens looked at", signal, onSelect: (positions) => save(model, { key_positions: positions.slice(-1) }), onHover: (k) => point([null, k]) });
-  const pattern = createPattern({ signal, onHover: (cell) => point(cell ?? [null, null]), onSelect: selectCell });
-  const readout = h("p", { class: "iw-readout", "aria-live": "polite" });
+  const pattern = createPattern({ signal, onHover: (cell) => point(cell ?? [null, null]), onSelect: selectCell, tell: sentence });
+  const readout = h("p", { class: "iw-readout" });
   const shown = h("div", { class: "iw-attention-shown" },
     h("div", { class: "iw-strips" }, h("span", { class: "iw-label" }, "Queries"), queryStrip.element, h("span", { class: "iw-label" }, "Keys"), keyStrip.element),
     readout, pattern.element);

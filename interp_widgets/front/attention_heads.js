@@ -39,7 +39,7 @@ export function createHeads({ signal, onSelect, tell }) {
   function draw(content) {
     if (content.count !== options.length) {
       options = Array.from({ length: content.count }, (_, index) =>
-        h("div", { class: "iw-head-card", role: "option", "data-index": index, tabindex: -1 }, paintedCanvas(), h("span"), h("small")));
+        h("div", { class: "iw-head-card", role: "option", "data-index": index, tabindex: -1 }, paintedCanvas(), h("span"), document.createTextNode(""), h("small")));
       active = Math.min(active, Math.max(0, content.count - 1));
       arranged = "";
     }
@@ -48,7 +48,8 @@ export function createHeads({ signal, onSelect, tell }) {
       const [name, note] = [content.name(index), content.note(index)];
       if (option.children[1].textContent !== name) option.children[1].textContent = name;
       if (option.children[2].textContent !== note) option.children[2].textContent = note;
-      setAttributes(option, { "aria-label": [name, note].filter(Boolean).join(", "), title: null });
+      setAttributes(option, { "aria-label": [name, note].filter(Boolean).join(" "), title: null });
+      /** @type {Text} */ (option.childNodes[2]).data = note ? " " : "";
     });
   }
 
@@ -124,6 +125,7 @@ export function createHeads({ signal, onSelect, tell }) {
   for (const type of ["mouseover", "focusin"]) {
     element.addEventListener(type, (event) => {
       const option = hit(event, "[role=option]");
+      if (option && type === "focusin") rove(Number(option.dataset.index));
       if (option) setAttributes(option, { title: tell(Number(option.dataset.index)) });
     }, { signal });
   }

@@ -1,7 +1,7 @@
 /** The pattern of one head: queries down, keys across, on a canvas with its tokens along two sides. */
 
 import { paintCells, paintedCanvas } from "./canvas.js";
-import { h, setAttributes } from "./dom.js";
+import { h, setAttributes, uniqueId } from "./dom.js";
 import { quoted, visible } from "./numbers.js";
 
 /** Pixels that a token beside the pattern needs; where cells are smaller, only some tokens stand there. */
@@ -14,16 +14,20 @@ const LABEL = 13;
  * @param {AbortSignal} options.signal
  * @param {(cell: [query: number, key: number] | null) => void} options.onHover  pointed at, or reached by keys; null when left
  * @param {(query: number, key: number) => void} options.onSelect
+ * @param {(query: number, key: number) => string} options.tell  all there is to say of a cell
  */
-export function createPattern({ signal, onHover, onSelect }) {
+export function createPattern({ signal, onHover, onSelect, tell }) {
   const canvas = paintedCanvas();
   const hatch = h("div", { class: "iw-pattern-hatch" });
   const marks = h("div", { class: "iw-pattern-marks" });
   const [row, column] = [h("div", { class: "iw-pattern-band" }), h("div", { class: "iw-pattern-band" })];
   const field = h("div", { class: "iw-pattern-field" }, canvas, hatch, marks, row, column);
   const [above, beside] = [h("div", { class: "iw-pattern-keys", "aria-hidden": "true" }), h("div", { class: "iw-pattern-queries", "aria-hidden": "true" })];
+  // A canvas has no cells to name: the one that the keys have reached is told by one of these two rows, in turn, so that each move is heard.
+  const spoken = [0, 1].map(() => h("div", { role: "gridcell", id: uniqueId() }));
+  const rows = spoken.map((cell) => h("div", { role: "row", class: "iw-unseen" }, cell));
   const frame = h("div", { class: "iw-pattern" }, h("div", { class: "iw-pattern-corner", "aria-hidden": "true" }, h("span", {}, "query ↓"), h("span", {}, "key →")), above, beside, field);
-  const element = h("div", { class: "iw-pattern-scroll", tabindex: 0, role: "application", "aria-roledescription": "heat map" }, frame);
+  const element = h("div", { class: "iw-pattern-scroll", tabindex: 0, role: "grid" }, frame, ...rows);
   /** @type {[number, number]} */
   let queries = [0, 0];
   /** @type {[number, number]} */
@@ -47,7 +51,8 @@ export function createPattern({ signal, onHover, onSelect }) {
     const moved = String([queries, keys, tokens]) !== String([content.queries, content.keys, content.tokens]);
     ({ queries, keys, tokens } = content);
     const [height, width] = [queries[1] - queries[0], keys[1] - keys[0]];
-    setAttributes(element, { "aria-label": `${content.label}. Arrow keys move, Enter selects.` });
+    setAttributes(element, { "aria-label": `${content.label}. Arrow keys move, Enter selects.`, "aria-rowcount": tokens.length, "aria-colcount": tokens.length });
+    speak();
     element.style.setProperty("--iw-rows", String(height));
     element.style.setProperty("--iw-keys", String(width));
     paintCells(canvas, width, height, (r, c) => (keys[0] + c <= queries[0] + r ? content.step(queries[0] + r, keys[0] + c) : -1));
@@ -77,6 +82,8 @@ export function createPattern({ signal, onHover, onSelect }) {
     const wanted = JSON.stringify([positions, key, queries, keys]);
     if (marks.dataset.of === wanted) return;
     marks.dataset.of = wanted;
+    chosen = [positions, key];
+    speak();
     marks.replaceChildren(...runs(positions).map((run) => selectedBand(run, queries, true)), ...runs(key).map((run) => selectedBand(run, keys, false)));
   }
 
@@ -99,10 +106,29 @@ export function createPattern({ signal, onHover, onSelect }) {
     return q >= queries[0] && q < queries[1] && k >= keys[0] && k < keys[1] && k <= q ? [q, k] : null;
   }
 
+  let turn = 0;
+  /** @type {number[][]} */
+  let chosen = [[], []];
+
+  /** Name the cell that the keys have reached, else the one they start from. */
+  function speak() {
+    if (queries[1] <= queries[0]) return;
+    const [q, k] = cursor ?? start();
+    turn = 1 - turn;
+    setAttributes(rows[turn], { "aria-rowindex": q + 1, hidden: false });
+    setAttributes(rows[1 - turn], { hidden: true });
+    setAttributes(spoken[turn], { "aria-colindex": k + 1, "aria-label": tell(q, k), "aria-selected": String(chosen[0].includes(q) && chosen[1].includes(k)) });
+    setAttributes(element, { "aria-activedescendant": spoken[turn].id });
+  }
+
+  /** @returns {[number, number]} */
+  const start = () => [queries[1] - 1, keys[0]];
+
   /** @param {[number, number] | null} cell */
   function point(cell) {
     if (String(cell) === String(cursor)) return;
     cursor = cell;
+    speak();
     onHover(cell);
   }
 
@@ -112,11 +138,12 @@ export function createPattern({ signal, onHover, onSelect }) {
     const cell = cellAt(event);
     if (cell) onSelect(...cell);
   }, { signal });
+  element.addEventListener("focusin", () => { if (!cursor && element.matches(":focus-visible")) point(start()); }, { signal });
   element.addEventListener("focusout", () => point(null), { signal });
   element.addEventListener("keydown", (event) => {
-    const [q, k] = cursor ?? [queries[1] - 1, keys[0]];
+    const [q, k] = cursor ?? start();
     /** @type {Record<string, [number, number]>} */
-    const moves = { ArrowUp: [q - 1, k], ArrowDown: [q + 1, k], ArrowLeft: [q, k - 1], ArrowRight: [q, k + 1], Home: [q, keys[0]], End: [q, q] };
+    const moves = { ArrowUp: [q - 1, k], ArrowDown: [q + 1, k], ArrowLeft: [q, k - 1], ArrowRight: [q, k + 1], Home: [q, keys[0]], End: [q, q], PageUp: [q - 8, k], PageDown: [q + 8, k] };
     const to = moves[event.key];
     if (event.key === "Enter" || event.key === " ") onSelect(q, k);
     else if (!to) return;

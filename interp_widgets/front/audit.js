@@ -28,7 +28,7 @@ function render({ model, el, signal }) {
   const sources = createChooser("texts", (source) => save(model, { source }));
   const table = createAuditTable({ signal, onSelect: (quantity) => save(model, { quantity }), onPoint: (quantity) => { pointed = quantity; drawReadout(); } });
   const heading = h("h3");
-  const readout = h("p", { class: "iw-readout", "aria-live": "polite" });
+  const readout = h("p", { class: "iw-readout" });
   const density = createDensity({ signal, onSelect: (bin) => save(model, { bin: model.get("bin") === bin ? -1 : bin }), onAtom: (atom) => effect.ask(atom) });
   const lines = createLines("Share of the answer that is kept, by number of atoms kept", { x: "atoms kept, each at its own position", y: "share of the answer" });
   const curve = h("div", { class: "iw-part" }, h("h3", {}, "What the atoms carry of the answer"), lines.element);

@@ -60,6 +60,32 @@ export const uniqueId = () => `iw-${Math.random().toString(36).slice(2, 10)}`;
  */
 export const hit = (event, selector) => (event.target instanceof Element ? event.target.closest(selector) : null);
 
+/** What can have the focus. */
+const FOCUSABLE = "button:not(:disabled), input:not(:disabled), select:not(:disabled), textarea, a[href], [tabindex]";
+
+/** What a person would call the same element after it was drawn anew. @param {Element} element */
+const keyOf = (element) => [element.tagName, JSON.stringify(/** @type {HTMLElement} */ (element).dataset), element.getAttribute("aria-label") ?? element.textContent].join(" ");
+
+/**
+ * Note where the focus is; the function that comes back puts it there again if drawing has taken its element away: on the new one,
+ * else on one beside it.
+ */
+function rememberFocus() {
+  const focused = document.activeElement;
+  if (!focused?.closest(".iw") || focused === document.body) return () => {};
+  const key = keyOf(focused);
+  /** @type {Element[]} */
+  const around = [];
+  for (let at = focused.parentElement; at; at = at.parentElement) around.push(at);
+  const place = [...(around[0]?.querySelectorAll(FOCUSABLE) ?? [])].indexOf(focused);
+  return () => {
+    if (focused.isConnected || document.activeElement !== document.body) return;
+    const home = around.find((element) => element.isConnected && element.querySelector(FOCUSABLE));
+    const there = /** @type {HTMLElement[]} */ ([...(home?.querySelectorAll(FOCUSABLE) ?? [])]).filter((element) => element.checkVisibility());
+    (there.find((element) => keyOf(element) === key) ?? there[Math.min(Math.max(0, place), there.length - 1)])?.focus({ preventScroll: true });
+  };
+}
+
 /**
  * Draw every part now, and again when one of its traits changed: once per animation frame, however many traits
  * arrived. A part that throws is reported and does not take the others with it.
@@ -74,6 +100,7 @@ export function follow(model, signal, parts) {
     frame = 0;
     const now = parts.filter(([draw]) => stale.has(draw));
     stale.clear();
+    const back = rememberFocus();
     for (const [draw] of now) {
       try {
         draw();
@@ -81,6 +108,7 @@ export function follow(model, signal, parts) {
         console.error(error);
       }
     }
+    back();
   };
   /** @type {[string, () => void][]} */
   const listeners = parts.flatMap(([draw, traits]) =>

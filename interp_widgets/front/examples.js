@@ -30,7 +30,7 @@ function render({ model, el, signal }) {
     const [atom, atoms] = [model.get("atom"), model.get("atoms")];
     const found = model.get("stored")[String(atom)];
     heading.textContent = atom < 0 ? "" : `Atom #${atom}`;
-    heading.hidden = atoms.length > 1; // the choice says it
+    heading.hidden = atoms.length !== 1; // of several, the choice says it
     choice.element.hidden = atoms.length < 2;
     choice.draw(String(atom));
     about.textContent = found ? `${count(Object.values(found.kinds).flat().reduce((sum, group) => sum + group.examples.length, 0))} examples` : "";

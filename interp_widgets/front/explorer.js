@@ -92,6 +92,7 @@ async function render({ model, el, signal, host }) {
     places.forEach((place, i) => {
       place.draw(names().includes(parts[i].name));
       place.element.style.order = parts[i].name === view ? "0" : "1";
+      place.element.toggleAttribute("data-beside", parts[i].name !== view);
     });
   }
 

@@ -66,7 +66,7 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     drawn = [];
     rowHeads = Array.from({ length: rows }, () => h("div", { class: "iw-row-head", role: "rowheader" }));
     columnHeads = Array.from({ length: columns }, () => h("div", { class: "iw-column-head", role: "columnheader" }));
-    const empty = h("div", { class: "iw-cell", role: "gridcell", tabindex: -1 }, h("span"), h("small"));
+    const empty = h("div", { class: "iw-cell", role: "gridcell", tabindex: -1 }, h("span"), document.createTextNode(""), h("small"));
     cells = rowHeads.map((_, r) => columnHeads.map((_, c) => {
       const cell = /** @type {HTMLElement} */ (empty.cloneNode(true));
       placeOf.set(cell, [r, c]);
@@ -95,14 +95,17 @@ export function createGrid({ label, corner, signal, onSelect, onHover = () => {}
     sizeChunks(columns);
     cells.forEach((row, r) => row.forEach((at, c) => {
       const { text, note = "", style = "", state, title } = cell(r, c);
-      const key = `${text}\n${note}\n${style}\n${state}\n${title}`;
+      // What is seen comes first: who speaks to the machine says that, and who walks through cells hears it soonest.
+      const name = [[text || title, note].filter(Boolean).join(" "), `${corner} ${rows[r].text}`, columns[c].title ?? columns[c].text].filter(Boolean).join(", ");
+      const key = `${text}\n${note}\n${style}\n${state}\n${title}\n${name}`;
       const index = r * columns.length + c;
       if (drawn[index] === key) return;
       drawn[index] = key;
       at.children[0].textContent = text;
       at.children[1].textContent = note;
+      /** @type {Text} */ (at.childNodes[1]).data = note && text ? " " : "";
       at.style.cssText = style;
-      setAttributes(at, { "data-state": state, title: title ?? null });
+      setAttributes(at, { "data-state": state, title: title ?? null, "aria-label": name });
     }));
   }
 

@@ -4,6 +4,7 @@ import { button, needsKernel } from "./controls.js";
 import { follow, h, hit, setAttributes } from "./dom.js";
 import { createModels } from "./models.js";
 import { createRemote } from "./remote.js";
+import { createTip } from "./tip.js";
 
 /**
  * @typedef {object} Field
@@ -40,6 +41,7 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
     h("header", { class: "iw-head" }, h("div", { class: "iw-title" }, h("strong", {}, name), models.element, about, status.element),
       remote.element, ...(runs ? [prompts.element] : [])),
     offline, error.element, summary, body, notes);
+  root.append(createTip(root, signal));
   root.addEventListener("keydown", keepFromNotebook, { signal });
   el.replaceChildren(root);
 
@@ -51,10 +53,23 @@ export function createPanel({ model, el, signal, name, fields, detail = () => ""
     [() => { offline.hidden = model.get("live") || !runs; }, ["live"]],
     [() => { status.draw(); root.setAttribute("aria-busy", String(isRunning(model))); }, ["status", "live"]],
     [error.draw, ["error"]],
-    [() => { summary.textContent = model.get("summary") ?? ""; }, ["summary"]],
+    [() => drawSummary(summary, model), ["summary", "status"]],
     [() => notes.replaceChildren(...(model.get("notes") ?? []).map((/** @type {string} */ note) => h("li", {}, note))), ["notes"]],
   ]);
   return body;
+}
+
+/**
+ * The sentence on the result. What is partial changes too often to be read out: it is read out once, when the work has ended.
+ * @param {HTMLElement} summary
+ * @param {import("@anywidget/types").AnyModel<any>} model
+ */
+function drawSummary(summary, model) {
+  const [text, running] = [model.get("summary") ?? "", isRunning(model)];
+  const ended = summary.getAttribute("aria-live") === "off" && !running;
+  setAttributes(summary, { "aria-live": running ? "off" : "polite" });
+  if (ended) requestAnimationFrame(() => { summary.replaceChildren(text); });
+  else if (summary.textContent !== text) summary.textContent = text;
 }
 
 /**
@@ -94,8 +109,8 @@ function keepFromNotebook(event) {
  */
 function createPrompts(model, signal, fields) {
   const inputs = fields.map(({ short, hint }) => (short
-    ? h("input", { type: "text", size: 10, spellcheck: "false", autocomplete: "off", title: hint })
-    : h("textarea", { rows: 1, spellcheck: "false", autocomplete: "off" })));
+    ? h("input", { type: "text", size: 10, dir: "auto", spellcheck: "false", autocomplete: "off", title: hint })
+    : h("textarea", { rows: 1, dir: "auto", spellcheck: "false", autocomplete: "off" })));
   const grown = inputs.map((input) => h("span", { class: "iw-grow" }, input));
   const stored = fields.map(() => "");
   const run = button("Run", signal, send, { class: "iw-button iw-run", title: "Run (Ctrl+Enter or Cmd+Enter)" });

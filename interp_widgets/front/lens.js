@@ -7,7 +7,7 @@ import { createGrid } from "./grid.js";
 import { createPanel, showResults } from "./head.js";
 import { readLens } from "./lens_data.js";
 import { createLensTop } from "./lens_top.js";
-import { known, number, percent, quoted, visible } from "./numbers.js";
+import { inText, known, number, percent, quoted, visible } from "./numbers.js";
 import { createPager } from "./pager.js";
 import { createStrip } from "./tokens.js";
 
@@ -87,7 +87,7 @@ function render({ model, el, signal }) {
 
   /** @param {number[] | undefined} range @param {string} by @param {string[]} scale */
   function drawColor(range, by, scale) {
-    const unit = { probability: "", rank: `rank of ${visible(model.get("tracked").token)}, log scale` }[by] ?? "nats";
+    const unit = { probability: "", rank: `rank of ${inText(model.get("tracked").token)}, log scale` }[by] ?? "nats";
     /** @param {number | undefined} value */
     const format = (value) => (by === "probability" ? percent(value) : number(value, by === "rank" ? RANK_DIGITS : 3));
     color.draw(by);

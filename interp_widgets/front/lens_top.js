@@ -3,7 +3,7 @@
 import { NEEDS_KERNEL } from "./controls.js";
 import { h, hit, save } from "./dom.js";
 import { createLines, swatch } from "./lines.js";
-import { percent, quoted, visible } from "./numbers.js";
+import { inText, percent, quoted, visible } from "./numbers.js";
 
 const LINE_STYLES = 6; // as many as the stylesheet has
 
@@ -11,7 +11,7 @@ const LINE_STYLES = 6; // as many as the stylesheet has
 const lineClass = (index) => `iw-line-${index % LINE_STYLES}`;
 
 /** @param {number[]} pin @param {import("./lens_data.js").LensData} lens */
-const pinName = ([position, id], lens) => `${visible(lens.textOf(id))} @${position}`;
+const pinName = ([position, id], lens) => `${inText(lens.textOf(id))} @${position}`;
 
 /** @param {number[]} a @param {number[]} b */
 const samePin = (a, b) => a[0] === b[0] && a[1] === b[1];
@@ -47,15 +47,15 @@ export function createLensTop(model, signal, data) {
       return values ? [{ name: pinName(pin, lens), values, className }] : [];
     });
     const values = entry && lens.line(now[0], now[1]);
-    if (values && !model.get("pins").some((pin) => samePin(pin, now))) series.push({ name: visible(entry.token), values, className: asked ? "iw-line-now" : "iw-line-rest" });
+    if (values && !model.get("pins").some((pin) => samePin(pin, now))) series.push({ name: inText(entry.token), values, className: asked ? "iw-line-now" : "iw-line-rest" });
     chart.draw(lens.layers, series, about(entry, now[0], Boolean(values), Boolean(asked)), asked?.[0]);
   }
 
   /** @param {import("./lens_data.js").Entry | null} entry @param {number} position @param {boolean} stored @param {boolean} asked */
   function about(entry, position, stored, asked) {
     if (!entry || entry.id < 0) return "";
-    if (!stored) return `${visible(entry.token)} at position ${position}: no line stored${model.get("live") ? "; press the cell, then the token" : ""}`;
-    return `${visible(entry.token)} at position ${position}${asked ? "" : ", the model's prediction"}`;
+    if (!stored) return `${inText(entry.token)} at position ${position}: no line stored${model.get("live") ? "; press the cell, then the token" : ""}`;
+    return `${inText(entry.token)} at position ${position}${asked ? "" : ", the model's prediction"}`;
   }
 
   function drawPins() {
@@ -92,7 +92,7 @@ export function createLensTop(model, signal, data) {
       swatch(), h("span", { class: "iw-entry-token" }, visible(token)), h("span", { class: "iw-id" }, `id ${id}`),
       bar, h("span", { class: "iw-number" }, percent(probability))),
       h("button", { type: "button", class: "iw-button iw-small", "data-track": id, disabled: !live,
-        title: live ? "Colour the grid by this token's rank" : NEEDS_KERNEL, "aria-label": `Colour by the rank of ${visible(token)}, id ${id}` }, "rank"));
+        title: live ? "Colour the grid by this token's rank" : NEEDS_KERNEL, "aria-label": `Colour by the rank of ${inText(token)}, id ${id}` }, "rank"));
   }
 
   list.addEventListener("click", (event) => {

@@ -73,16 +73,33 @@ export function share(value) {
 }
 
 // Characters that show nothing, or turn the text around them: shown by their code.
-const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+// What holds an emoji together stays. panels/wording.py has the same list.
+const INVISIBLE = new RegExp("(\\p{Extended_Pictographic}[\\ufe0f\\u{1f3fb}-\\u{1f3ff}]*(?:\\u200d\\p{Extended_Pictographic}[\\ufe0f\\u{1f3fb}-\\u{1f3ff}]*)*)"
+  + "|[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff9-\\ufffb]", "gu");
 
 /** @param {string} text */
-const escapeInvisible = (text) =>
-  text.replace(INVISIBLE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+const escapeInvisible = (text) => {
+  const [open, close] = RIGHT_TO_LEFT.test(text) ? ["\u2066", "\u2069"] : ["", ""]; // or its sign and its digits would part
+  return text.replace(INVISIBLE, (c, emoji) => emoji ?? `${open}\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}${close}`);
+};
 
-/** A token on one line, its whitespace made visible. @param {string} token */
-export function visible(token) {
-  return escapeInvisible(token).replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";
-}
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/** Text that cannot reorder the sentence it stands in: in isolating marks if any of it runs from right to left. @param {string} text */
+export const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text);
+
+/** Whitespace and what is invisible made visible. @param {string} text */
+const plain = (text) => escapeInvisible(text).replaceAll(" ", "·").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
+
+/** A token on one line, its whitespace made visible; a mark that combines with what came before gets a place of its own. @param {string} token */
+export const visible = (token) => plain(token).replace(/^\p{M}/u, "◌$&") || "∅";
+
+/** The same inside a sentence. @param {string} token */
+export const inText = (token) => isolated(visible(token));
+
+/** A token in running text: a line break is shown and made, other letters are as they are. @param {string} token */
+export const running = (token) =>
+  token.split("\n").map((line) => plain(line).replaceAll("·", " ").replaceAll("⇥", "\t")).join("⏎\n");
 
 /** A token exactly, in quotes. @param {string} token */
-export const quoted = (token) => escapeInvisible(JSON.stringify(token));
+export const quoted = (token) => isolated(escapeInvisible(JSON.stringify(token)).replace(/^"(?=\p{M})/u, '"◌'));

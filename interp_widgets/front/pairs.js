@@ -5,7 +5,7 @@ import { createChecks, createChoice, createLegend, createTabs } from "./controls
 import { follow, h, save, setAttributes, uniqueId } from "./dom.js";
 import { createGrid } from "./grid.js";
 import { createPanel, showResults } from "./head.js";
-import { number, quoted, visible } from "./numbers.js";
+import { inText, number, quoted } from "./numbers.js";
 import { createDots } from "./pairs_dots.js";
 import { readPairs } from "./pairs_data.js";
 import { formatOf } from "./patching_cell.js";
@@ -25,7 +25,7 @@ function render({ model, el, signal }) {
 
   const empty = h("p", { class: "iw-empty" });
   const panelId = uniqueId();
-  const summary = h("p", { class: "iw-summary" });
+  const summary = h("p", { class: "iw-quiet iw-of-pairs" });
   const tabs = createTabs("Kind of site", signal, (site) => save(model, { site }));
   const metric = createChoice({ legend: "Mean of", options: METRICS, signal, onChoose: (value) => save(model, { metric: value }) });
   const legend = createLegend();
@@ -67,7 +67,7 @@ function render({ model, el, signal }) {
     grid.draw({
       rows: data.layers.map((layer) => ({ text: String(layer) })),
       columns: data.columns.map(({ position, last, token, varies }) => ({
-        text: visible(token) + (varies ? "…" : ""),
+        text: inText(token) + (varies ? "…" : ""),
         title: `${position === last ? `Position ${position}` : `Positions ${position} to ${last}`}: ${quoted(token)}${varies ? ", other words in other pairs" : ""}` })),
       cell: (row, column) => {
         const value = data.value("mean", shown, row, column);

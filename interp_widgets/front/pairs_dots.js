@@ -51,8 +51,8 @@ export function createDots({ signal, onSelect, onPoint, label = "Effect of each 
     return values.flatMap((value, i) => {
       if (value === null) return [];
       const dot = s("circle", { class: `iw-dot ${extra}`, cx: x(value), cy: top + 8 + (i * 7) % 29, r: i === chosen ? 5.5 : 3.6,
-        role: extra ? "img" : "option", "data-pair": extra ? null : i, "aria-selected": extra ? null : String(i === chosen), "aria-label": say(i, value),
-        tabindex: extra ? null : i === Math.max(0, chosen) ? 0 : -1 });
+        role: "option", "data-pair": extra ? null : i, "aria-selected": String(i === chosen), "aria-disabled": extra ? "true" : null, "aria-label": say(i, value),
+        tabindex: !extra && i === Math.max(0, chosen) ? 0 : -1 });
       const title = s("title");
       title.textContent = say(i, value);
       dot.append(title);
@@ -71,11 +71,11 @@ export function createDots({ signal, onSelect, onPoint, label = "Effect of each 
   }, { signal });
   svg.addEventListener("keydown", (event) => {
     const pair = pairAt(event);
-    if (pair === null) return;
-    const all = /** @type {SVGElement[]} */ ([...svg.querySelectorAll("[data-pair]")]);
-    const at = all.findIndex((dot) => Number(dot.dataset.pair) === pair);
+    const all = /** @type {SVGElement[]} */ ([...svg.querySelectorAll("[role=option]")]);
+    const at = all.findIndex((dot) => dot === event.target);
+    if (at < 0) return;
     const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 }[event.key];
-    if (event.key === "Enter" || event.key === " ") onSelect(pair);
+    if (event.key === "Enter" || event.key === " ") pair === null || onSelect(pair);
     else if (to !== undefined) all[Math.min(all.length - 1, Math.max(0, to))]?.focus();
     else return;
     event.preventDefault();

@@ -2,7 +2,8 @@
 
 import { button, needsKernel } from "./controls.js";
 import { h } from "./dom.js";
-import { MISSING, percent, quoted, signed, visible } from "./numbers.js";
+import { MISSING, percent, quoted, running, signed, visible } from "./numbers.js";
+import { walkable } from "./tip.js";
 import { METRICS, SITE_NAMES, STATES } from "./patching_data.js";
 
 /** @param {number | null | undefined} value */
@@ -24,6 +25,8 @@ export function createCellView(model, signal, { onMove, onPutBack }) {
   const actions = h("div", { class: "iw-tools" }, move, back);
   const lists = h("div", { class: "iw-part" });
   const said = h("div", { class: "iw-part" });
+  walkable(lists, signal, "Likeliest next tokens");
+  walkable(said, signal, "How each run goes on");
   const element = h("div", { class: "iw-parts" }, h("div", { class: "iw-part" }, h("h3", {}, "Without patching"), baselines, values, actions), h("div", { class: "iw-part" }, lists, said));
 
   function drawBaselines() {
@@ -89,8 +92,8 @@ export function createCellView(model, signal, { onMove, onPutBack }) {
     const runs = patch.said ?? {};
     said.replaceChildren(h("h3", {}, "How it goes on"), h("dl", { class: "iw-said" }, ...["clean", "patched", "corrupt"].flatMap((name) => [
       h("dt", {}, name),
-      h("dd", {}, ...(runs[name] ? runs[name].map(({ token, token_id: id, probability }) =>
-        h("span", { title: `${quoted(token)}, id ${id}, ${percent(probability)}` }, token)) : [patch.failed ? MISSING : "…"]))])));
+      h("dd", { dir: "auto" }, ...(runs[name] ? runs[name].map(({ token, token_id: id, probability }) =>
+        h("span", { title: `${quoted(token)}, id ${id}, ${percent(probability)}` }, running(token))) : [patch.failed ? MISSING : "…"]))])));
   }
 
   return { element, draw, drawBaselines };

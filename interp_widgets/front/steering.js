@@ -19,7 +19,7 @@ function render({ model, el, signal }) {
     { trait: "answer", label: "Answer", short: true }, { trait: "foil", label: "Foil", short: true }] });
   let data = readSteering(model);
 
-  const made = h("p", { class: "iw-summary" });
+  const made = h("p", { class: "iw-quiet" });
   const settings = createSettings();
   const empty = h("p", { class: "iw-empty" });
   const where = h("p", { class: "iw-hint" });
@@ -28,7 +28,7 @@ function render({ model, el, signal }) {
   const curve = createCurve({ signal, onSelect: (index) => save(model, { strength: data.strengths[index] }) });
   const dose = createDose();
   const checks = createChecks();
-  const texts = createSteeringTexts();
+  const texts = createSteeringTexts(signal);
   const results = h("div", { class: "iw-results" }, h("div", { class: "iw-prompt-tokens" }, strip.element, where),
     h("div", { class: "iw-columns" },
       h("div", { class: "iw-main" }, h("div", { class: "iw-tools" }, metric.element), curve.element, checks.element),

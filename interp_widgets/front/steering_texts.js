@@ -1,10 +1,13 @@
 /** What the runs say, side by side: what a text shares with the baseline is quiet, what differs stands out. */
 
 import { h } from "./dom.js";
-import { known, MISSING, number, percent, quoted, visible } from "./numbers.js";
+import { known, MISSING, number, percent, quoted, running } from "./numbers.js";
+import { walkable } from "./tip.js";
 
-export function createSteeringTexts() {
+/** @param {AbortSignal} signal */
+export function createSteeringTexts(signal) {
   const element = h("div", { class: "iw-steered-texts" });
+  walkable(element, signal, "What the runs say, token by token");
 
   /**
    * @param {import("./steering_data.js").SteeringSaid} said
@@ -28,7 +31,7 @@ export function createSteeringTexts() {
 }
 
 /** @param {string} title @param {string} remark @param {HTMLElement[] | string} content */
-const block = (title, remark, content) => h("section", { class: "iw-steered-text", "aria-label": title }, h("h3", {}, title), h("p", { class: "iw-steered-body" }, ...content), h("p", { class: "iw-hint" }, remark));
+const block = (title, remark, content) => h("section", { class: "iw-steered-text", "aria-label": title }, h("h3", {}, title), h("p", { class: "iw-steered-body", dir: "auto" }, ...content), h("p", { class: "iw-hint" }, remark));
 
 /** @param {import("./steering_data.js").Steered | null} one @param {import("./steering_data.js").SteeringSaid} said */
 function about(one, said) {
@@ -46,10 +49,4 @@ function about(one, said) {
  */
 const tokens = (list, differs, first, gap) => list.map(({ token, token_id: id, probability }, i) =>
   h("span", { "data-differs": differs?.[i] ?? false, "data-shared": differs ? !differs[i] : false, "data-first": i === first,
-    title: `new token ${i + 1}: ${quoted(token)}, id ${id}, ${percent(probability)}` }, gap && i ? gap : "", shown(token)));
-
-/** A token in running text: a line break is shown and made. @param {string} token */
-const shown = (token) => token.split("\n").map(plain).join("⏎\n");
-
-/** Letters as they are; what cannot be seen by its code. @param {string} text */
-const plain = (text) => (text ? visible(text).replaceAll("·", " ").replaceAll("⇥", "\t") : "");
+    title: `new token ${i + 1}: ${quoted(token)}, id ${id}, ${percent(probability)}` }, gap && i ? gap : "", running(token)));

@@ -30,6 +30,7 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
   let selected = [];
   let active = 0; // the option that Tab reaches
   let anchor = 0; // where a span starts
+  let spanning = false; // whether the last key has extended it
   let built = "";
   let start = 0; // of the window
   /** @type {string[]} */
@@ -102,11 +103,16 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
   }
 
   /** @param {number} position */
+  function rove(position) {
+    if (options[active]) options[active].tabIndex = -1;
+    active = position;
+    options[position].tabIndex = 0;
+  }
+
+  /** @param {number} position */
   function focus(position) {
     const next = Math.min(options.length - 1, Math.max(0, position));
-    if (options[active]) options[active].tabIndex = -1;
-    active = next;
-    options[next].tabIndex = 0;
+    rove(next);
     options[next].focus();
   }
 
@@ -135,7 +141,8 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
     else {
       const to = { ArrowRight: active + 1, ArrowLeft: active - 1, ArrowDown: below(1), ArrowUp: below(-1), Home: 0, End: options.length - 1 }[event.key];
       if (to === undefined) return;
-      if (event.shiftKey && !selected.includes(active)) anchor = active;
+      if (event.shiftKey && !spanning && !selected.includes(active)) anchor = active;
+      spanning = event.shiftKey; // what is selected arrives later than the next key
       focus(to);
       if (event.shiftKey) press(active, true);
     }
@@ -163,6 +170,7 @@ export function createStrip({ label, signal, onSelect, onHover = () => {} }) {
   for (const type of ["mouseover", "focusin"]) {
     element.addEventListener(type, (event) => {
       const option = hit(event, "[role=option]");
+      if (option && type === "focusin") rove(Number(option.dataset.position)); // whoever put the focus here
       onHover(option ? Number(option.dataset.position) : null);
     }, { signal });
   }

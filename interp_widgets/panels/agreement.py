@@ -9,7 +9,7 @@ import traitlets as t
 
 from ..errors import SiteError
 from ..widgets.agreement import AgreementWidget
-from . import lens
+from . import lens, summaries
 from .agreement_traits import run_traits
 from .jobs import Job
 from .panel import Panel, positions_of
@@ -27,7 +27,7 @@ class Agreement(Panel, AgreementWidget):
     >>> local, other = iw.load("smollm2-135m"), iw.load("smollm2-135m", dtype="bfloat16")
     >>> agreement = iw.Agreement(local, other, "The Eiffel Tower is in the city of")
     >>> agreement.frame                 # see iw.methods.agreement
-    >>> agreement.summary               # two rows: every cell, and the outputs
+    >>> agreement.totals                # two rows: every cell, and the outputs
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Agreement(Panel, AgreementWidget):
         return rows.filter(layer=self.cell[0], position=self.cell[1]) if self.cell else rows
 
     @property
-    def summary(self) -> pl.DataFrame:
+    def totals(self) -> pl.DataFrame:
         """The result in two rows, every cell shown and the outputs (see `frames.AGREEMENT_SUMMARY`)."""
         from ..methods.agreement import agreement_summary
 
@@ -155,6 +155,7 @@ class Agreement(Panel, AgreementWidget):
             self.positions, self.cell = [], []
         self._run, self._frame, self._first = run, frame, run.positions[0]
         self.set_traits(traits)
+        self.summary = summaries.agreement(self.sides, frame)
 
     def _finished_run(self) -> AgreementRun:
         _ = self.frame  # waits, and raises if there is none

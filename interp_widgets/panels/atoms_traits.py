@@ -26,7 +26,6 @@ def run_traits(run: AtomsRun, model: Session, sae: Dictionary) -> dict[str, Any]
     import torch
 
     active = run.active.tolist()
-    counted = [n for p, n in enumerate(active) if p not in run.masked]
     column, keep = _columns(run)
     where = (run.position[keep], column[keep])
     most = max(1, max(active))
@@ -44,12 +43,13 @@ def run_traits(run: AtomsRun, model: Session, sae: Dictionary) -> dict[str, Any]
         **{name: wire.float32(getattr(run, name)) for name in ("norm", "error_norm", "error_share")},
         "bias_share": wire.float32(run.bias_share + run.skip_share),
         "notes": _notes(run, model, sae),
-        "summary": {
-            "explained_variance": run.explained_variance,
-            "mean_active": sum(counted) / len(counted) if counted else None,
-            "tokens": len(counted),
-        },
     }
+
+
+def mean_active(run: AtomsRun) -> float | None:
+    """Active atoms at a token on average; None where every token is masked."""
+    counted = [n for p, n in enumerate(run.active.tolist()) if p not in run.masked]
+    return sum(counted) / len(counted) if counted else None
 
 
 def no_effects() -> dict[str, Any]:

@@ -12,6 +12,7 @@ import traitlets as t
 from ..errors import InterpError, SiteError, TextError
 from ..widgets import wire
 from ..widgets.attention import SCORES, AttentionWidget
+from . import summaries
 from .jobs import Job
 from .lens import unknown_words
 from .models import as_text
@@ -221,6 +222,8 @@ class Attention(Panel, AttentionWidget):
         effect = torch.full((len(run.layers), self.head_count), math.nan) if effects is None else effects.effect
         self.scores = wire.float32(torch.cat([run.scores, effect[:, None].float()], 1).transpose(0, 1))
         self._frame = heads_frame(run.layers, run.scores, effect)
+        score = _first_score(run)
+        self.summary = summaries.attention(run, score, SCORES.index(score), effects, self.session.text_of)
 
     def _show_partial(self, partial: Effects) -> None:
         with self.hold_sync():
@@ -342,10 +345,15 @@ class Attention(Panel, AttentionWidget):
 
 def _first_head(run: AttentionRun) -> list[int]:
     """The head to begin with: the highest induction score, or where little repeats the highest previous-token score."""
+    score = run.scores[:, SCORES.index(_first_score(run))]
+    return list(divmod(int(score.nan_to_num(0.0).argmax()), score.shape[-1]))
+
+
+def _first_score(run: AttentionRun) -> str:
+    """The score that says most of this text."""
     from ..methods.head_scores import repeats
 
-    score = run.scores[:, SCORES.index("induction" if repeats(run.ids) >= FEW else "previous_token")]
-    return list(divmod(int(score.nan_to_num(0.0).argmax()), score.shape[-1]))
+    return "induction" if repeats(run.ids) >= FEW else "previous_token"
 
 
 def _notes(run: AttentionRun, model: Session) -> list[str]:

@@ -12,6 +12,7 @@ import traitlets as t
 from ..errors import DictionaryError, TextError
 from ..widgets.audit import AuditWidget
 from . import audit_traits as traits
+from . import summaries
 from .jobs import Job
 from .panel import Panel
 
@@ -255,6 +256,7 @@ class Audit(Panel, AuditWidget):
         self.curves = [traits.curve(self.session, run) for run in runs]
         self.notes = _notes(runs)
         self._list()
+        self._summarise()
 
     def _show_partial(self, partial: list[AuditRun]) -> None:
         if any(run.sources for run in partial):
@@ -303,6 +305,12 @@ class Audit(Panel, AuditWidget):
     def _follow_bin(self, change: t.Bunch) -> None:
         if self._job is not None and not self._job.running:  # a run that is filling is not read from another thread
             self._list()
+
+    @t.observe("dictionary")
+    def _summarise(self, change: t.Bunch | None = None) -> None:
+        at = self.dictionary
+        if at < len(self._parts):
+            self.summary = summaries.audit(self._runs[at], self._parts[at], at, len(self._runs))
 
     def _list(self) -> None:
         """The atoms of the selected column of the histogram."""

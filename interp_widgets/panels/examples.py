@@ -10,6 +10,7 @@ import traitlets as t
 
 from ..errors import DictionaryError
 from ..widgets.examples import ExamplesWidget
+from . import summaries
 from .atoms_examples import examples
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Examples(ExamplesWidget):
     def _show(self, _: Any) -> None:
         if self.atom in self.atoms and str(self.atom) not in self.stored:
             self.stored = {**self.stored, str(self.atom): self._of(self.atom)}
+        self.summary = summaries.examples(self.model_name, self.atom, self.selection)
 
     def _of(self, atom: int) -> dict[str, Any]:
         found = self.frame.filter(atom=atom)

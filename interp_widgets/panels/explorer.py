@@ -105,7 +105,7 @@ class Explorer(Instrument, ExplorerWidget):
             part.observe(self._follow_text, prompt)
             part.observe(self._bring_selection, results)
             part.observe(self._follow_selection, "positions")
-            part.observe(self._tell, "status")
+            part.observe(self._tell, ["status", "summary"])
             if part.has_trait("masked"):
                 part.observe(self._mark_masked, ["masked", "token_ids"])
 
@@ -221,6 +221,8 @@ class Explorer(Instrument, ExplorerWidget):
         """One status for all: the first part that works, what is shown before what is hidden; else the part that is shown."""
         with self._telling:  # two jobs may end at once
             parts = self.parts
+            shown = parts.get(self.view)
+            self.summary = shown.summary if shown is not None and self._is_current(shown) else ""
             order = [*(name for name in self._shown if name in parts), *parts]
             running = [name for name in order if parts[name].status["state"] == "running"]
             if running:

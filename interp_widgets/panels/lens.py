@@ -10,6 +10,7 @@ import traitlets as t
 from ..errors import SiteError
 from ..widgets import wire
 from ..widgets.lens import LensWidget
+from . import summaries
 from .jobs import Job
 from .models import as_text
 from .panel import Panel, positions_of
@@ -133,6 +134,7 @@ class Lens(Panel, LensWidget):
         self._first, self.window, self.layers = shown[0], [shown[0], shown[-1] + 1], run.layers
         self.masked = masked_positions(self.session, run)
         self.notes = _notes(run, shown, self.masked, self.session)
+        self.summary = summaries.lens(self.session.name, run, self.session.text_of)
         self._show_tables(run)
 
     def _lines_left_behind(self, old: LensRun, shown: list[int]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import traitlets as t
 from ..errors import SiteError, TextError
 from ..widgets import wire
 from ..widgets.pairs import PairsWidget
+from . import summaries
 from .jobs import Job
 from .panel import Panel
 from .patching import check_kinds
@@ -30,7 +31,7 @@ class PatchingPairs(Panel, PairsWidget):
     >>> pairs = pl.DataFrame({"clean": [...], "corrupt": [...], "answer": [...], "foil": [...]})
     >>> panel = iw.PatchingPairs(model, pairs, baseline=True)
     >>> panel.frame                     # one row per pair and cell, see iw.methods.patching_pairs
-    >>> panel.summary                   # one row per cell, see iw.methods.pair_summary
+    >>> panel.cells                     # one row per cell, see iw.methods.pair_summary
     """
 
     movable = False
@@ -78,7 +79,7 @@ class PatchingPairs(Panel, PairsWidget):
         return pairs_frame(self._finished_run(), self._base_metric())
 
     @property
-    def summary(self) -> pl.DataFrame:
+    def cells(self) -> pl.DataFrame:
         """One row per cell: mean, interval, p and q of what is shown (see `frames.PAIR_SUMMARY`)."""
         from ..methods.patching_pairs import pair_summary
 
@@ -124,7 +125,7 @@ class PatchingPairs(Panel, PairsWidget):
         from ..views.pairs import pairs_chart
         from .charts import offline
 
-        return offline(pairs_chart(self.summary, site=self.site, metric=self.metric, tokens=self._token_names()))
+        return offline(pairs_chart(self.cells, site=self.site, metric=self.metric, tokens=self._token_names()))
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -204,6 +205,7 @@ class PatchingPairs(Panel, PairsWidget):
             return
         shape = (len(run.rows), len(run.columns))
         found = summarise(run.shown(self.metric).reshape(len(run.pairs), -1), seed=self._asked[4])
+        self.summary = summaries.pairs(run, self.metric, found, self.level)
         empty = found["pairs"] == 0
         for name in ("mean", "low", "high", "p", "q"):
             setattr(self, name, wire.float32(np.where(empty, np.nan, found[name]).reshape(shape)))

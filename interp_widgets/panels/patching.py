@@ -11,6 +11,7 @@ import traitlets as t
 
 from ..errors import AlignmentError, Cancelled, SiteError, TextError
 from ..widgets.patching import PatchingWidget
+from . import summaries
 from .jobs import Job
 from .models import as_text
 from .panel import Panel, positions_of
@@ -281,6 +282,7 @@ class Patching(Recalls, Panel, PatchingWidget):
 
     def _show_grids(self, run: PatchingRun) -> None:
         self.set_traits(grid_traits(run, self.session))
+        self.summary = summaries.patching(run, self.session.text_of)
 
     def _base_metric(self) -> str:
         return "logit_difference" if self.metric == "recovery" else self.metric

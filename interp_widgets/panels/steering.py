@@ -12,6 +12,7 @@ import traitlets as t
 
 from ..errors import TextError
 from ..widgets.steering import SteeringWidget
+from . import summaries
 from .jobs import Job
 from .panel import Panel
 from .steering_traits import run_traits, start_strength
@@ -195,6 +196,7 @@ class Steering(Panel, SteeringWidget):
         self.set_traits(run_traits(self.session, run))
         if strength is not None:
             self.strength = strength
+        self._summarise()
         self._mark_stale()
 
     def _finished_run(self) -> SteeringRun:
@@ -202,6 +204,11 @@ class Steering(Panel, SteeringWidget):
         if self._run is None:
             raise TextError("There is no result yet.")
         return self._run
+
+    @t.observe("strength")
+    def _summarise(self, change: t.Bunch | None = None) -> None:
+        if self._run is not None:
+            self.summary = summaries.steering(self._run, self.strength, self.session.text_of)
 
     @t.observe("mode", "where", "positions")
     def _mark_stale(self, change: t.Bunch | None = None) -> None:

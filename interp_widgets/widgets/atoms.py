@@ -67,9 +67,6 @@ class AtomsWidget(Widget):
     bias_share = t.Bytes(b"").tag(sync=True)
     """float32 [T]: share of the squared norm in the decoder's bias."""
 
-    summary = t.Dict().tag(sync=True)
-    """Over all unmasked tokens: `explained_variance`, `mean_active`, `tokens`, each a number or null."""
-
     positions = t.List(t.Int()).tag(sync=True)
     """Selected token positions, ascending. Link this between panels."""
 

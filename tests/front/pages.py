@@ -20,7 +20,7 @@ async ({ esm, css, state, buffers, parts = {} }) => {
       fire: (name) => (listeners[`change:${name}`] ?? []).forEach((listener) => listener()),
       on: (event, listener) => { (listeners[event] ??= []).push(listener); },
       off: (event, listener) => { listeners[event] = (listeners[event] ?? []).filter((each) => each !== listener); },
-      count: () => Object.values(listeners).flat().length,
+      count: () => Object.values(listeners).flat().length, traits: () => Object.keys(values),
       save_changes() {}, send(message) { model.sent.push(message); },
       /** As if Python had set traits, all at once. */
       arrive(state, buffers = {}) {

@@ -19,6 +19,12 @@ from interp_widgets.widgets.steering import SteeringWidget
 EVIL = ["</script><script>window.pwned = 1</script>", "<img src=x onerror=window.pwned=2>"]
 PROMPT = ["The", " Eiffel", " Tower", " is", " in", " the", " city", " of"]
 HARMFUL = [*PROMPT, *EVIL]
+SCRIPTS = [
+    "The", " مدينة", " باريس", " של", " עברית", "12", " क्षि", "\u0941", " ที่", " tiê\u0301ng", "\u0301", "👩\u200d🔬",
+    " 👍🏽", "❤️", "\\xf0\\x9f",
+    "\u202eevil", "\u2067", "\u200b", "\ufeff", "a\u200db", "می\u200cخواهم", "\n\n", "\t", "", "    ", "_" * 60, "\xad", "末尾",
+]  # fmt: skip
+"""From right to left, marks that combine, joined emoji, bytes, controls of direction, what is invisible, what is very long."""
 
 
 def lens(
@@ -50,6 +56,7 @@ def lens(
     line[:, 0] = sure.T
     line[:, 1:] = rng.uniform(0, 0.2, (width, lines - 1, 1)) * np.sin(np.linspace(0, 3, layers)) ** 2
     state = {
+        "summary": 'SmolLM2-135M predicts " Paris" (65%) after 8 tokens; it is the top token from layer 15 on.',
         "model_name": "SmolLM2-135M",
         "text": "".join(tokens),
         "tokens": tokens,
@@ -198,7 +205,7 @@ def atoms(tokens: list[str] = TEXT, top_k: int = 24, **traits) -> AtomsWidget:
         "error_norm": wire.float32(np.sqrt(error_share)),
         "error_share": wire.float32(error_share),
         "bias_share": wire.float32(1 - error_share - np.where(top_atom >= 0, share, 0).sum(-1)),
-        "summary": {"explained_variance": 0.83, "mean_active": 21.0, "tokens": count - 1},
+        "summary": "15-resid-4096: 21 atoms are active at a token on average, explained variance 83%, over 12 tokens.",
         "positions": [4],
         "atoms": pinned,
         "atom": 2779,
@@ -252,6 +259,7 @@ def attention(
         return wire.uint8(np.rint(255 * np.sqrt(share)))
 
     state = {
+        "summary": "10 tokens in 6 layers of 4 heads; layer 5, head 3 has the highest induction score, 0.958.",
         "model_name": "SmolLM2-135M",
         "text": "".join(tokens),
         "tokens": tokens, "token_ids": list(range(100, 100 + count)),
@@ -311,6 +319,7 @@ def patching(layers: int = 30, done: int | None = None, extra: bool = False, **t
     index[np.isnan(effect)] = -1
     tops = [{"token_id": i, "token": word, "probability": 0.5 / (i + 1)} for i, word in enumerate(words[:4])]
     state = {
+        "summary": 'Patching clean into corrupt moves " Mary" over " John" most at resid_post.10: +4.4.',
         "model_name": "SmolLM2-135M",
         "clean": "".join(clean), "corrupt": "".join(corrupt), "answer": " Mary", "foil": " John",
         "clean_tokens": clean, "corrupt_tokens": corrupt,
@@ -351,6 +360,7 @@ def pairs(count: int = 12, layers: int = 30, baseline: bool = True, **traits) ->
     values = rng.normal(0.8, 0.1, count).round(3).tolist()
     names = [f" name{i}" for i in range(count)]
     state = {
+        "summary": "Over 12 pairs the mean recovery is largest at resid_post.0, position 9: 1, 95% interval 0.95 to 1.05.",
         "model_name": "SmolLM2-135M",
         "pairs": [
             {"clean": f"When{name} and{EVIL[i % 2]}", "corrupt": f"When{name}", "answer": name, "foil": " x"}
@@ -399,6 +409,7 @@ def steering(
     differs = [True, False, True, True, False, True]
     changed = {"tokens": listed(other), "differs": differs, "baseline_differs": differs, "first": 0, "shared": 2}
     state = {
+        "summary": "Adding #2779 at resid_post.15, strength 20 takes \" Paris\" over \" Rome\" from −1 to 1.",
         "model_name": "SmolLM2-135M", "text": "".join(tokens), "site": "resid_post.15", "answer": " Paris", "foil": " Rome",
         "atom": 2779, "atoms": 4096,
         "direction": {"name": "15-resid-4096 #2779", "made": "its decoder row", "norm": 1.0},
@@ -456,6 +467,7 @@ def audit(text: bool = True, dictionaries: int = 2, **traits) -> AuditWidget:
         "with_errors": [0.4, 0.8, 0.9, 1.0, 1.0], "without_errors": [0.0, 0.6, 0.7, None, 0.9], "low": 0.0, "high": 1.0,
     }  # fmt: skip
     state = {
+        "summary": "Dictionary 1 of 2, dictionary 0 at resid_post.0: explained variance 90%, on 30 windows of text.",
         "model_name": "SmolLM2-135M", "text": "the cat" if text else "",
         "dictionaries": [
             {"name": f"dictionary {i}", "site": f"resid_post.{i}", "width": 97, "k": 8, "done": 30, "total": 30}
@@ -530,6 +542,7 @@ def agreement(
         verdict[:, column : column + 1] = kind
     value[:, 4:5] = np.nan
     state = {
+        "summary": "SmolLM2-135M float32, here and SmolLM2-135M bfloat16, on a… have the same top token in 90% of 270 cells.",
         "model_name": "SmolLM2-135M",
         "sides": ["SmolLM2-135M float32, here", "SmolLM2-135M bfloat16, on a server"],
         "text": "".join(tokens), "tokens": tokens, "token_ids": list(range(100, 100 + len(tokens))), "masked": [0],

@@ -41,7 +41,7 @@ def test_the_result_stands_on_top_in_sentences(show_live):
 
 def test_a_cell_that_differs_is_marked_by_more_than_its_colour(show_live):
     page = show_live(states.agreement())
-    assert cell(page, 9, 1).text_content() == "·the1.0e−6"
+    assert cell(page, 9, 1).text_content() == "·the 1.0e−6"
     assert cell(page, 9, 2).text_content() == "≈ ·the | ·Paris"
     assert cell(page, 9, 3).text_content() == "≠ ·the | ·Paris"
     assert cell(page, 9, 4).text_content() == "? ·the | ·the"
@@ -68,7 +68,7 @@ def test_another_quantity_colours_without_python(show_saved):
     before = background(cell(page, 9, 6))
     page.get_by_role("radio", name="logit difference").check()
     page.locator(".iw-legend", has_text="≤ 0.0110").wait_for()
-    assert cell(page, 9, 6).text_content() == "·the1"
+    assert cell(page, 9, 6).text_content() == "·the 1"
     page.get_by_role("radio", name="residual difference").check()
     page.locator(".iw-legend", has_text="≤ 0.00011").wait_for()
     assert background(cell(page, 9, 6)) != before

@@ -90,7 +90,7 @@ def test_run_and_inconsistent_states(show_live):
     page.get_by_role("button", name="Run", exact=True).click()
     assert page.evaluate("model.sent") == [{"type": "run", "text": "Hello", "answer": ""}]
     arrive(page, tokens=["Hello"], positions=[7])
-    arrive(page, tokens=["a"] * 40, active=[], norm=b"", pinned_activation=b"", summary={})
+    arrive(page, tokens=["a"] * 40, active=[], norm=b"", pinned_activation=b"", totals={})
     arrive(page, tokens=[])
     assert page.locator(".iw-empty").is_visible()
 

@@ -91,7 +91,7 @@ def test_a_column_lists_its_atoms_and_an_atom_is_asked_for(show_live):
 
 def test_the_effect_of_an_atom_context_by_context(show_live):
     page = show_live(states.audit())
-    dots = page.get_by_role("listbox", name="Effect in each context").get_by_role("option")
+    dots = page.get_by_role("listbox", name="Effect in each context").get_by_role("option", disabled=False)
     assert dots.count() == 4
     assert dots.nth(1).get_attribute("aria-label") == "context 1: −0.50"
     assert page.locator(".iw-dot-wrong").first.get_attribute("aria-label").startswith("random direction: ")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from interp_widgets.widgets import front
+from interp_widgets.widgets import front, wire
 from tests.front import states
 
 pytestmark = pytest.mark.browser
@@ -109,3 +111,129 @@ def test_every_text_reads_in_both_themes(show_live, make, theme, running):
         background = flat(layers)
         ratio = contrast(over(rgba(ink), background), background)
         assert ratio >= 4.5, f"{what!r}: {ratio:.2f} ({ink} on {background})"
+
+
+# Colour blindness, computed: Machado, Oliveira and Fernandes (2009), "A physiologically-based model for simulation of color vision
+# deficiency", severity 1, on linear light; whoever sees no colour sees the luminance.
+DEFICIENCIES = {
+    "none": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "achromatopsia": [[0.2126, 0.7152, 0.0722]] * 3,
+}
+JUST_NOTICED = 2.3
+"""CIE 1976 colour difference that half of observers see: Mahy, Van Eycken and Oosterlinck (1994)."""
+
+
+def lab(color: tuple[float, ...], deficiency: str) -> np.ndarray:
+    """CIE L*a*b* (D65) of an sRGB colour as somebody with that deficiency sees it."""
+    share = np.array(color[:3]) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    seen = (np.array(DEFICIENCIES[deficiency]) @ linear).clip(0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen
+    ratio = xyz / [0.9505, 1.0, 1.089]
+    f = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_scales_read_with_any_colour_vision(open_page, deficiency):
+    scales = open_page().evaluate(SCALES, (front.FRONT / "color.js").read_text("utf-8"))
+    seen = {
+        name: np.array([lab(rgba(background), deficiency) for _, background in pairs]) for name, pairs in scales.items()
+    }
+    for name, sign in {"SEQUENTIAL light": -1, "SEQUENTIAL dark": 1}.items():
+        steps = np.diff(seen[name][::8, 0]) * sign  # 16 steps
+        assert (np.diff(seen[name][:, 0]) * sign > -0.25).all(), f"{name}: a higher value may look like a lower one"
+        assert steps.min() > JUST_NOTICED / 2, f"{name}: {steps.round(1)}"
+    for name in ("DIVERGING light", "DIVERGING dark"):
+        apart = np.linalg.norm(seen[name] - seen[name][::-1], axis=1)[: 64 - 16]  # beyond a quarter of the scale
+        size = np.linalg.norm(seen[name][64 + 16 :: 16] - seen[name][64], axis=1)
+        assert size.min() > 2 * JUST_NOTICED, f"{name}: a quarter looks like zero: {size.round(1)}"
+        if deficiency != "achromatopsia":  # without colours only the sign in the cell tells, see below
+            assert apart.min() > 5 * JUST_NOTICED, f"{name}: the two sides look alike: {apart.min():.1f}"
+
+
+BARS = """(source) => {
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  return import(url).then(({ SEQUENTIAL }) => {
+    document.body.style.margin = 0;
+    SEQUENTIAL.filter((_, i) => i % 8 === 0).forEach((style, i) => document.body.append(Object.assign(document.createElement("i"),
+      { style: `${style}; position: absolute; top: 0; left: ${10 * i}px; width: 10px; height: 10px` })));
+  });
+}"""
+READ = """async (png) => {
+  const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
+  const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
+  context.drawImage(image, 0, 0);
+  return Array.from({ length: 17 }, (_, i) => [...context.getImageData(10 * i + 5, 5, 1, 1).data].slice(0, 3));
+}"""
+
+
+def test_what_chromium_shows_of_a_scale_stays_in_order(open_page):
+    """The browser's own simulation, in pixels: not the one above."""
+    page = open_page(width=200, height=40)
+    page.evaluate(BARS, (front.FRONT / "color.js").read_text("utf-8"))
+    wire = page.context.new_cdp_session(page)
+    seen = {}
+    for deficiency in ("none", "protanopia", "deuteranopia", "tritanopia", "achromatopsia"):
+        wire.send("Emulation.setEmulatedVisionDeficiency", {"type": deficiency})
+        seen[deficiency] = page.evaluate(READ, base64.b64encode(page.screenshot()).decode())
+        levels = [luminance(tuple(map(float, color))) for color in seen[deficiency]]
+        assert levels == sorted(levels, reverse=True), deficiency
+    assert len({str(colors) for colors in seen.values()}) == 5, "nothing was simulated"
+
+
+def test_a_sign_is_never_said_by_colour_alone(show_live):
+    for widget in (states.patching(layers=6), states.pairs(layers=6, mean=wire.float32(np.linspace(-1, 1, 36)))):
+        cells = show_live(widget).locator(".iw-grid [role=gridcell]:not([data-state])")
+        texts = [text for text in cells.all_text_contents() if text.strip("0.%–")]
+        assert len(texts) > 10
+        assert all(text[0] in "+−" for text in texts)
+
+
+def test_lines_differ_by_more_than_colour(show_live):
+    page = show_live(states.lens(pins=[[7, 1003], [7, 1009], [6, 1003]]))
+    dashes = page.evaluate(
+        "[...document.querySelectorAll('.iw-swatch line')].slice(0, 3).map((line) => getComputedStyle(line).strokeDasharray)"
+    )
+    assert len(set(dashes)) == 3
+
+
+MARKS = {
+    "accent on the surface": ("--iw-accent", "--iw-surface"),
+    "a bar on its track": ("--iw-accent", "--iw-rule"),
+    "the border of a control": ("--iw-control", "--iw-surface"),
+    "a selected button": ("--iw-accent", "--iw-accent-soft"),
+    "an error": ("--iw-bad", "--iw-bad-soft"),
+    "a warning": ("--iw-warn", "--iw-warn-soft"),
+    "a check": ("--iw-good", "--iw-surface"),
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_marks_that_mean_something_are_seen(show_live, theme):
+    """WCAG 2.2, 1.4.11: 3 to 1."""
+    page = show_live(states.lens(), theme=theme)
+    for what, pair in MARKS.items():
+        colors = page.evaluate(
+            """(names) => names.map((name) => {
+              const probe = document.querySelector(".iw").appendChild(document.createElement("i"));
+              probe.style.backgroundColor = `var(${name})`;
+              return getComputedStyle(probe).backgroundColor;
+            })""",
+            list(pair),
+        )
+        assert contrast(*map(rgba, colors)) >= 3, f"{what}: {contrast(*map(rgba, colors)):.2f}"
+    lines = show_live(states.lens(pins=[[7, 1003]]), theme=theme).evaluate(
+        """[0, 1, 2, 3, 4, 5].map((i) => {
+          const probe = document.querySelector(".iw-lines line").cloneNode();
+          document.querySelector(".iw-lines").append(probe);
+          probe.setAttribute("class", `iw-line-${i}`);
+          probe.style.stroke = "var(--line)";
+          return getComputedStyle(probe).stroke;
+        })"""
+    )
+    surface = rgba("rgb(255, 255, 255)" if theme == "light" else "rgb(23, 25, 29)")
+    assert min(contrast(rgba(line), surface) for line in lines) >= 4.5

@@ -29,7 +29,7 @@ def test_grid_names_layers_and_tokens(show_live):
     grid = page.get_by_role("grid")
     assert grid.get_by_role("rowheader").all_text_contents() == [*map(str, range(29)), "29 out"]
     assert grid.get_by_role("columnheader").all_text_contents()[:3] == ["layer", "The", "·Eiffel"]
-    assert cell(page, 29, 7).text_content() == "·Paris65%"
+    assert cell(page, 29, 7).text_content() == "·Paris 65%"
 
 
 def test_hover_draws_the_line_and_tells_nobody(show_live):

@@ -283,7 +283,7 @@ def test_how_each_run_goes_on(show_live):
 
     runs = {"clean": tokens(" Mary", "."), "patched": tokens(*states.EVIL), "corrupt": tokens(" John", "\n")}
     arrive(page, patch={"place": place, "said": runs})
-    assert said.all_text_contents() == [" Mary.", "".join(states.EVIL), " John\n"]
+    assert said.all_text_contents() == [" Mary.", "".join(states.EVIL), " John⏎\n"]
     assert page.evaluate("window.pwned") is None
     arrive(page, patch={"place": {**place, "frozen": [3]}, "said": runs})
     assert said.all_text_contents() == ["…", "…", "…"], "another run's words are not shown"

@@ -95,5 +95,5 @@ def test_many_pairs_sit_for_their_portraits(smollm2, lab_url, lab_page, tmp_path
     page.set_viewport_size({"width": 600, "height": 2000})
     page.wait_for_timeout(700)
     box.screenshot(path=pictures / "patchingpairs-narrow.png")
-    run_cell(page, "print(many.summary.filter(site='resid_post.12', position=9)['low'][0] > 0.9)")
+    run_cell(page, "print(many.cells.filter(site='resid_post.12', position=9)['low'][0] > 0.9)")
     assert cell_output(page).strip() == "True"

@@ -61,7 +61,7 @@ def test_the_verdicts_are_those_of_the_frame(apart) -> None:
 
 
 def test_the_sentences_say_what_the_summary_says(apart, agreement) -> None:
-    every, output = apart.summary.rows(named=True)
+    every, output = apart.totals.rows(named=True)
     counted, outputs, comparison = apart.sentences
     assert counted.startswith(f"Over 2 layers, the top token agrees in {every['agreeing']} of {every['cells']} cells (")
     assert f"{100 * every['share']:.1f}%" in counted
@@ -172,7 +172,7 @@ def test_a_long_text_is_shown_through_a_window(monkeypatch, toy, toy_half) -> No
     panel.run()
     assert panel.window == [7, 15]
     assert any("Positions 7 to 14 of 15 are shown and summed up" in note for note in panel.notes)
-    assert panel.summary["cells"].to_list() == [32, 8]
+    assert panel.totals["cells"].to_list() == [32, 8]
     panel.select(position=10, layer=1)
     click(panel, "window", start=2)
     panel.run()
@@ -281,7 +281,7 @@ def test_on_smollm2_in_two_dtypes(smollm2, tmp_path) -> None:
         iw.load("smollm2-135m"), iw.load("smollm2-135m", dtype="bfloat16"), "The Eiffel Tower is in the city of"
     )
     panel.run()
-    assert panel.summary["share"][0] > 0.95
+    assert panel.totals["share"][0] > 0.95
     last = panel.frame.filter(pl.col("layer") == 29)
     assert last["token"][-1] == last["other_token"][-1] == " Paris"
     sizes = {k: len(v) if isinstance(v, (bytes, str)) else len(json.dumps(v)) for k, v in panel.get_state().items()}

@@ -68,7 +68,7 @@ def test_frames_equal_the_methods(
 ) -> None:
     assert agreement.frame.equals(methods.agreement(toy, toy_half, IOI))
     assert agreement.predictions.equals(methods.agreement_tokens(toy, toy_half, IOI))
-    assert agreement.summary.equals(methods.agreement_summary(agreement.frame))
+    assert agreement.totals.equals(methods.agreement_summary(agreement.frame))
     assert steering.frame.equals(methods.steer(toy, STEERED, direction=(toy_sae, 122), tokens=5))
     assert steering.texts.equals(methods.steered_text(toy, STEERED, direction=(toy_sae, 122), tokens=5))
     assert lens.frame.equals(methods.logit_lens(toy, IOI, track="mary"))
@@ -86,7 +86,7 @@ def test_frames_equal_the_methods(
 def test_the_frames_have_their_schemas(lens, atoms, attention, patching, audit, agreement) -> None:
     frames.check(agreement.frame, frames.AGREEMENT)
     frames.check(agreement.predictions, frames.AGREEMENT_TOKENS)
-    frames.check(agreement.summary, frames.AGREEMENT_SUMMARY)
+    frames.check(agreement.totals, frames.AGREEMENT_SUMMARY)
     frames.check(lens.frame, frames.LENS)
     frames.check(atoms.frame, frames.ATOMS)
     frames.check(atoms.reconstruction, frames.RECONSTRUCTION)

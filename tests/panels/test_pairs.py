@@ -42,9 +42,9 @@ def test_its_numbers_are_the_methods(toy, pairs, panel, metric: str) -> None:
     )
     key = ["pair", "site", "position"]
     assert panel.frame.sort(key).equals(expected.sort(key))
-    frames.check(panel.summary, frames.PAIR_SUMMARY)
+    frames.check(panel.cells, frames.PAIR_SUMMARY)
     shape = (2, toy.num_layers, 3)
-    for row in panel.summary.iter_rows(named=True):
+    for row in panel.cells.iter_rows(named=True):
         kind, layer = row["site"].split(".")
         at = panel.sites.index(kind), int(layer), [10, 12, 14].index(row["position"])
         for name in ("mean", "low", "high", "p", "q"):
@@ -82,7 +82,7 @@ def test_noise_and_no_baseline(toy, pairs, tmp_path) -> None:
     panel.run()
     assert panel.baseline == b""
     assert panel.right == {"clean": len(pairs), "corrupt": len(pairs)}
-    last = panel.summary.filter(site="resid_post.3", position=14)
+    last = panel.cells.filter(site="resid_post.3", position=14)
     assert last["mean"][0] == pytest.approx(1, abs=1e-4)
     run_code(panel, tmp_path)
 

@@ -52,7 +52,7 @@ def test_the_panel_says_where_they_are(server: Server) -> None:
     panel = iw.Agreement(here, there, TEXT)
     panel.run()
     assert panel.sides == ["toy-grammar float32, here", "toy-grammar float32, on a server"]
-    assert panel.summary["share"].to_list() == [1.0, 1.0]
+    assert panel.totals["share"].to_list() == [1.0, 1.0]
     assert panel.provenance["other"]["backend"] == f"NDIF at {there.host}"
     assert "remote=" in panel.code()
 
