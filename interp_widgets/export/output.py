@@ -89,7 +89,7 @@ class Output:
 
     def _bundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
         panel = self._panel
-        data, metadata = panel._repr_mimebundle_() or ({}, {})
+        data, metadata = panel._repr_mimebundle_() or (dict[str, Any](), {})
         if not self._attended or _drawn_by_us.is_set():
             data.pop(_WIDGET, None)
             metadata = {}

@@ -49,7 +49,7 @@ def reopen(source: str | Path | dict[str, Any] | list[dict[str, Any]], model: Se
 def from_specs(found: list[Any], source: Source) -> list[Any]:
     """The panels of what a page or an output holds, with their model from `source`. Raises KeptError."""
     specs = {spec["id"]: spec for spec in _checked(found)}
-    reader = _Reader(specs, source)
+    reader = Reader(specs, source)
     panels = [reader.panel(spec) for spec in specs.values() if spec.get("shown", True)]
     if not panels:
         raise KeptError(

@@ -85,8 +85,8 @@ def _name(tensor: torch.Tensor) -> str:
     if tensor.nbytes < LARGE or tensor.is_inference():
         return fingerprint_tensor(tensor)
     at = id(tensor)
-    there = _known.get(at)
-    if there is None or there[0]() is not tensor or there[1] != tensor._version:
-        there = ref(tensor, lambda _: _known.pop(at, None)), tensor._version, fingerprint_tensor(tensor)
+    there, now = _known.get(at), int(tensor._version)
+    if there is None or there[0]() is not tensor or there[1] != now:
+        there = ref(tensor, lambda _: _known.pop(at, None)), now, fingerprint_tensor(tensor)
         _known[at] = there
     return there[2]
