@@ -118,7 +118,9 @@ def play(page: Page, film: Film) -> None:
     lens.locator(".iw-lines, svg").first.scroll_into_view_if_needed()
     film.take(300, 300)
     film.press(last, 1400)
-    choices = lens.get_by_role("list", name="Most likely tokens at the selected cell").get_by_role("button", name="Paris")
+    choices = lens.get_by_role("list", name="Most likely tokens at the selected cell").get_by_role(
+        "button", name="Paris"
+    )
     film.press(choices.first, 1600)
 
     code = page.locator(".jp-CodeCell").nth(1)
