@@ -68,6 +68,7 @@ badge:  ## print the line of the README that opens this repository on Binder, fr
 	@$(PYTHON) binder/badge.py
 
 demo: model  ## make the moving picture of the README again; needs a Chromium
+	@$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) --group pictures
 	@$(BIN)/python -m tests.demo
 
 check: setup  ## lint and type-check the Python code

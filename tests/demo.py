@@ -2,8 +2,8 @@
 
     python -m tests.demo [docs/images]
 
-Each step is what a person does; a picture is taken after it and stays for a while. Written as demo.webp (moving) and demo.png (its
-end, for readers who asked their system for less motion). Needs a Chromium, SmolLM2-135M in the cache, and Pillow.
+Each step is what a person does; a picture is taken after it and stays for a while. Written as demo.webp; readers who asked their
+system for less motion get a still of the README instead. Needs a Chromium, SmolLM2-135M in the cache, and Pillow.
 """
 
 from __future__ import annotations
@@ -81,7 +81,6 @@ class Film:
         durations = [milliseconds for _, milliseconds in self.pictures]
         frames[0].save(moving, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=QUALITY,
                        method=6, minimize_size=False, allow_mixed=True)  # fmt: skip
-        frames[-1].save(folder / "demo.png", optimize=True)
         size = moving.stat().st_size
         print(f"{moving}: {len(frames)} pictures, {sum(durations) / 1000:.0f} s, {size / 1e6:.2f} MB")
         assert size < LARGEST, f"{moving} is larger than {LARGEST / 1e6} MB"
@@ -100,9 +99,11 @@ def play(page: Page, film: Film) -> None:
     page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
     page.evaluate(POINTER)
     film.take(1200, 600)
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell-and-select-next'); }")
+    film.press(page.locator(".jp-CodeCell").first.locator(".cm-content"), 300)
+    jupyterlab.wait_ready(page)
+    page.keyboard.press("Shift+Enter")
     film.take(600, 300)
-    page.locator('section.iw[data-panel="lens"] [role=gridcell]').first.wait_for(timeout=120_000)
+    page.locator('section.iw[data-panel="lens"] [role=gridcell]').first.wait_for(timeout=60_000)
     wait_for_panels(page)
     lens = panel(page, "Lens")
     film.take(1500, 500)
@@ -127,7 +128,7 @@ def play(page: Page, film: Film) -> None:
     scroll(page, code)
     film.take(900, 300)
     film.press(code.locator(".cm-content"), 400)
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell'); }")
+    page.keyboard.press("Control+Enter")
     patching = panel(page, "Patching")
     patching.wait_for(timeout=60_000)
     scroll(page, patching)

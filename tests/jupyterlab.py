@@ -126,8 +126,8 @@ def wait_idle(page: Page, seconds: float = 60) -> None:
     idle.wait_for(timeout=seconds * 1000, state="attached")
 
 
-def run_all(page: Page, seconds: float = 180) -> None:
-    """Run every cell; returns when each has an execution count. Raises AssertionError with any cell's error."""
+def wait_ready(page: Page) -> None:
+    """Wait until the kernel of the open notebook has answered."""
     page.evaluate(
         """async () => {
             const panel = window.jupyterapp.shell.currentWidget;
@@ -137,6 +137,11 @@ def run_all(page: Page, seconds: float = 180) -> None:
             if (kernel) { await kernel.info; await kernel.requestKernelInfo(); }
         }"""
     )
+
+
+def run_all(page: Page, seconds: float = 180) -> None:
+    """Run every cell; returns when each has an execution count. Raises AssertionError with any cell's error."""
+    wait_ready(page)
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     for _ in range(4):  # the first websocket may be dropped and opened again; a run sent into it is lost without a word
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")

@@ -27,7 +27,7 @@ PANELS = {
     "attention": "iw.Attention(model, text)",
     "patching": 'iw.Patching(model, clean=clean, corrupt=corrupt, answer="mary", foil="john")',
     "pairs": "iw.PatchingPairs(model, pairs, positions=[10, -1])",
-    "steering": 'iw.Steering(model, "the keys to the", direction=sae.direction(7), site="resid_post.2", strengths=[0, 4], tokens=3)',
+    "steering": 'iw.Steering(model, "the keys to the", direction=sae.direction(7), site="resid_post.2", strengths=[4], tokens=3)',
     "agreement": "iw.Agreement(model, model, text)",
     "audit": "iw.Audit(model, [text] * 8, sae=sae, tokens=80, loss_tokens=40, baselines=False)",
     "explorer": "iw.Explorer(model, text, sae=sae)",
@@ -46,7 +46,7 @@ def notebook(folder: Path, name: str = "panels") -> Path:
 
 
 def marimo(folder: Path) -> Path:
-    """A marimo application with every panel: the lens through `mo.ui.anywidget`, so that another cell hears of it; the rest bare."""
+    """A marimo application with every panel: the lens in `mo.ui.anywidget`, so that another cell hears of it; the rest bare."""
     names = "clean, corrupt, iw, model, pairs, sae, text"
 
     def cell(arguments: str, code: str, gives: str = "") -> str:

@@ -39,8 +39,8 @@ def install() -> None:
     constraints = ROOT / ".ci" / "constraints.txt"
     pip = [python(), "-m", "pip", "install", "--quiet", "-c", constraints, "-r", REQUIREMENTS]
     subprocess.run(pip, check=True)
-    # Those that bring files for a browser must lie in this environment itself: servers look for them beside their Python.
-    front_ends = ["jupyterlab", "jupyterlab_widgets", "widgetsnbextension", "anywidget"]
+    # Those that bring files for a browser, or templates: servers look for them beside their own Python.
+    front_ends = ["nbconvert", "jupyterlab", "jupyterlab_widgets", "widgetsnbextension", "anywidget"]
     subprocess.run([*pip[:5], "--ignore-installed", "--no-deps", "-c", constraints, *front_ends], check=True)
     (folder() / "installed").write_text(REQUIREMENTS.read_text())
 

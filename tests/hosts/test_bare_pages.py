@@ -18,7 +18,9 @@ from tests.hosts.modules import PANELS
 
 pytestmark = pytest.mark.browser
 
-BLANK = '<!doctype html><html lang="en"><head><title>host</title></head><body><div id="root"></div><div id="other"></div></body></html>'
+BLANK = (
+    '<!doctype html><html lang="en"><title>host</title><body><div id="root"></div><div id="other"></div></body></html>'
+)
 
 AGAIN = """
 async ({ esm, address, host }) => {
@@ -66,7 +68,8 @@ def test_a_second_view_from_a_data_address_lives_beside_the_first_and_survives_a
     settle(page)
     page.evaluate("document.body.append(kept)")
     settle(page)
-    assert page.evaluate("[...document.querySelectorAll('.iw-error')].filter((e) => !e.hidden && e.textContent.includes('away')).length") == 2  # fmt: skip
+    errors = "all => all.filter((each) => !each.hidden && each.textContent.includes('away')).length"
+    assert page.locator(".iw-error").evaluate_all(errors) == 2
 
     page.evaluate("second.abort()")
     page.evaluate("model.arrive({ error: '' })")

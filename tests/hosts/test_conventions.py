@@ -21,7 +21,9 @@ BREACHES = {
     "an import by address": re.compile(r"\bimport\s*\(\s*[\"'`]"),
     "an address": re.compile(r"(?:https?|wss?)://|[\"'`(]//\w"),
     "a request": re.compile(r"\bfetch\s*\(|XMLHttpRequest|EventSource|WebSocket|sendBeacon|importScripts"),
-    "the notebook around it": re.compile(r"\bwindow\s*\.\s*(?:Jupyter|IPython|jupyterapp|parent|top)\b|\b(?:google\.colab|acquireVsCodeApi)\b"),
+    "the notebook around it": re.compile(
+        r"\bwindow\s*\.\s*(?:Jupyter|IPython|jupyterapp|parent|top)\b|\bgoogle\.colab\b|acquireVsCodeApi"
+    ),
     "another module system": re.compile(r"\brequire\s*\(|\bdefine\s*\(|\bmodule\.exports\b|\bprocess\.env\b"),
     "what a frame of another origin refuses": re.compile(r"\b(?:localStorage|sessionStorage|indexedDB|document\.cookie)\b"),
     "code from text": re.compile(r"\beval\s*\(|new Function\s*\(|\.innerHTML\b|\.outerHTML\b|insertAdjacentHTML|document\.write"),
