@@ -39,6 +39,8 @@ _INSTEAD = {
 }
 """Colours of the views that a page needs otherwise."""
 
+_CLOSE = 6
+"""Pixels of a column up to which cells touch: lines between them would make pale what is dark."""
 _LEAST = 30
 """Pixels of a column below which words in its cells cannot be read."""
 
@@ -65,10 +67,10 @@ def figure(
         dressed["title"] = _wrapped(dressed["title"], across or dressed["width"] + 40)
     dressed |= {name: spec[name] for name in ("data", "datasets") if name in spec}
     dressed.pop("background", None)
-    return dressed | {"config": _config(look)}
+    return dressed | {"config": _config(look, gap=dressed.get("width", 0) / _columns(dressed) > _CLOSE)}
 
 
-def _config(look: str) -> dict[str, Any]:
+def _config(look: str, gap: bool) -> dict[str, Any]:
     ink, muted, rule = _INK[look], _MUTED[look], _RULE[look]
     text = {
         "labelFontSize": LABEL,
@@ -90,7 +92,7 @@ def _config(look: str) -> dict[str, Any]:
         "axisBand": {"domain": False, "ticks": False},
         "legend": {**text, "titleLimit": 0, "labelLimit": 140, "offset": 10},
         "view": {"stroke": None},
-        "scale": {"rectBandPaddingInner": 0.03},
+        "rect": {"stroke": _PAGE[look], "strokeWidth": 0.6 if gap else 0},
     }  # fmt: skip
 
 
@@ -114,8 +116,14 @@ def _recoloured(part: Any, look: str) -> Any:
 def _leave_out_small_words(spec: dict[str, Any], plot: float) -> None:
     layers = spec.get("layer", [])
     for layer in [layer for layer in layers if layer.get("name") == theme.CELL_TEXT]:
-        if plot / max(len(layer["encoding"]["x"]["sort"]), 1) < _LEAST:
+        if plot / _columns(spec) < _LEAST:
             layers.remove(layer)
+
+
+def _columns(spec: dict[str, Any]) -> int:
+    """How many columns of cells a chart has; 1 where its x is no list of tokens."""
+    order = spec.get("layer", [spec])[0].get("encoding", {}).get("x", {}).get("sort")
+    return max(len(order), 1) if isinstance(order, list) else 1
 
 
 def _wrapped(title: str | dict[str, Any], across: float) -> dict[str, Any]:

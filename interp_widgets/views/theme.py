@@ -20,9 +20,9 @@ MASKED = "#d5d8dc"
 """Cells that are left out of the scale."""
 MASKED_TEXT = "#4a5058"
 """Words in them."""
-WIDE = 56
+WIDE = 54
 """Pixels of a column whose cells have words in them."""
-FEW = 14
+FEW = 16
 """Columns up to which they have."""
 SQUARE = "square"
 """Name of a chart whose cells stay as wide as high, whatever the width of the figure."""
@@ -139,7 +139,7 @@ def worded(grid: alt.Chart, word: str, value: str) -> alt.LayerChart:
 
 def ink(value: str) -> Any:
     """Black or white, whichever reads on the colour of the column `value`; grey on masked cells."""
-    dark = f"luminance(scale('color', datum.{value})) < 0.2"
+    dark = f"luminance(scale('color', datum.{value})) < 0.18"  # where both read equally well
     masked = alt.when("datum.masked").then(alt.value(MASKED_TEXT))
     return masked.when(dark).then(alt.value("white")).otherwise(alt.value("black"))
 

@@ -298,13 +298,15 @@ CUT_OR_COVERED = """
 
 
 @pytest.mark.browser
-def test_figures_draw_in_a_browser_with_no_label_cut_or_covered_and_no_request(browser, panels, tmp_path) -> None:
+def test_figures_draw_in_a_browser_with_no_label_cut_or_covered_and_no_request(browser, panels, toy, tmp_path) -> None:
     context = browser.new_context(offline=True, viewport={"width": 1000, "height": 900})
     page, asked = context.new_page(), []
     page.on("request", lambda request: asked.append(request.url))
+    long = iw.Lens(toy, " ".join([IOI] * 4))
+    long.run()
     paths = [
         panel.save(tmp_path / f"{name}-{width}.svg", width=width, theme=theme)
-        for name, panel in panels.items()
+        for name, panel in {**panels, "long": long}.items()
         for width, theme in ((None, "light"), (3, "dark"))
     ]
     for path in paths:
@@ -313,6 +315,6 @@ def test_figures_draw_in_a_browser_with_no_label_cut_or_covered_and_no_request(b
         assert (found["cut"], found["covered"]) == ([], []), path.name
         assert found["count"] == len(texts(path)) > 3
     page.evaluate("getSelection().selectAllChildren(document.documentElement)")
-    assert "activation, in the dictionary's units" in page.evaluate("String(getSelection())")
+    assert "probability of the top token" in page.evaluate("String(getSelection())")
     assert asked == [path.as_uri() for path in paths]
     context.close()

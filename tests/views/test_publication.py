@@ -89,6 +89,12 @@ def test_words_leave_cells_that_are_too_narrow_for_them() -> None:
     assert "layer" not in many
 
 
+def test_cells_are_kept_apart_while_there_is_room() -> None:
+    many = patching_chart(patching_frame(positions=60)).to_dict()
+    gaps = [publication.figure(many, plot=plot)["config"]["rect"]["strokeWidth"] for plot in (600, 300)]
+    assert gaps[0] > gaps[1] == 0
+
+
 def test_titles_are_broken_into_lines_that_fit() -> None:
     spec = pairs_chart(pair_summary()).to_dict()
     spec["title"] = {"text": "Patching " * 12, "subtitle": ["Mean over pairs. " * 12, "b"]}
