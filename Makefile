@@ -16,7 +16,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 
 .DEFAULT_GOAL := help
-.PHONY: help lab setup model test test-remote test-hosts binder badge demo check types hooks
+.PHONY: help lab setup model recordings test test-remote test-hosts binder badge demo check types hooks
 .DELETE_ON_ERROR:
 
 help:  ## list these commands
@@ -49,6 +49,10 @@ test: export OMP_NUM_THREADS ?= 1
 test: setup  ## set everything up and run all tests; browser tests are skipped, and said so, without a Chromium
 	@echo "test: running the tests with $(BIN)/python."
 	@$(BIN)/python -m pytest $(PYTESTFLAGS)
+
+recordings: export OMP_NUM_THREADS ?= 1
+recordings: model  ## make notebooks/recordings again: every panel on SmolLM2, for the docs and Binder (two minutes)
+	@$(BIN)/python notebooks/recordings/make.py
 
 test-remote: export OMP_NUM_THREADS ?= 1
 test-remote: model  ## install a real NDIF server once, start it, and run the tests that talk to it; needs redis-server

@@ -33,6 +33,12 @@ def test_importing_the_package_is_light():
     )
 
 
+def test_panels_need_no_torch_until_they_compute():
+    names = sorted(layers.modules(ROOT, "panels"))
+    script = "import sys, importlib\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in sorted(layers.TORCH))
+    assert layers.fresh(f"{script}for name in {names}: importlib.import_module(name)\n") == ""
+
+
 # That each check can fail: the same checks on a small package with one breach in it.
 
 

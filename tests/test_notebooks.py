@@ -12,6 +12,8 @@ from docs.site import notebooks
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").glob("*.ipynb"))
+LIVE = [path for path in NOTEBOOKS if path.stem != "recorded"]
+"""Those that load a model."""
 SECONDS = 300
 """For one cell."""
 
@@ -77,7 +79,7 @@ def check(notebook: nbformat.NotebookNode) -> None:
 
 @pytest.mark.slow
 @pytest.mark.smollm2
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LIVE, ids=lambda path: path.stem)
 def test_it_runs_on_smollm2(path, execute, smollm2, monkeypatch) -> None:
     monkeypatch.setenv("IW_CACHE", str(smollm2.parent))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -88,7 +90,7 @@ def test_it_runs_on_smollm2(path, execute, smollm2, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LIVE, ids=lambda path: path.stem)
 def test_without_a_network_it_runs_on_the_bundled_model_and_says_so(path, execute, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("IW_CACHE", str(tmp_path / "empty"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -100,3 +102,31 @@ def test_without_a_network_it_runs_on_the_bundled_model_and_says_so(path, execut
     assert "SmolLM2-135M is not in the cache and could not be fetched" in printed(notebook)
     assert "small model that comes with the package" in printed(notebook)
     assert "Session('toy-grammar', 4 layers" in printed(notebook)
+
+
+BLOCKED = ("torch", "transformers", "nnsight", "safetensors", "tokenizers", "huggingface_hub")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("torch", [True, False], ids=["with torch", "without torch"])
+def test_the_recorded_notebook_needs_no_model(torch, execute, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("IW_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    if not torch:
+        (tmp_path / "sitecustomize.py").write_text(
+            f"import sys\nfor name in {BLOCKED!r}:\n    sys.modules[name] = None\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    (tmp_path / "recordings").symlink_to(ROOT / "notebooks" / "recordings")
+    source = nbformat.read(ROOT / "notebooks" / "recorded.ipynb", as_version=4)
+    memory = "from pathlib import Path; print(Path('/proc/self/status').read_text())"
+    source.cells.append(nbformat.v4.new_code_cell(memory))
+    nbformat.write(source, tmp_path / "recorded.ipynb")
+    notebook = execute(tmp_path / "recorded.ipynb")
+    check(notebook)
+    said = printed(notebook)
+    assert "Replay('smollm2-135m', recorded 2026" in said
+    assert ("was not recorded" if torch else "iw.methods needs torch") in said
+    if not torch:
+        peak = int(said.partition("VmHWM:")[2].split()[0]) / 1024
+        assert peak < 300, f"{peak} MB"

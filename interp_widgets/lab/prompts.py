@@ -12,12 +12,14 @@ others, and say how many they are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
-import torch
 
 from ..errors import TextError
-from ..session.session import Session
+
+if TYPE_CHECKING:
+    from ..session.session import Session
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -129,7 +131,7 @@ def _differences(model: Session, texts: Iterable[str], answers: list[int], foils
     out = [0.0] * len(rows)
     for length in {len(row) for row in rows}:
         here = [i for i, row in enumerate(rows) if len(row) == length]
-        logits: torch.Tensor = model.run([rows[i] for i in here], ["logits"], logits_to_keep=1)["logits"][:, -1]
+        logits = model.run([rows[i] for i in here], ["logits"], logits_to_keep=1)["logits"][:, -1]
         for i, row in zip(here, logits, strict=True):
             out[i] = float(row[answers[i]] - row[foils[i]])
     return out

@@ -142,7 +142,7 @@ assert lens.tracked["token"] == "john" and not lens.error
 same("lens", lens.frame)
 send(lens, type="run", text="the keys to the cabinet")
 assert "was not recorded" in lens.error  # that one lists two tokens a cell
-assert iw.Lens(model, "the keys to the cabinet", top_k=2).tokens[1] == "keys"
+assert iw.Lens(model, "the keys to the cabinet", top_k=2).tokens[2] == "keys"
 raises(lambda: iw.Lens(model, "the dog runs"), "Lens on 'the dog runs'")
 raises(lambda: iw.Lens(model, TEXT, top_k=3), "was not recorded")
 page = lens.to_html(folder + "/lens.html").read_text()
