@@ -50,7 +50,9 @@ def from_specs(found: list[Any], source: Source) -> list[Any]:
     reader = _Reader(specs, source)
     panels = [reader.panel(spec) for spec in specs.values() if spec.get("shown", True)]
     if not panels:
-        raise KeptError("There is no panel in it. Give a page from panel.to_html, or a notebook that was saved with panels.")
+        raise KeptError(
+            "There is no panel in it. Give a page from panel.to_html, or a notebook that was saved with panels."
+        )
     return panels
 
 

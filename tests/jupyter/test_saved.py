@@ -96,14 +96,16 @@ def test_untrusted_elsewhere_it_is_interactive_and_one_press_makes_it_live(saved
     lens = panel(page, "Lens")
     assert lens.get_by_role("option", selected=True).text_content().strip() == "john"
     lens.get_by_role("gridcell").last.click()
-    lens.get_by_role("list", name="Most likely tokens at the selected cell").get_by_role("button", name="mary").first.wait_for()
+    lens.get_by_role("list", name="Most likely tokens at the selected cell").get_by_role(
+        "button", name="mary"
+    ).first.wait_for()
     assert page.get_by_text("Error displaying widget").count() == 0
     page.get_by_role("button", name="Make live").first.click()
     page.wait_for_function("() => document.querySelectorAll('.iw-saved').length === 1", timeout=60_000)
     find = "import ipywidgets\n[lens] = [w for w in ipywidgets.widgets.widget._instances.values() if hasattr(w, 'asleep')]\n"
     run_cell(page, f"{find}print(lens.asleep, lens._job, len(lens.frame), 'nnsight' in lens.code())")
     assert cell_output(page).strip() == "True None 300 True"  # a result, and nothing ran
-    lens.get_by_label("Prompt").fill("mary went home because")
+    lens.get_by_role("textbox", name="Prompt").fill("mary went home because")
     lens.get_by_role("button", name="Run").click()
     lens.get_by_role("option", name="because").wait_for()
     wait_for_panels(page)
@@ -118,7 +120,7 @@ def test_untrusted_elsewhere_it_is_interactive_and_one_press_makes_it_live(saved
     page.reload()  # the kernel lives on
     page.locator("section.iw").first.wait_for()
     page.wait_for_function("() => document.querySelectorAll('.iw-saved').length === 1", timeout=60_000)
-    assert lens.get_by_label("Prompt").input_value() == "mary went home because"
+    assert lens.get_by_role("textbox", name="Prompt").input_value() == "mary went home because"
 
 
 def test_notebook_7_shows_it(saved, lab_page) -> None:

@@ -16,7 +16,9 @@ export function createRenderer(Panel) {
     #shown = "";
     /** The output. @type {Lab} */
     #model = null;
+    /** @type {Lab} */
     #notebook;
+    /** @type {Lab} */
     #rendermime;
     /** @type {Lab} */
     #manager = null;
