@@ -53,7 +53,7 @@ def saved(browser, lab_url, tmp_path_factory) -> Path:
     token = panel(page, "Lens").get_by_role("option").nth(4)
     token.click()
     page.wait_for_function(
-        f"""() => window.jupyterapp.shell.currentWidget.content.model.cells.get(1).outputs.get(0)
+        """() => window.jupyterapp.shell.currentWidget.content.model.cells.get(1).outputs.get(0)
                    .data["text/html"].includes('"positions":[4]')""",
         timeout=60_000,
     )
