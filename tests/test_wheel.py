@@ -1,5 +1,6 @@
 """The wheel holds everything and nothing else, and works from a fresh environment far from the repository."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import interp_widgets as iw
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "interp_widgets"
@@ -54,7 +57,7 @@ def wheel(tmp_path_factory):
 
 def test_it_holds_every_file_of_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name and ".data/" not in name}
     here = {
         path.relative_to(ROOT).as_posix()
         for path in PACKAGE.rglob("*")
@@ -66,6 +69,20 @@ def test_it_holds_every_file_of_the_package_and_nothing_else(wheel):
     for needed in ("assets/toy-grammar/model.safetensors", "assets/modadd-59/model.safetensors", "front/tokens.js"):
         assert f"interp_widgets/{needed}" in inside
     assert wheel.stat().st_size < LARGEST_MB * 1_000_000
+
+
+def test_it_brings_the_extension_of_jupyterlab_with_its_own_copy_of_the_modules(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        home = next(name for name in archive.namelist() if name.endswith("labextensions/interp_widgets/package.json"))
+        home = home.removesuffix("package.json")
+        assert home.endswith(".data/data/share/jupyter/labextensions/interp_widgets/")
+        inside = {name.removeprefix(home): archive.read(name) for name in archive.namelist() if name.startswith(home)}
+    here = {f"static/{path.name}": path.read_bytes() for path in (PACKAGE / "labextension" / "static").iterdir()}
+    here |= {f"static/front/{path.name}": path.read_bytes() for path in (PACKAGE / "front").iterdir()}
+    here["static/host.js"] = (PACKAGE / "export" / "host.js").read_bytes()
+    here["package.json"] = (PACKAGE / "labextension" / "package.json").read_bytes()
+    assert inside == here
+    assert json.loads(inside["package.json"])["version"] == iw.__version__
 
 
 def test_no_text_in_it_names_a_place_on_this_machine(wheel):

@@ -1,8 +1,8 @@
 """Panels in the output of a notebook's cell: live while the kernel is, and their twin in what is saved.
 
-A host shows one of the forms in a bundle. Ours, which the JupyterLab extension draws, says which live widget it is; `text/html` is
-the twin. The form of ipywidgets, which says "Error displaying widget" once the kernel is gone, is only there until the extension has
-told the kernel that it is at work, over a comm.
+A host shows one of the forms in a bundle. Ours, which the JupyterLab extension draws, says which live widget it is; `text/html`
+is the twin. The form of ipywidgets, which says "Error displaying widget" once the kernel is gone, is only there until the
+extension has told the kernel over a comm that it is at work.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ export function createRenderer(Panel) {
     #shown = "";
     /** The output. @type {Lab} */
     #model = null;
+    /** @type {Lab} */
     #notebook;
+    /** @type {Lab} */
     #rendermime;
     /** @type {Lab} */
     #manager = null;
@@ -45,12 +47,14 @@ export function createRenderer(Panel) {
       const id = model.data[MIME].model_id;
       if (this.#shown === id) return;
       const manager = await this.#findManager();
+      if (this.#shown === id || this.isDisposed) return; // another call was quicker
       if (manager?.has_model(id)) await this.#showLive(id);
       else await this.#showKept();
     }
 
     #onStatus(/** @type {Lab} */ _, /** @type {string} */ status) {
       if (GONE.includes(status) && this.#shown && this.#shown !== "kept") void this.#showKept();
+      if (status === "idle" && this.#shown === "kept" && !this.#manager) this.#findManager().then(() => this.#onRestored());
     }
 
     #onKernel(/** @type {Lab} */ _, /** @type {Lab} */ { newValue }) {
@@ -60,18 +64,18 @@ export function createRenderer(Panel) {
     /** The kernel's widgets are known now: after the page was loaded again, the panel may be among them. */
     #onRestored() {
       const id = this.#model?.data[MIME].model_id;
-      if (this.#shown === "kept" && this.#manager.has_model(id)) void this.#showLive(id);
+      if (this.#shown === "kept" && this.#manager?.has_model(id)) void this.#showLive(id);
     }
 
-    /** The manager of the kernel's widgets, which ipywidgets gives to its renderers only; none without ipywidgets' extension. */
+    /** The manager of the kernel's widgets, which ipywidgets gives to its renderers only; null if there is none so far. */
     async #findManager() {
       if (this.#manager || !this.#rendermime.mimeTypes.includes(WIDGET)) return this.#manager;
       const renderer = this.#rendermime.createRenderer(WIDGET);
-      const manager = await Promise.race([renderer._manager?.promise, new Promise((done) => setTimeout(done, 2000))]);
+      const found = await Promise.race([renderer._manager?.promise, new Promise((done) => setTimeout(done, 300))]);
       renderer.dispose();
-      if (manager && !this.#manager) {
-        this.#manager = manager;
-        manager.restored.connect(this.#onRestored, this);
+      if (found && !this.#manager && !this.isDisposed) {
+        this.#manager = found;
+        found.restored.connect(this.#onRestored, this);
       }
       return this.#manager;
     }
@@ -134,8 +138,7 @@ export function createRenderer(Panel) {
           await new Promise((done) => setTimeout(done, 100));
         }
         const data = { ...this.#model.data, [MIME]: { ...this.#model.data[MIME], model_id: id } };
-        this.#model.setData({ data, metadata: this.#model.metadata });
-        await this.renderModel(this.#model);
+        this.#model.setData({ data, metadata: this.#model.metadata }); // the output is drawn again: live
       } catch (error) {
         say(/** @type {Error} */ (error).message);
         button.disabled = false;
