@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 LABFLAGS ?=
 PYTESTFLAGS ?=
+DOCSFLAGS ?=
 
 BIN := $(VENV)/bin
 NODE := .build/node
@@ -12,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 ROOTFLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab setup model test test-remote check types hooks
+.PHONY: help lab setup model docs test test-remote check types hooks
 .DELETE_ON_ERROR:
 
 help:  ## list these commands
@@ -32,11 +33,16 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	@echo "setup: making $(VENV) with $(PYTHON) and installing the tested versions into it (about 2 GB on disk; a minute or more)."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e . --group dev
+	@$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e . --group dev --group docs
 	@touch $@
 
 model: setup  ## fetch SmolLM2-135M into the cache (93 MB, once)
 	@$(BIN)/python -m interp_widgets.session.known smollm2-135m
+
+docs: export OMP_NUM_THREADS ?= 1
+docs: setup  ## build the documentation into .build/docs/html; panels and notebooks are run once for a state of the package
+	@echo "docs: building the site; DOCSFLAGS=--keep takes the panels and notebooks of an earlier build, however old."
+	@$(BIN)/python docs/site/build.py $(DOCSFLAGS)
 
 test: export OMP_NUM_THREADS ?= 1
 test: setup  ## set everything up and run all tests; browser tests are skipped, and said so, without a Chromium

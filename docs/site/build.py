@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 import reference
-from notebooks import BUILD, ROOT, executed, fingerprint
+from notebooks import BUILD, ROOT, executed, state
 
 HERE = Path(__file__).parent
 SOURCE, HTML = BUILD / "source", BUILD / "html"
@@ -136,12 +136,12 @@ def thumbnails() -> None:
 def live(keep: bool) -> None:
     """The live panels, made in a process of their own, unless they are there in the present state of the package."""
     mark = LIVE / "state"
-    state = fingerprint(ROOT / "interp_widgets", HERE / "live.py")
-    if mark.exists() and (keep or mark.read_text() == state):
+    rests_on = (ROOT / "interp_widgets", HERE / "live.py")
+    if mark.exists() and (keep or mark.read_text() == state(*rests_on)):
         return
     print("docs: making the live panels", flush=True)
     subprocess.run([sys.executable, HERE / "live.py", LIVE], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    mark.write_text(state)
+    mark.write_text(state(*rests_on))
 
 
 def main() -> int:
