@@ -51,7 +51,7 @@ NNSIGHT_ONLY_IN = "session"
 EXCEPTIONS = {
     # The class of the bundled model: `iw.load("modadd-59")` needs it as it needs transformers for the others.
     ("session/load.py", "lab.modadd"),
-    # `panel.to_html(path)` is a method of the contract, and `fragment()` its sister; the page writer is imported when they are called.
+    # `panel.to_html(path)` is a method of the contract, as is `fragment()`; the page writer is imported when they are called.
     ("panels/panel.py", "export.html.to_html"),
     ("panels/panel.py", "export.html.fragment"),
     ("panels/examples.py", "export.html.to_html"),

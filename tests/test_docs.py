@@ -124,7 +124,9 @@ def test_the_columns_in_the_pages_are_those_of_the_schemas() -> None:
     from docs.site.columns import written
 
     pages = [path for path in PAGES if "<!-- columns: " in path.read_text(encoding="utf-8")]
-    stale = [name(path) for path in pages if written(path.read_text(encoding="utf-8")) != path.read_text(encoding="utf-8")]
+    stale = [
+        name(path) for path in pages if written(path.read_text(encoding="utf-8")) != path.read_text(encoding="utf-8")
+    ]
     assert stale == [], "python docs/site/columns.py writes them again"
     assert {path.stem for path in pages} >= set(PANELS) - {"explorer"}
 

@@ -1,6 +1,6 @@
 """`make docs`: the pages, the notebooks with their outputs and the live panels into .build/docs/source, and Sphinx over it.
 
-    python docs/site/build.py [--keep]     # --keep: take panels and notebooks that are there, however old
+python docs/site/build.py [--keep]     # --keep: take panels and notebooks that are there, however old
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 import reference
+
 from notebooks import BUILD, ROOT, executed, state
 
 HERE = Path(__file__).parent
@@ -82,7 +83,9 @@ def stage() -> None:
         elif name.endswith((".png", ".svg")):
             shutil.copy(ROOT / name, target)
     decisions = SOURCE / "decisions" / "README.md"
-    decisions.write_text(decisions.read_text("utf-8") + "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n", encoding="utf-8")
+    decisions.write_text(
+        decisions.read_text("utf-8") + "\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n", encoding="utf-8"
+    )
     shutil.copytree(LIVE, SOURCE / "live")
     (SOURCE / "gallery.md").write_text(_gallery(), encoding="utf-8")
     for name, text in reference.pages().items():
@@ -100,7 +103,7 @@ def _with_panel(text: str, page: Path) -> str:
     """A panel's page with the live panel in the place of its picture."""
     if page.parent.name != "panels":
         return text
-    live = f"```{{interp-panel}} /live/{page.stem}.html\n:alt: \"\\g<alt>\"\n```\n"
+    live = f'```{{interp-panel}} /live/{page.stem}.html\n:alt: "\\g<alt>"\n```\n'
     text, count = _PICTURE.subn(live, text, count=1)
     assert count == 1, f"{page} has no picture"
     text = re.sub(r"\s\[The same in the dark\]\([^)]*\)\.", "", text)
@@ -113,7 +116,7 @@ def _gallery() -> str:
     for name, about in PANELS.items():
         title = (ROOT / "docs" / "panels" / f"{name}.md").read_text("utf-8").partition("\n")[0].removeprefix("# ")
         pictures = " ".join(
-            f"![{title}, {theme}](thumbnails/{name}-{theme}.png){{.only-{theme}}}" for theme in ("light", "dark")
+            f"![{title}, {theme}](thumbnails/{name}-{theme}.webp){{.only-{theme}}}" for theme in ("light", "dark")
         )
         cards.append(f"[{pictures}](panels/{name}.md)\n\n[{title}](panels/{name}.md): {about}.")
     body = "\n\n".join(f"::::{{container}} card\n{card}\n::::" for card in cards)
@@ -128,9 +131,10 @@ def thumbnails() -> None:
     for name in PANELS:
         for theme in ("light", "dark"):
             with Image.open(ROOT / "docs" / "images" / f"{name}-{theme}.png") as picture:
-                width, height = 640, 420
-                scaled = picture.convert("RGB").resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
-                scaled.crop((0, 0, width, height)).quantize(128).save(SOURCE / "thumbnails" / f"{name}-{theme}.png", optimize=True)
+                width, height = 480, 315
+                whole = picture.convert("RGB")
+                small = whole.resize((width, round(whole.height * width / whole.width)), Image.Resampling.LANCZOS)
+                small.crop((0, 0, width, height)).save(SOURCE / "thumbnails" / f"{name}-{theme}.webp", quality=60)
 
 
 def live(keep: bool) -> None:
@@ -158,7 +162,21 @@ def main() -> int:
     for name, notebook in notebooks.items():
         nbformat.write(notebook, SOURCE / "tutorials" / name)
     made = time.monotonic()
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "-c", HERE, "-d", BUILD / "doctrees", SOURCE, HTML]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-E",
+        "-c",
+        HERE,
+        "-d",
+        BUILD / "doctrees",
+        SOURCE,
+        HTML,
+    ]
     status = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode
     print(f"docs: {HTML / 'index.html'} ({made - began:.0f} s for results, {time.monotonic() - made:.0f} s for pages)")
     return status

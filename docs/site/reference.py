@@ -52,7 +52,10 @@ def _index(order: list[str]) -> str:
 def _group(page: str, title: str, names: list[str]) -> str:
     text = _title(title) + ABOUT.get(page, "") + "\n\n"
     if page == "panels":
-        text += _title(CONTRACT, "-") + ".. autoclass:: interp_widgets.panels.panel::Instrument\n   :members:\n   :exclude-members: __init__, movable\n\n"
+        text += (
+            _title(CONTRACT, "-")
+            + ".. autoclass:: interp_widgets.panels.panel::Instrument\n   :members:\n   :exclude-members: __init__, movable\n\n"
+        )
     return text + "".join(_entry(name) for name in names)
 
 
@@ -68,15 +71,21 @@ def _entry(name: str) -> str:
 
 
 def _methods() -> str:
-    names = [name for name, value in sorted(vars(iw.methods).items()) if not name.startswith("_") and inspect.isfunction(value)]
-    classes = [name for name, value in sorted(vars(iw.methods).items()) if inspect.isclass(value) and not name.startswith("_")]
+    names = [
+        name
+        for name, value in sorted(vars(iw.methods).items())
+        if not name.startswith("_") and inspect.isfunction(value)
+    ]
+    classes = [
+        name for name, value in sorted(vars(iw.methods).items()) if inspect.isclass(value) and not name.startswith("_")
+    ]
     text = _title("Methods") + "``iw.methods``: a session goes in, a checked frame comes out.\n\n"
     return text + "".join(_entry(f"methods.{name}") for name in [*names, *classes])
 
 
 def _frames() -> str:
     text = _title("Frames") + (
-        "``iw.frames``: the columns of every frame. A column has one name and one type everywhere; one that may be null says so.\n\n"
+        "``iw.frames``: the columns of every frame. A column has one name and one type everywhere.\n\n"
     )
     for name, schema in vars(iw.frames).items():
         if name.isupper() and isinstance(schema, dict):
@@ -98,7 +107,7 @@ def _literal(text: str) -> str:
 
 def _errors() -> str:
     return _title("Errors") + (
-        "``iw.errors``: what the package raises on purpose. A message says what was wrong, what was expected and what to do next.\n\n"
+        "``iw.errors``: what the package raises on purpose. A message says what was wrong, and what to do next.\n\n"
         ".. automodule:: interp_widgets.errors\n   :members:\n   :undoc-members:\n   :show-inheritance:\n"
     )
 

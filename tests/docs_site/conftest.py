@@ -20,7 +20,12 @@ def run(*command: object, cwd: Path = ROOT) -> str:
     """Run a builder; its output is the failure's text. Warnings of its dependencies are not ours to turn into errors."""
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
     done = subprocess.run(
-        [*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=600, env=clean | {"PYTHONPATH": str(ROOT)}
+        [*map(str, command)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=clean | {"PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

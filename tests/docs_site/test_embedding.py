@@ -77,7 +77,11 @@ def test_a_site_has_each_shared_part_once(built) -> None:
     assert len(large) == 1, "one chart library for all pages"
     page = (built / "index.html").read_text(encoding="utf-8")
     assert large[0].name in page
-    assert page.count("interp-widgets/") == len(shared) == len({line for line in page.split() if "interp-widgets/" in line})
+    assert (
+        page.count("interp-widgets/")
+        == len(shared)
+        == len({line for line in page.split() if "interp-widgets/" in line})
+    )
     assert len(page) < 150_000, "a page has the results alone"
     assert "data-iw-style" not in page
 
@@ -125,7 +129,9 @@ def test_a_fragment_in_mkdocs(theirs, tmp_path, serve, visit, theme, dark) -> No
     docs.mkdir()
     (docs / "lens.fragment.html").write_text((theirs / "pasted.html").read_text(encoding="utf-8"), encoding="utf-8")
     pasted = (theirs / "lens.html").read_text(encoding="utf-8").partition("<main>\n")[2].partition("\n</main>")[0]
-    (docs / "index.md").write_text(f'# A\n\nBefore.\n\n--8<-- "lens.fragment.html"\n\nBetween.\n\n{pasted}\n\n*After.*\n')
+    (docs / "index.md").write_text(
+        f'# A\n\nBefore.\n\n--8<-- "lens.fragment.html"\n\nBetween.\n\n{pasted}\n\n*After.*\n'
+    )
     (tmp_path / "mkdocs.yml").write_text(
         f"site_name: theirs\ntheme:\n  name: {theme}\n" + ("  font: false\n" if theme == "material" else "  highlightjs: false\n")
         + "markdown_extensions:\n  - pymdownx.snippets:\n      base_path: [docs]\n"
@@ -146,7 +152,9 @@ def test_a_fragment_in_mkdocs(theirs, tmp_path, serve, visit, theme, dark) -> No
 def test_charts_of_several_fragments_load_one_library_and_follow_the_theme(lens, patching, tmp_path, visit) -> None:
     body = fragment(lens.chart) + "<h2>And</h2>" + fragment(lens.chart, patching.chart) + lens.fragment()
     path = tmp_path / "page.html"
-    path.write_text(f"<!doctype html><html lang=en data-theme=auto><meta charset=utf-8><title>x</title>{body}", encoding="utf-8")
+    path.write_text(
+        f"<!doctype html><html lang=en data-theme=auto><meta charset=utf-8><title>x</title>{body}", encoding="utf-8"
+    )
     page = visit(path.as_uri(), scheme="dark", script=COUNTING)
     ready(page)
     assert page.locator(".iw-vega svg").count() == 3

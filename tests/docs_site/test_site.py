@@ -40,7 +40,9 @@ def test_the_page_of_a_panel_draws_it_and_it_answers(site, serve, visit, name) -
     ready(page)
     panel = page.locator("section.iw").first
     before = panel.evaluate("e => e.outerHTML")
-    panel.locator("[role=gridcell]:visible, [role=option]:visible, [role=row] button:visible, button:enabled:visible").last.click()
+    panel.locator(
+        "[role=gridcell]:visible, [role=option]:visible, [role=row] button:visible, button:enabled:visible"
+    ).last.click()
     page.wait_for_function("([e, b]) => e.outerHTML !== b", arg=[panel.element_handle(), before])
     weight = page.evaluate(
         "() => [...performance.getEntriesByType('resource'), ...performance.getEntriesByType('navigation')]"
@@ -55,7 +57,9 @@ def test_a_tutorial_has_its_panels_and_charts_with_one_library(site, serve, visi
     ready(page)
     assert page.locator("section.iw").count() >= 2
     charts = page.locator(".iw-vega svg").count()
-    large = [script for script in page.locator("script[src]").all() if size(site, script.get_attribute("src")) > 300_000]
+    large = [
+        script for script in page.locator("script[src]").all() if size(site, script.get_attribute("src")) > 300_000
+    ]
     assert len(large) == (1 if charts else 0)
     assert page.locator("style[data-iw-style], script[data-iw-module]").count() == 0, "what is shared is in files"
     assert "Traceback" not in page.locator("article").text_content()
@@ -94,9 +98,9 @@ def test_search_finds_what_pages_say(site, serve, visit) -> None:
     assert any("inside" in title or "Audit" in title for title in found), found
 
 
-@pytest.mark.parametrize("where", ["index.html", "gallery.html", "panels/atoms.html", "api/panels.html", "tutorials/start.html"])
+@pytest.mark.parametrize("where", ["index", "gallery", "panels/atoms", "api/panels", "tutorials/start"])
 def test_nothing_is_wider_than_a_phone(site, serve, visit, where) -> None:
-    page = visit(serve(site) + where, width=390, height=844)
+    page = visit(f"{serve(site)}{where}.html", width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -126,14 +130,18 @@ def test_every_link_within_the_site_leads_somewhere(site) -> None:
             if parts.scheme or parts.netloc:
                 continue
             there = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            if not there.exists() or (parts.fragment and there in pages and unquote(parts.fragment) not in pages[there].ids):
+            if not there.exists() or (
+                parts.fragment and there in pages and unquote(parts.fragment) not in pages[there].ids
+            ):
                 broken.append(f"{path.relative_to(site)}: {link}")
     assert broken == []
     assert len(pages) > 60
 
 
 def test_nothing_in_the_pages_comes_from_elsewhere(site) -> None:
-    loaded = re.compile(r"<(?:script|img|iframe|source)[^>]+src=\"(?:https?:)?//|<link[^>]+stylesheet[^>]+href=\"(?:https?:)?//")
+    loaded = re.compile(
+        r"<(?:script|img|iframe|source)[^>]+src=\"(?:https?:)?//|<link[^>]+stylesheet[^>]+href=\"(?:https?:)?//"
+    )
     assert [path.name for path in site.rglob("*.html") if loaded.search(path.read_text(encoding="utf-8"))] == []
 
 
@@ -144,7 +152,9 @@ def test_every_public_name_is_in_the_reference(site) -> None:
         inventory = InventoryFile.load(file, "", lambda base, name: name)
     known = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
     public = {f"interp_widgets.{name}" for name in iw.__all__ if name not in ("errors", "frames", "methods")}
-    public |= {f"interp_widgets.methods.{n}" for n, v in vars(iw.methods).items() if inspect.isfunction(v) and n[0] != "_"}
+    public |= {
+        f"interp_widgets.methods.{n}" for n, v in vars(iw.methods).items() if inspect.isfunction(v) and n[0] != "_"
+    }
     public |= {f"interp_widgets.errors.{n}" for n, v in vars(iw.errors).items() if inspect.isclass(v)}
     assert public - known == set()
     frames = (site / "api" / "frames.html").read_text(encoding="utf-8")
