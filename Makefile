@@ -4,11 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 LABFLAGS ?=
 PYTESTFLAGS ?=
+DOCSFLAGS ?=
 
 BIN := $(VENV)/bin
 NODE := .build/node
 CONSTRAINTS := .ci/constraints.txt
 INSTALLED := $(VENV)/.installed
+BUILDERS := $(VENV)/.builders
 ROOTFLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # A pipe fails when any part of it does.
@@ -16,7 +18,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 
 .DEFAULT_GOAL := help
-.PHONY: help lab setup model recordings test test-remote test-hosts binder badge demo check types hooks
+.PHONY: help lab setup model docs recordings test test-remote test-hosts binder badge demo check types hooks
 .DELETE_ON_ERROR:
 
 help:  ## list these commands
@@ -45,6 +47,16 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 model: setup  ## fetch SmolLM2-135M into the cache (93 MB, once)
 	@$(BIN)/python -m interp_widgets.session.known smollm2-135m
 
+$(BUILDERS): $(INSTALLED)
+	@echo "docs: installing Sphinx and what else builds sites (100 MB), once."
+	@$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) --group docs
+	@touch $@
+
+docs: export OMP_NUM_THREADS ?= 1
+docs: $(BUILDERS)  ## build the documentation into .build/docs/html; panels and notebooks are run once for a state of the package
+	@echo "docs: building the site; DOCSFLAGS=--keep takes the panels and notebooks of an earlier build, however old."
+	@$(BIN)/python docs/site/build.py $(DOCSFLAGS)
+
 test: export OMP_NUM_THREADS ?= 1
 test: setup  ## set everything up and run all tests; browser tests are skipped, and said so, without a Chromium
 	@echo "test: running the tests with $(BIN)/python."
@@ -71,8 +83,7 @@ binder: setup  ## make a Binder image's contents without Docker, run its noteboo
 badge:  ## print the line of the README that opens this repository on Binder, from the address of its git remote
 	@$(PYTHON) binder/badge.py
 
-demo: model  ## make the moving picture of the README again; needs a Chromium
-	@$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) --group pictures
+demo: model $(BUILDERS)  ## make the moving picture of the README again; needs a Chromium
 	@$(BIN)/python -m tests.demo
 
 check: setup  ## lint and type-check the Python code

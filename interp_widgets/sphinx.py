@@ -10,7 +10,7 @@ of notebooks. It works over http and from `file://`, and asks for nothing outsid
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -40,7 +40,7 @@ class InterpPanel(SphinxDirective):
 
     required_arguments = 1
     final_argument_whitespace = True
-    option_spec = {"alt": directives.unchanged}
+    option_spec: ClassVar = {"alt": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
         shown, path = self.env.relfn2path(self.arguments[0])

@@ -3,7 +3,7 @@
     errors <- frames <- session, sae <- methods, lab      torch world    (no altair, no ipywidgets)
                      <- views                             altair world   (no torch, no ipywidgets)
                      <- widgets (+ front)                 browser world  (no torch, no nnsight, no altair)
-                              all of these <- panels <- export, __init__
+                              all of these <- panels <- export, __init__ <- sphinx
 
 `written` reads the source, imports inside functions included. `run` starts a fresh interpreter in which the forbidden packages
 do not exist and imports the layer there; this also catches what comes in through a module of ours two steps away.
@@ -46,6 +46,7 @@ LAYERS = {
     "widgets": Layer(_BASE | {"front"}, TORCH | {"altair"}),
     "panels": Layer({*_TORCH_WORLD, "views", "widgets", "front"}, set()),
     "export": Layer({*_TORCH_WORLD, "views", "widgets", "front", "panels"}, set()),
+    "sphinx": Layer({"export"}, TORCH | ALTAIR),
 }
 NNSIGHT_ONLY_IN = "session"
 EXCEPTIONS = {

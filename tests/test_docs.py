@@ -120,6 +120,17 @@ def test_every_decision_is_in_the_index() -> None:
     assert listed == {path.name for path in folder.glob("*.md")} - {"README.md"}
 
 
+def test_the_columns_in_the_pages_are_those_of_the_schemas() -> None:
+    from docs.site.columns import written
+
+    pages = [path for path in PAGES if "<!-- columns: " in path.read_text(encoding="utf-8")]
+    stale = [
+        name(path) for path in pages if written(path.read_text(encoding="utf-8")) != path.read_text(encoding="utf-8")
+    ]
+    assert stale == [], "python docs/site/columns.py writes them again"
+    assert {path.stem for path in pages} >= set(PANELS) - {"explorer"}
+
+
 @pytest.mark.parametrize("page", ["internals.md", "performance.md", "changelog.md"])
 def test_a_page_is_there(page) -> None:
     assert (ROOT / "docs" / page).is_file()

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import nbformat
 import reference
-from notebooks import BUILD, ROOT, executed, fingerprint
+
+from notebooks import BUILD, ROOT, executed, state
 
 HERE = Path(__file__).parent
 SOURCE, HTML = BUILD / "source", BUILD / "html"
@@ -115,7 +116,7 @@ def _gallery() -> str:
     for name, about in PANELS.items():
         title = (ROOT / "docs" / "panels" / f"{name}.md").read_text("utf-8").partition("\n")[0].removeprefix("# ")
         pictures = " ".join(
-            f"![{title}, {theme}](thumbnails/{name}-{theme}.png){{.only-{theme}}}" for theme in ("light", "dark")
+            f"![{title}, {theme}](thumbnails/{name}-{theme}.webp){{.only-{theme}}}" for theme in ("light", "dark")
         )
         cards.append(f"[{pictures}](panels/{name}.md)\n\n[{title}](panels/{name}.md): {about}.")
     body = "\n\n".join(f"::::{{container}} card\n{card}\n::::" for card in cards)
@@ -130,24 +131,21 @@ def thumbnails() -> None:
     for name in PANELS:
         for theme in ("light", "dark"):
             with Image.open(ROOT / "docs" / "images" / f"{name}-{theme}.png") as picture:
-                width, height = 640, 420
-                scaled = picture.convert("RGB").resize(
-                    (width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS
-                )
-                scaled.crop((0, 0, width, height)).quantize(128).save(
-                    SOURCE / "thumbnails" / f"{name}-{theme}.png", optimize=True
-                )
+                width, height = 480, 315
+                whole = picture.convert("RGB")
+                small = whole.resize((width, round(whole.height * width / whole.width)), Image.Resampling.LANCZOS)
+                small.crop((0, 0, width, height)).save(SOURCE / "thumbnails" / f"{name}-{theme}.webp", quality=60)
 
 
 def live(keep: bool) -> None:
     """The live panels, made in a process of their own, unless they are there in the present state of the package."""
     mark = LIVE / "state"
-    state = fingerprint(ROOT / "interp_widgets", HERE / "live.py")
-    if mark.exists() and (keep or mark.read_text() == state):
+    rests_on = (ROOT / "interp_widgets", HERE / "live.py")
+    if mark.exists() and (keep or mark.read_text() == state(*rests_on)):
         return
     print("docs: making the live panels", flush=True)
     subprocess.run([sys.executable, HERE / "live.py", LIVE], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    mark.write_text(state)
+    mark.write_text(state(*rests_on))
 
 
 def main() -> int:

@@ -29,10 +29,17 @@ def fingerprint(*paths: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def state(*paths: Path) -> str:
+    """A name for results that rest on these files and on the model that is there."""
+    from interp_widgets.session import known
+
+    return fingerprint(*paths) + ("-smollm2" if known.cached("smollm2-135m") else "-toy")
+
+
 def place(path: Path) -> Path:
     """Where the executed copy of a notebook is, or would be, in the present state of everything."""
-    state = fingerprint(path, ROOT / "interp_widgets", Path(__file__).with_name("startup.py"))
-    return EXECUTED / f"{path.stem}-{state}.ipynb"
+    of = state(path, ROOT / "interp_widgets", Path(__file__).with_name("startup.py"))
+    return EXECUTED / f"{path.stem}-{of}.ipynb"
 
 
 def prepare(ipython: Path) -> None:

@@ -85,7 +85,7 @@ def _methods() -> str:
 
 def _frames() -> str:
     text = _title("Frames") + (
-        "``iw.frames``: the columns of every frame. A column has one name and one type everywhere; one that may be null says so.\n\n"
+        "``iw.frames``: the columns of every frame. A column has one name and one type everywhere.\n\n"
     )
     for name, schema in vars(iw.frames).items():
         if name.isupper() and isinstance(schema, dict):
@@ -107,7 +107,7 @@ def _literal(text: str) -> str:
 
 def _errors() -> str:
     return _title("Errors") + (
-        "``iw.errors``: what the package raises on purpose. A message says what was wrong, what was expected and what to do next.\n\n"
+        "``iw.errors``: what the package raises on purpose. A message says what was wrong, and what to do next.\n\n"
         ".. automodule:: interp_widgets.errors\n   :members:\n   :undoc-members:\n   :show-inheritance:\n"
     )
 

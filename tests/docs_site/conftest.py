@@ -68,7 +68,7 @@ def visit(browser) -> Iterator[Callable]:
     """Opens an address; fails on an error in the console and on a request to anywhere else."""
     contexts, faults = [], []
 
-    def open_(address: str, scheme: str = "light", width: int = 1280, height: int = 800):
+    def open_(address: str, scheme: str = "light", width: int = 1280, height: int = 800, script: str = ""):
         home = address.partition("://")[0] + "://" + address.partition("://")[2].partition("/")[0]
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
@@ -81,6 +81,7 @@ def visit(browser) -> Iterator[Callable]:
         context.route(lambda url: not url.startswith((home, "blob:", "data:")), refuse)
         page.on("pageerror", lambda error: faults.append(f"{address}: {error}"))
         page.on("console", lambda m: faults.append(f"{address}: {m.text}") if m.type in ("error", "warning") else None)
+        page.add_init_script(script)
         page.goto(address)
         return page
 

@@ -98,11 +98,9 @@ def test_search_finds_what_pages_say(site, serve, visit) -> None:
     assert any("inside" in title or "Audit" in title for title in found), found
 
 
-@pytest.mark.parametrize(
-    "where", ["index.html", "gallery.html", "panels/atoms.html", "api/panels.html", "tutorials/start.html"]
-)
+@pytest.mark.parametrize("where", ["index", "gallery", "panels/atoms", "api/panels", "tutorials/start"])
 def test_nothing_is_wider_than_a_phone(site, serve, visit, where) -> None:
-    page = visit(serve(site) + where, width=390, height=844)
+    page = visit(f"{serve(site)}{where}.html", width=390, height=844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
