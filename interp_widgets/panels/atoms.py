@@ -13,7 +13,7 @@ import traitlets as t
 from ..errors import TextError
 from ..widgets import wire
 from ..widgets.atoms import AtomsWidget
-from . import atoms_card, atoms_find, atoms_traits, summaries
+from . import atoms_card, atoms_find, atoms_traits
 from .atoms_corpus import Reading
 from .jobs import Job
 from .panel import Panel, positions_of
@@ -248,20 +248,13 @@ class Atoms(Panel, AtomsWidget):
         self._run, self._frame = run, atoms_frame(run)
         self._effects, self._removed = None, {}
         self.set_traits({**atoms_traits.run_traits(run, self.session, self.sae), **atoms_traits.no_effects()})
-        self._summarise(run)
         self._show_pinned()
         self._show_cards()
 
     def _show_effects(self, run: AtomsRun, effects: EffectsRun) -> None:
         self._effects = effects
-        self.set_traits(atoms_traits.effect_traits(run, effects, self.session))
-        self._summarise(run)
+        self.set_traits(atoms_traits.effect_traits(run, effects, self.session, self.sae))
         self._show_cards()
-
-    def _summarise(self, run: AtomsRun) -> None:
-        self.summary = summaries.atoms(
-            self.sae.name, run, atoms_traits.mean_active(run), self._effects, self.session.text_of
-        )
 
     def _show_cards(self) -> None:
         """The cards of the chosen and pinned atoms: at once what is known, then what removing them does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..widgets import wire
+from . import summaries
 from .lens import unknown_words
 
 if TYPE_CHECKING:
@@ -43,13 +44,8 @@ def run_traits(run: AtomsRun, model: Session, sae: Dictionary) -> dict[str, Any]
         **{name: wire.float32(getattr(run, name)) for name in ("norm", "error_norm", "error_share")},
         "bias_share": wire.float32(run.bias_share + run.skip_share),
         "notes": _notes(run, model, sae),
+        "summary": summaries.atoms(sae.name, run, None, model.text_of),
     }
-
-
-def mean_active(run: AtomsRun) -> float | None:
-    """Active atoms at a token on average; None where every token is masked."""
-    counted = [n for p, n in enumerate(run.active.tolist()) if p not in run.masked]
-    return sum(counted) / len(counted) if counted else None
 
 
 def no_effects() -> dict[str, Any]:
@@ -57,7 +53,7 @@ def no_effects() -> dict[str, Any]:
     return {"top_effect": b"", "error_effect": b"", "answered": ""}
 
 
-def effect_traits(run: AtomsRun, effects: EffectsRun, model: Session) -> dict[str, Any]:
+def effect_traits(run: AtomsRun, effects: EffectsRun, model: Session, sae: Dictionary) -> dict[str, Any]:
     """What removing each listed atom would do to the answer."""
     import torch
 
@@ -71,6 +67,7 @@ def effect_traits(run: AtomsRun, effects: EffectsRun, model: Session) -> dict[st
         "top_effect": wire.float32(listed),
         "error_effect": wire.float32(effects.error),
         "answered": model.text_of(effects.answer),
+        "summary": summaries.atoms(sae.name, run, effects, model.text_of),
     }
 
 

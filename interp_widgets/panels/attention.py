@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 MOST = 512
 """Tokens shown at most: a pattern of more cells than that can be neither read nor sent in one piece."""
 
-FEW = 5
-"""Queries below which an induction score says little."""
-
 
 class Attention(Panel, AttentionWidget):
     """The attention patterns of a text.
@@ -222,8 +219,7 @@ class Attention(Panel, AttentionWidget):
         effect = torch.full((len(run.layers), self.head_count), math.nan) if effects is None else effects.effect
         self.scores = wire.float32(torch.cat([run.scores, effect[:, None].float()], 1).transpose(0, 1))
         self._frame = heads_frame(run.layers, run.scores, effect)
-        score = _first_score(run)
-        self.summary = summaries.attention(run, score, SCORES.index(score), effects, self.session.text_of)
+        self.summary = summaries.attention(run, effects, self.session.text_of)
 
     def _show_partial(self, partial: Effects) -> None:
         with self.hold_sync():
@@ -345,15 +341,8 @@ class Attention(Panel, AttentionWidget):
 
 def _first_head(run: AttentionRun) -> list[int]:
     """The head to begin with: the highest induction score, or where little repeats the highest previous-token score."""
-    score = run.scores[:, SCORES.index(_first_score(run))]
+    score = run.scores[:, SCORES.index(summaries.telling_score(run))]
     return list(divmod(int(score.nan_to_num(0.0).argmax()), score.shape[-1]))
-
-
-def _first_score(run: AttentionRun) -> str:
-    """The score that says most of this text."""
-    from ..methods.head_scores import repeats
-
-    return "induction" if repeats(run.ids) >= FEW else "previous_token"
 
 
 def _notes(run: AttentionRun, model: Session) -> list[str]:
@@ -369,7 +358,7 @@ def _notes(run: AttentionRun, model: Session) -> list[str]:
     ]
     if not count:
         notes.append("No token comes twice with text between, so no head has an induction score here.")
-    elif count < FEW:
+    elif count < summaries.FEW:
         notes.append(
             f"The induction score is a mean over only {count} of these tokens; a text that repeats itself tells more."
         )

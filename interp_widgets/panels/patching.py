@@ -281,8 +281,7 @@ class Patching(Recalls, Panel, PatchingWidget):
             self._show_grids(partial)
 
     def _show_grids(self, run: PatchingRun) -> None:
-        self.set_traits(grid_traits(run, self.session))
-        self.summary = summaries.patching(run, self.session.text_of)
+        self.set_traits(grid_traits(run, self.session) | {"summary": summaries.patching(run, self.session.text_of)})
 
     def _base_metric(self) -> str:
         return "logit_difference" if self.metric == "recovery" else self.metric

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from ..widgets.attention import SCORES
 from .wording import counted, name, number, percent, quoted
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 Text = Callable[[int], str]
 """The exact text of a token id: `Session.text_of`."""
+
+FEW = 5
+"""Queries below which an induction score says little."""
 
 _WAYS = {"denoise": "clean into corrupt", "noise": "corrupt into clean"}
 _STEERING = {"add": "Adding", "project_out": "Projecting out", "clamp": "Clamping", "ablate": "Ablating"}
@@ -53,23 +57,31 @@ def lens(model: str, run: LensRun, text_of: Text) -> str:
     return f"{name(model)} predicts {quoted(text_of(answer))} ({percent(share)}) after {after}; it is the top token {since}."
 
 
-def atoms(sae: str, run: AtomsRun, mean_active: float | None, effects: EffectsRun | None, text_of: Text) -> str:
+def atoms(sae: str, run: AtomsRun, effects: EffectsRun | None, text_of: Text) -> str:
     """How much the dictionary keeps of the text, and once it is measured which atom matters most for the answer."""
     from ..methods.atom_effects import strongest_effects
 
-    count = len(run.tokens) - len(run.masked)
-    if mean_active is None:
+    active = [n for position, n in enumerate(run.active.tolist()) if position not in run.masked]
+    if not active:
         return f"{name(sae)}: every token is left out of scales, so there is nothing to sum up."
     kept = "" if run.explained_variance is None else f", explained variance {percent(run.explained_variance)}"
-    said = f"{name(sae)}: {number(mean_active)} atoms are active at a token on average{kept}, over {counted(count, 'token')}"
+    mean = number(sum(active) / len(active))
+    said = f"{name(sae)}: {mean} atoms are active at a token on average{kept}, over {counted(len(active), 'token')}"
     for row in [] if effects is None else strongest_effects(effects, count=1).rows(named=True):
         answer = quoted(text_of(effects.answer))  # type: ignore[union-attr]
         said += f"; atom {row['atom']} has the largest effect on {answer} ({percent(row['share'])} of all)"
     return f"{said}."
 
 
-def attention(run: AttentionRun, score: str, at: int, effects: Effects | None, text_of: Text) -> str:
-    """The head that the answer needs most, once that is measured; else that of the highest score, the `at`-th."""
+def telling_score(run: AttentionRun) -> str:
+    """The score that says most of a text: induction, or where little repeats the previous token."""
+    from ..methods.head_scores import repeats
+
+    return "induction" if repeats(run.ids) >= FEW else "previous_token"
+
+
+def attention(run: AttentionRun, effects: Effects | None, text_of: Text) -> str:
+    """The head that the answer needs most, once that is measured; else that of the highest score."""
     heads = run.scores.shape[-1]
     said = f"{counted(len(run.tokens), 'token')} in {counted(len(run.layers), 'layer')} of {counted(heads, 'head')}"
     if effects is not None and (known := effects.effect.isfinite()).any():
@@ -80,7 +92,8 @@ def attention(run: AttentionRun, score: str, at: int, effects: Effects | None, t
         so_far = "" if known.all() else f", of {int(known.sum()):,} heads so far"
         change = number(float(effects.effect[layer, head]), sign=True)
         return f"{said}; the {what} changes most without layer {effects.layers[layer]}, head {head}: {change}{so_far}."
-    best = run.scores[:, at].flatten().nan_to_num(-math.inf)
+    score = telling_score(run)
+    best = run.scores[:, SCORES.index(score)].flatten().nan_to_num(-math.inf)
     if best.numel() and math.isfinite(highest := float(best.max())):
         layer, head = divmod(int(best.argmax()), heads)
         words = score.replace("_", "-")

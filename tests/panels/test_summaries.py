@@ -76,10 +76,11 @@ def test_atoms(atoms):
 
 def test_atoms_before_their_effects_and_where_nothing_is_defined(atoms):
     run = atoms._run
-    assert summaries.atoms("d", run, 3.0, None, str).endswith(f"over {len(run.tokens) - len(run.masked)} tokens.")
+    assert summaries.atoms("d", run, None, str).endswith(f"over {len(run.tokens) - len(run.masked)} tokens.")
+    masked = dataclasses.replace(run, masked=list(range(len(run.tokens))))
     undefined = dataclasses.replace(run, explained_variance=None)
-    assert "variance" not in summaries.atoms("d", undefined, 3.0, None, str)
-    assert "nothing to sum up" in summaries.atoms("d", run, None, None, str)
+    assert "variance" not in summaries.atoms("d", undefined, None, str)
+    assert "nothing to sum up" in summaries.atoms("d", masked, None, str)
 
 
 def test_attention(attention):
@@ -95,12 +96,12 @@ def test_attention_with_effects_so_far(attention):
     run = attention._run
     effect = torch.full((4, run.scores.shape[-1]), math.nan, dtype=torch.float64)
     effect[1, 0], effect[1, 1] = 0.5, -2.25
-    said = summaries.attention(run, "induction", 0, Effects([0, 1, 2, 3], 5, 6, 1.0, effect), str)
+    said = summaries.attention(run, Effects([0, 1, 2, 3], 5, 6, 1.0, effect), str)
     assert said.endswith(
         '; the logit difference of "5" over "6" changes most without layer 1, head 1: −2.25, of 2 heads so far.'
     )
     whole = Effects([0, 1, 2, 3], 5, None, 1.0, effect.nan_to_num(0.0))
-    assert summaries.attention(run, "induction", 0, whole, str).endswith(
+    assert summaries.attention(run, whole, str).endswith(
         '; the log-probability of "5" changes most without layer 1, head 1: −2.25.'
     )
 
@@ -109,8 +110,8 @@ def test_attention_of_one_token(toy):
     panel = iw.Attention(toy, "the")
     panel.run()
     alone = dataclasses.replace(panel._run, tokens=panel._run.tokens.head(1), scores=panel._run.scores * math.nan)
-    assert summaries.attention(alone, "induction", 0, None, str).startswith("1 token in 4 layers of ")
-    assert "score" not in summaries.attention(alone, "induction", 0, None, str)
+    assert summaries.attention(alone, None, str).startswith("1 token in 4 layers of ")
+    assert "score" not in summaries.attention(alone, None, str)
 
 
 def test_patching(patching):
@@ -230,8 +231,8 @@ def test_short_whatever_the_tokens_are(text, lens, atoms, attention, patching, s
     effects = Effects([0, 1, 2, 3], 5, 6, 1.0, torch.full((4, attention.head_count), -2.25, dtype=torch.float64))
     said = [
         summaries.lens(long, lens._run, say(text)),
-        summaries.atoms(long, atoms._run, 21.25, atoms._effects, say(text)),
-        summaries.attention(attention._run, "duplicate_token", 2, effects, say(text)),
+        summaries.atoms(long, atoms._run, atoms._effects, say(text)),
+        summaries.attention(attention._run, effects, say(text)),
         summaries.patching(patching._run, say(text)),
         summaries.steering(steering._run, steering.strength, say(text)),
         summaries.agreement([long, long], agreement.frame),
