@@ -139,7 +139,7 @@ def test_an_answer_given_at_the_start_is_measured_with_the_rest(toy) -> None:
 
 
 def test_a_cancelled_measurement_keeps_the_layers_that_it_has(monkeypatch, attention) -> None:
-    import interp_widgets.panels.attention as module
+    import interp_widgets.methods.head_scores as module
 
     measure, reached = module.measure_effects, threading.Event()
 
