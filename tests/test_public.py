@@ -36,6 +36,7 @@ CONTENTS = [
     "read_examples",
     "read_neuronpedia",
     "record",
+    "reopen",
     "replay",
     "resume",
     "to_html",
