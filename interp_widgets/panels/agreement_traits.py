@@ -31,11 +31,17 @@ def sides(model: Session, other: Session) -> list[str]:
     """What to call the two sessions beside each other: name and dtype, and where they are if that tells them apart."""
     both = (model, other)
     said = [f"{session.name} {session.dtype}" for session in both]
-    where = ["on a server" if session.host else "recorded" if session.recorded else "here" for session in both]
+    where = [_where(session) for session in both]
     places = where if where[0] != where[1] else [str(session.device) for session in both]
     if places[0] != places[1]:
         return [f"{name}, {place}" for name, place in zip(said, places, strict=True)]
     return said if said[0] != said[1] else [f"{said[0]} (first)", f"{said[1]} (second)"]
+
+
+def _where(session: Session) -> str:
+    if session.recorded:
+        return "recorded"
+    return "here" if session.torch_module is not None else "on a server"
 
 
 def run_traits(model: Session, other: Session, run: AgreementRun, frame: pl.DataFrame) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import runpy
 import sys
 import threading
 import types
+from importlib import import_module
 
 import numpy as np
 import polars as pl
@@ -139,7 +140,7 @@ def test_an_answer_given_at_the_start_is_measured_with_the_rest(toy) -> None:
 
 
 def test_a_cancelled_measurement_keeps_the_layers_that_it_has(monkeypatch, attention) -> None:
-    import interp_widgets.panels.attention as module
+    module = import_module("interp_widgets.methods.head_scores")
 
     measure, reached = module.measure_effects, threading.Event()
 

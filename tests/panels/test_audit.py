@@ -69,7 +69,7 @@ def test_a_new_text_leaves_the_corpus_as_it_is(audit, monkeypatch) -> None:
     def no(*args, **more):
         raise AssertionError("the texts were read again")
 
-    monkeypatch.setattr("interp_widgets.panels.audit.start", no)
+    monkeypatch.setattr("interp_widgets.methods.audit_run.start", no)
     click(audit, "run", text=IOI)
     audit.run()
     after = audit.frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 
 import ipywidgets
 import pytest
@@ -283,7 +284,7 @@ def test_a_part_that_fails_says_so_and_the_others_go_on(explorer, monkeypatch) -
     def fail(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr("interp_widgets.panels.atoms.run_atoms", fail)
+    monkeypatch.setattr(import_module("interp_widgets.methods.atom_activations"), "run_atoms", fail)
     explorer.view = "atoms"
     wait(explorer)
     assert "not enough memory" in explorer.atoms.error

@@ -181,7 +181,7 @@ def test_the_history_is_bounded(panel, toy) -> None:
 
 def test_a_kept_result_keeps_no_activations(toy, monkeypatch) -> None:
     """Also one that was stopped before its sweep began."""
-    module = __import__("importlib").import_module("interp_widgets.panels.patching")
+    module = __import__("importlib").import_module("interp_widgets.methods.attribution_patching")
     panel = iw.Patching(toy)
     monkeypatch.setattr(module, "estimate", lambda model, run: click(panel, "cancel"))
     click(panel, "run", **ASKED, answer="mary", foil="john")
@@ -282,7 +282,7 @@ def test_a_cell_is_put_elsewhere_past_frozen_positions(toy, panel, direction: st
 
 
 def test_a_cell_whose_run_fails_says_so_and_waits_for_nothing(toy, panel, monkeypatch) -> None:
-    module = __import__("importlib").import_module("interp_widgets.panels.patching_cell")
+    module = __import__("importlib").import_module("interp_widgets.methods.single_patch")
 
     def fail(*_, **__):
         raise MemoryError

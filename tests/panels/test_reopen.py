@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from importlib import import_module
 
 import polars as pl
 import pytest
 
 import interp_widgets as iw
 from interp_widgets.errors import KeptError
-from interp_widgets.panels import source
 from interp_widgets.panels.reopen import _specs
 from tests.methods.conftest import IOI, IOI_CORRUPT
 from tests.panels.conftest import click, request_of
@@ -23,9 +23,11 @@ def loaded(monkeypatch) -> list[str]:
 
     def load(where, **more):
         names.append(more["name"])
-        return iw.load(where, **more)
+        return really(where, **more)
 
-    monkeypatch.setattr(source, "load", load)
+    module = import_module("interp_widgets.session.load")
+    really = module.load
+    monkeypatch.setattr(module, "load", load)
     return names
 
 

@@ -84,9 +84,10 @@ def _name(tensor: torch.Tensor) -> str:
     """The name of a tensor's contents; of a large one looked at once, as long as it lives and is not changed in place."""
     if tensor.nbytes < LARGE or tensor.is_inference():
         return fingerprint_tensor(tensor)
-    at = id(tensor)
-    there, now = _known.get(at), int(tensor._version)
-    if there is None or there[0]() is not tensor or there[1] != now:
-        there = ref(tensor, lambda _: _known.pop(at, None)), now, fingerprint_tensor(tensor)
-        _known[at] = there
-    return there[2]
+    at, version = id(tensor), tensor._version
+    there = _known.get(at)
+    if there is not None and there[0]() is tensor and there[1] == version:
+        return there[2]
+    name = fingerprint_tensor(tensor)
+    _known[at] = ref(tensor, lambda _: _known.pop(at, None)), version, name
+    return name
