@@ -32,6 +32,7 @@ PANELS = {
     "steering": "what the model says when a direction is put into it, beside random ones",
     "audit": "how much a dictionary keeps and misses, beside dictionaries that nobody trained",
     "agreement": "whether two sessions predict the same",
+    "examples": "where atoms fire, in any table of examples",
     "explorer": "Lens, Atoms, Attention and Patching on one text with one selection",
 }
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^)\s]+)\)")
@@ -100,7 +101,8 @@ def _start(readme: str) -> str:
 
 
 def _with_panel(text: str, page: Path) -> str:
-    """A panel's page with the live panel in the place of its picture."""
+    """A panel's page with the live panel in the place of its picture, and any page with one where it asks for it."""
+    text = re.sub(r"<!-- live: (\w+) -->", r"```{interp-panel} /live/\1.html\n```", text)
     if page.parent.name != "panels":
         return text
     live = f'```{{interp-panel}} /live/{page.stem}.html\n:alt: "\\g<alt>"\n```\n'

@@ -33,12 +33,10 @@ def run(*command: object, cwd: Path = ROOT) -> str:
 
 @pytest.fixture(scope="session")
 def site() -> Path:
-    """The documentation as `make docs` has built it; built here if it is not there."""
-    pytest.importorskip("myst_nb", reason="the docs group is not installed")
+    """The documentation as `make docs` has built it; a build takes minutes, so tests do not start one."""
     html = ROOT / ".build" / "docs" / "html"
-    if os.environ.get("IW_SITE") != "built":  # .ci/run has just built it
-        run(sys.executable, "docs/site/build.py", "--keep")
-    assert (html / "index.html").exists()
+    if not (html / "index.html").exists():
+        pytest.skip("the documentation has not been built; `make docs` does")
     return html
 
 

@@ -15,7 +15,18 @@ from tests.docs_site.conftest import ROOT, ready
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-PANELS = ("agreement", "atoms", "attention", "audit", "explorer", "lens", "patching", "patchingpairs", "steering")
+PANELS = (
+    "agreement",
+    "atoms",
+    "attention",
+    "audit",
+    "examples",
+    "explorer",
+    "lens",
+    "patching",
+    "patchingpairs",
+    "steering",
+)
 LARGEST = 700_000
 """Bytes of a panel's page with everything that it loads, not compressed."""
 
