@@ -35,7 +35,7 @@ setup: $(INSTALLED)  ## make .venv and install the package with its development 
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"setup: Python 3.11 or newer is needed; {sys.executable} is {sys.version.split()[0]}. Try make PYTHON=python3.12.")'
-	@echo "setup: making $(VENV) with $(PYTHON), 2 GB on disk; 450 MB to download where torch is the one for the CPU. What is large is named as it comes:"
+	@echo "setup: making $(VENV) with $(PYTHON), 2 GB on disk; 480 MB to download where torch is the one for the CPU. What is large is named as it comes:"
 	@if [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null; then \
 		echo "setup: this machine shows no NVIDIA GPU. PyPI's torch brings GPU libraries along: 2.7 GB instead of 0.2. For the CPU alone, stop now" && \
 		echo "setup: (Ctrl-C) and start again with PIP_EXTRA_INDEX_URL set to the address that torch's site gives under Linux, Pip, CPU."; fi
