@@ -71,8 +71,13 @@ def check(notebook: nbformat.NotebookNode) -> None:
     assert [o.text for o in outputs(notebook) if o.output_type == "stream" and "Traceback" in o.text] == []
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     assert all(cell.execution_count for cell in code)
-    view = "application/vnd.jupyter.widget-view+json"
-    assert any(view in output.get("data", {}) for output in outputs(notebook))
+    panels = [
+        output.data for output in outputs(notebook) if "application/vnd.interp-widgets+json" in output.get("data", {})
+    ]
+    assert panels
+    assert all(
+        "data:image/png" in data["text/html"] for data in panels
+    )  # nobody could click, so each waited for its result
     saved = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
     assert [model["state"]["error"] for model in saved.values() if model["state"].get("error")] == []
 
