@@ -57,7 +57,7 @@ def agreement(
         positions: which positions, default all.
         sampled: False compares the whole vocabulary, which needs both distributions in one place; True compares the 64
             likeliest tokens of one session and 192 drawn from the rest, and gives the standard error of what follows.
-            Default: sampled where a session is remote.
+            Default: sampled where a session is remote, or recorded.
         seed: of those draws.
         progress: see `progress.Progress`.
 

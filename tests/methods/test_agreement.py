@@ -26,6 +26,7 @@ class Away:
     """A session whose model is elsewhere: it answers as ever, but hands out no module, and counts what travels."""
 
     torch_module = None
+    apart = True
 
     def __init__(self, session: iw.Session) -> None:
         self._session, self.sent = session, 0
