@@ -125,7 +125,7 @@ def policy(page: str) -> str:
         texts = re.findall(rf"<{tag}[^>]*>(.*?)</{tag}>", page, re.S)
         return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in texts)
 
-    scripts = re.search(r'<script type="module">(.*?)</script>', page, re.S)
+    scripts = re.search(r'<script type="module"[^>]*>(.*?)</script>', page, re.S)
     assert scripts
     script = base64.b64encode(hashlib.sha256(scripts[1].encode()).digest()).decode()
     return f"default-src 'none'; script-src 'sha256-{script}' blob:; style-src {hashes('style')}"
