@@ -65,8 +65,8 @@ export function createCard(model, signal, data, on) {
     const position = model.get("positions")[0];
     title.textContent = `Atom #${atom}`;
     pin.textContent = model.get("atoms").includes(atom) ? "unpin" : "pin";
-    link.hidden = !card?.link;
-    if (card?.link) link.href = card.link;
+    link.hidden = !/^https:\/\//.test(card?.link ?? ""); // a saved card may be a stranger's: its address must not be a script
+    if (!link.hidden) link.href = card?.link ?? "";
     about.textContent = !card ? (model.get("live") ? "Looking it up." : "Its card is not stored here.") : card.stats ? describe(card.stats) : "";
     histogram.element.hidden = !card?.histogram;
     if (card?.histogram) histogram.draw(card.histogram, `active on ${count(card.stats?.fired)} of ${count(card.stats?.tokens)} tokens`, data().row(atom)?.values[position]);

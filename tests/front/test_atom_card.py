@@ -175,3 +175,14 @@ def test_a_saved_card_answers_and_what_needs_python_is_off(show_saved):
     assert page.get_by_role("button", name="Read on").is_disabled()
     page.get_by_role("button", name="Colour the text by atom 2790").click()
     page.get_by_text("Not measured before this view was saved.").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"), [("https://example.org/1", True), ("javascript:window.harm = 1", False), ("", False)]
+)
+def test_only_an_address_of_the_web_is_a_link(show_live, address, shown):
+    page = show_live(states.atoms())
+    arrive(page, cards={atom: {**card, "link": address} for atom, card in page.evaluate("model.get('cards')").items()})
+    links = page.get_by_label("Atom card").locator("a")
+    assert [link.is_visible() for link in links.all()] == [shown]
+    assert (links.first.get_attribute("href") or "").startswith("javascript") is False
