@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import base64
 import html
+import json
+import subprocess
+import sys
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -18,6 +22,8 @@ ROWS = 8
 """Rows of the table."""
 _CELL = 60
 """Characters of one cell of it."""
+_PATIENCE = 60
+"""Seconds for a picture."""
 
 
 def twin(panel: Any) -> str:
@@ -48,11 +54,27 @@ def _frame(panel: Any) -> pl.DataFrame | None:
 
 
 def _picture(panel: Any, says: str) -> str:
-    import vl_convert
+    data = _png(json.dumps(panel.chart.to_dict()))
+    return f'<p><img alt="{html.escape(says)}" src="data:image/png;base64,{data}"></p>' if data else ""
 
-    png = vl_convert.vegalite_to_png(panel.chart.to_dict(), vl_version="6.4")
-    data = base64.b64encode(png).decode()
-    return f'<p><img alt="{html.escape(says)}" src="data:image/png;base64,{data}"></p>'
+
+_DRAW = """
+import sys, vl_convert
+sys.stdout.buffer.write(vl_convert.vegalite_to_png(sys.stdin.buffer.read().decode(), vl_version="6.4"))
+"""
+
+
+@lru_cache(maxsize=16)
+def _png(spec: str) -> str:
+    """A chart as PNG in base64; empty if it cannot be drawn. In a process of its own: vl_convert holds Python's lock while it
+    draws, and a kernel that cannot answer for half a second after each press is one that hangs."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _DRAW], input=spec.encode(), capture_output=True, timeout=_PATIENCE, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return base64.b64encode(done.stdout).decode()
 
 
 def _table(frame: pl.DataFrame) -> str:

@@ -13,10 +13,20 @@
 export function setAttributes(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     const text = value === true ? "" : value === false || value == null ? null : String(value);
-    if (text === null) element.removeAttribute(name);
-    else if (name === "style") /** @type {HTMLElement} */ (element).style.cssText = text; // a strict content policy forbids the attribute
+    if (name === "style") setStyle(/** @type {HTMLElement} */ (element), text ?? "");
+    else if (text === null) element.removeAttribute(name);
     else if (element.getAttribute(name) !== text) element.setAttribute(name, text);
   }
+}
+
+/** The style that an element was given: read back, a browser has it in its own words. @type {WeakMap<HTMLElement, string>} */
+const styled = new WeakMap();
+
+/** A strict content policy forbids the attribute, not this. @param {HTMLElement} element @param {string} text */
+function setStyle(element, text) {
+  if ((styled.get(element) ?? "") === text) return;
+  styled.set(element, text);
+  element.style.cssText = text;
 }
 
 /**
