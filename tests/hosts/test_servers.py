@@ -17,6 +17,7 @@ import pytest
 from tests import jupyterlab
 from tests.hosts import cells, environment
 
+# Not marked as browser tests: those must run in CI, and these run only where they are asked for.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not os.environ.get("IW_TEST_HOSTS"), reason="other hosts: `make test-hosts` installs and runs them"),
@@ -95,7 +96,6 @@ def check_panels(page, count: int = COUNT) -> None:
     lens.locator('[role=option][aria-selected="true"]').first.wait_for()
 
 
-@pytest.mark.browser
 def test_notebook_7(page, tmp_path) -> None:
     cells.notebook(tmp_path)
     command = ("notebook", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port={port}",
@@ -120,7 +120,6 @@ def jupyterlab_answer(page, expression: str) -> str:
     return cell_output(page).strip()
 
 
-@pytest.mark.browser
 def test_marimo(page, tmp_path) -> None:
     cells.marimo(tmp_path)
     command = ("marimo", "run", "panels.py", "--headless", "--no-token", "--host=127.0.0.1", "--port={port}")
@@ -131,7 +130,6 @@ def test_marimo(page, tmp_path) -> None:
         assert page.outside == set()
 
 
-@pytest.mark.browser
 def test_voila(page, tmp_path) -> None:
     """A notebook as a page: it runs at each visit, without its code."""
     cells.notebook(tmp_path)

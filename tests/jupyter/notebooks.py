@@ -58,10 +58,14 @@ def panel(page: Page, name: str) -> Locator:
 
 
 def run_cell(page: Page, code: str) -> None:
-    """Run code in the notebook's kernel, as another cell would; does not wait."""
+    """Run code in the notebook's kernel, as another cell would; does not wait for its end.
+
+    A widget keeps a change to itself until the kernel has taken its last one, so what was pressed is let through first.
+    """
     page.evaluate(
-        """code => {
+        """async code => {
             const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            await kernel.requestExecute({ code: "", silent: true }).done;
             window.lastCell = { done: false, text: "" };
             const future = kernel.requestExecute({ code });
             future.onIOPub = message => {
