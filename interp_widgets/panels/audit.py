@@ -308,9 +308,9 @@ class Audit(Panel, AuditWidget):
 
     @t.observe("dictionary")
     def _summarise(self, change: t.Bunch | None = None) -> None:
-        at = self.dictionary
-        if at < len(self._parts):
-            self.summary = summaries.audit(self._runs[at], self._parts[at], at, len(self._runs))
+        at, parts = self.dictionary, vars(self).get("_parts", [])  # one that is asleep has none
+        if at < len(parts):
+            self.summary = summaries.audit(self._runs[at], parts[at], at, len(self._runs))
 
     def _list(self) -> None:
         """The atoms of the selected column of the histogram."""

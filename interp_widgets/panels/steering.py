@@ -207,8 +207,9 @@ class Steering(Panel, SteeringWidget):
 
     @t.observe("strength")
     def _summarise(self, change: t.Bunch | None = None) -> None:
-        if self._run is not None:
-            self.summary = summaries.steering(self._run, self.strength, self.session.text_of)
+        run = vars(self).get("_run")  # one that is asleep has none, and its sentence names the strength that it is of
+        if run is not None:
+            self.summary = summaries.steering(run, self.strength, self.session.text_of)
 
     @t.observe("mode", "where", "positions")
     def _mark_stale(self, change: t.Bunch | None = None) -> None:
