@@ -17,6 +17,8 @@ def test_no_import_crosses_the_layers(layer):
 
 @pytest.mark.parametrize("layer", [name for name, rule in layers.LAYERS.items() if rule.forbidden])
 def test_a_layer_imports_where_its_forbidden_packages_do_not_exist(layer):
+    if layer == "sphinx":  # for authors of sites, who have it; in continuous integration `make docs` brings it
+        pytest.importorskip("sphinx")
     assert layers.run(ROOT, layer) == ""
 
 

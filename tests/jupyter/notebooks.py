@@ -58,14 +58,11 @@ def panel(page: Page, name: str) -> Locator:
 
 
 def run_cell(page: Page, code: str) -> None:
-    """Run code in the notebook's kernel, as another cell would; does not wait for its end.
-
-    A widget keeps a change to itself until the kernel has taken its last one, so what was pressed is let through first.
-    """
+    """Run code in the notebook's kernel, as another cell would; does not wait for its end."""
+    let_through(page)
     page.evaluate(
-        """async code => {
+        """code => {
             const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-            await kernel.requestExecute({ code: "", silent: true }).done;
             window.lastCell = { done: false, text: "" };
             const future = kernel.requestExecute({ code });
             future.onIOPub = message => {
@@ -75,6 +72,19 @@ def run_cell(page: Page, code: str) -> None:
             future.done.then(() => { window.lastCell.done = true; });
         }""",
         code,
+    )
+
+
+def let_through(page: Page) -> None:
+    """Wait until the kernel has taken what was pressed and its answer is here.
+
+    A widget keeps a change to itself until the kernel has taken its last one, so this asks twice.
+    """
+    page.evaluate(
+        """async () => {
+            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            for (let i = 0; i < 2; i++) await kernel.requestExecute({ code: "", silent: true }).done;
+        }"""
     )
 
 

@@ -88,6 +88,8 @@ def named_in(work: bytes) -> Iterator[tuple[str, str]]:
             memo.append(pushed[-1])
         elif code.name in ("BINGET", "LONG_BINGET"):
             pushed.append(memo[int(str(given))])
+        elif code.name == "FRAME":  # may stand between the two names
+            continue
         elif code.name == "STACK_GLOBAL":
             yield pushed[-2], pushed[-1]
         else:
