@@ -43,7 +43,7 @@ def place(path: Path) -> Path:
 
 
 def prepare(ipython: Path) -> None:
-    """Give the kernels that are started with this IPYTHONDIR what lets them show panels as HTML."""
+    """Give the kernels that are started with this IPYTHONDIR what lets them show charts as HTML."""
     folder = ipython / "profile_default" / "startup"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(Path(__file__).with_name("startup.py"), folder)
@@ -88,7 +88,8 @@ def executed(path: Path, *, any_state: bool = False) -> nbformat.NotebookNode:
 
 
 def _is_for_readers(output: nbformat.NotebookNode) -> bool:
-    """Takes the view of a live widget away; a progress bar was nothing else."""
+    """Takes the forms of a live widget away, so that the saved one is left; a progress bar was nothing else."""
     data = output.get("data", {})
+    data.pop("application/vnd.interp-widgets+json", None)
     live = data.pop("application/vnd.jupyter.widget-view+json", None)
     return live is None or "text/html" in data
