@@ -110,9 +110,10 @@ def test_search_finds_what_pages_say(site, serve, visit) -> None:
 
 
 @pytest.mark.parametrize("where", ["index", "gallery", "panels/atoms", "api/panels", "tutorials/start"])
-def test_nothing_is_wider_than_a_phone(site, serve, visit, where) -> None:
-    page = visit(f"{serve(site)}{where}.html", width=390, height=844)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_a_phone_or_a_laptop(site, serve, visit, where, width) -> None:
+    page = visit(f"{serve(site)}{where}.html", width=width, height=844)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 class _Page(html.parser.HTMLParser):
