@@ -11,8 +11,10 @@ This page is the table of contents. Importing it is fast: torch, the widgets and
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from .importing import LOCK as _LOCK
+from .importing import has_torch as _has_torch
 
 if TYPE_CHECKING:
     from . import errors as errors
@@ -133,9 +135,8 @@ def __getattr__(name: str) -> Any:
     if name in _WITHOUT_TORCH and not _has_torch():
         where = _WITHOUT_TORCH[name]
     try:
-        if not where:
-            return import_module(f".{name}", __name__)
-        value = getattr(import_module(where, __name__), name)
+        with _LOCK:
+            module = import_module(where or f".{name}", __name__)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "transformers", "nnsight"):
             raise
@@ -143,15 +144,9 @@ def __getattr__(name: str) -> Any:
             f"iw.{name} needs {error.name}, which is not installed here. What was recorded is shown without it: iw.replay(path).",
             name=error.name,
         ) from error
+    value = getattr(module, name) if where else module
     globals()[name] = value
     return value
-
-
-def _has_torch() -> bool:
-    try:
-        return find_spec("torch") is not None
-    except ValueError:  # something stands in its place that is no module
-        return False
 
 
 def __dir__() -> list[str]:

@@ -32,12 +32,14 @@ class Layer:
     forbidden: set[str]
 
 
-_BASE = {"errors", "frames", "progress"}
+_BASE = {"errors", "frames", "importing", "progress", "writing"}
 _TORCH_WORLD = _BASE | {"session", "sae", "methods", "lab"}
 LAYERS = {
     "errors": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
     "frames": Layer({"errors"}, TORCH | BROWSER | ALTAIR),
     "progress": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
+    "writing": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
+    "importing": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
     "session": Layer(_BASE, BROWSER | ALTAIR),
     "sae": Layer(_BASE | {"session"}, BROWSER | ALTAIR),
     "methods": Layer(_BASE | {"session", "sae"}, BROWSER | ALTAIR),
@@ -54,16 +56,12 @@ EXCEPTIONS = {
     ("session/load.py", "lab.modadd"),
     # The same model recorded: its tokenizer is of a class of ours, too.
     ("session/recorded/facts.py", "lab.modadd"),
-    # `panel.to_html(path)` and `panel.save(path)` are methods of the contract; the writers are imported when they are called.
-    ("panels/panel.py", "export.html.to_html"),
-    ("panels/panel.py", "export.html.fragment"),
-    ("panels/examples.py", "export.html.to_html"),
-    ("panels/panel.py", "export.figure.save"),
-    ("panels/examples.py", "export.figure.save"),
+    # `panel.to_html(path)` and its sisters are methods of the contract; the writers are imported when they are called.
+    ("panels/sharing.py", "export.html.to_html"),
+    ("panels/sharing.py", "export.html.fragment"),
+    ("panels/sharing.py", "export.figure.save"),
     # What a panel puts into a notebook's output; imported when it is displayed.
-    ("panels/panel.py", "export.output.display"),
-    ("panels/examples.py", "export.output.display"),
-    ("panels/examples.py", "export.html.fragment"),
+    ("panels/sharing.py", "export.output.display"),
     # What a recording keeps of a panel is what a page would hold.
     ("panels/recording.py", "export.html.spec"),
 }

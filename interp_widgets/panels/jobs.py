@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from .. import importing
 from ..errors import Cancelled, InterpError
 from ..progress import asking, heard, nobody
 
@@ -129,6 +130,7 @@ class Job:
         heard.set(self.hear)
         asking.set(self._asks)
         try:
+            importing.torch_world()
             self._work(self)
             self._status |= {"state": "done", "message": ""}
         except Cancelled as error:

@@ -5,4 +5,3 @@ from .dictionary import GroupMax as GroupMax
 from .dictionary import JumpReLU as JumpReLU
 from .dictionary import ReLU as ReLU
 from .dictionary import TopK as TopK
-from .load import load_sae as load_sae
