@@ -43,11 +43,10 @@ def carried(panel: Instrument | Examples) -> Carried:
     from .. import __version__
 
     name = type(panel).__name__
-    summary = panel.summary if panel.has_trait("summary") else ""  # in some panels this is a frame
     rests_on = {"panel": name, "interp_widgets": __version__, **getattr(panel, "provenance", {})}
     return Carried(
         title=": ".join(part for part in (name, panel.model_name) if part),
-        description=" ".join(each for each in [summary, *panel.notes] if isinstance(each, str) and each),
+        description=" ".join(each for each in [panel.summary, *panel.notes] if each),
         provenance=json.dumps(_without_folders(rests_on), ensure_ascii=False, default=str),
     )
 

@@ -7,7 +7,6 @@ A figure is the panel's `.chart`, drawn by vl-convert: no browser, no network. W
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -17,14 +16,13 @@ import polars as pl
 
 from ..errors import SaveError
 from ..views import publication
+from ..widgets.chart import VEGA_LITE
+from ..writing import replacing
 from .carried import Carried, carried, in_pdf, in_png, in_svg, size
 
 if TYPE_CHECKING:
     from ..panels.examples import Examples
     from ..panels.panel import Instrument
-
-VEGA_LITE = "6.4"
-"""As the charts in a notebook (`widgets/chart.py`)."""
 
 
 def save(
@@ -120,12 +118,8 @@ def _parquet(frame: pl.DataFrame, said: Carried) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write beside and then replace, so that nobody finds half a file."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        beside.write_bytes(content)
-        beside.replace(path)
+        with replacing(path) as beside:
+            beside.write_bytes(content)
     except OSError as error:
         raise SaveError(f"{str(path)!r} could not be written: {error.strerror or error}.") from error
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 from functools import cache
 from typing import Any
@@ -66,6 +67,7 @@ class Output:
         self._panel, self._ids = panel, list(ids or [])
         self._last = ""
         self._timer: threading.Timer | None = None
+        self._due = 0.0
         self._lock = threading.Lock()
         kernel = getattr(get_ipython(), "kernel", None)
         self._attended = kernel is None or bool(getattr(kernel, "_allow_stdin", True))
@@ -105,12 +107,27 @@ class Output:
             self._later()
 
     def _later(self, seconds: float = SETTLED) -> None:
+        """Write when nothing has changed for so long. Called for every trait that changes: mostly only the time is noted."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = threading.Timer(seconds, self._write)
-            self._timer.daemon = True
-            self._timer.start()
+            self._due = time.monotonic() + seconds
+            if self._timer is None or seconds < SETTLED:
+                self._arm(seconds)
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(seconds, self._wake)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _wake(self) -> None:
+        with self._lock:
+            left = self._due - time.monotonic()
+            if left > 0:
+                self._arm(left)
+                return
+            self._timer = None
+        self._write()
 
     def _write(self) -> None:
         """Publish the twin; later, while the panel works."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
-import zlib
 from typing import NamedTuple
 
+from ..panels.kept import unpack
 from .html import script_text
 
 LONG = 100_000
@@ -44,9 +43,9 @@ def take_apart(text: str) -> Parts:
     """
     found = _MAIN.search(text)
     html = found[1] if found else text
-    files = {f"{key}.css": css if kind == "style" else _unpacked(css) for kind, key, css in _STYLE.findall(html)}
+    files = {f"{key}.css": css if kind == "style" else unpack(css).decode() for kind, key, css in _STYLE.findall(html)}
     files |= {
-        f"{key}.js": _registered(key, source if kind == "json" else json.dumps(_unpacked(source)))
+        f"{key}.js": _registered(key, source if kind == "json" else json.dumps(unpack(source).decode()))
         for kind, key, source in _MODULE.findall(html)
     }
     files |= {f"{key}-host.js": f"(() => {{{source}}})();\n" for key, source in _HOST.findall(html)}
@@ -64,11 +63,6 @@ def take_apart(text: str) -> Parts:
         return match[1] + script_text(spec) + match[3]
 
     return Parts(_SPEC.sub(apart, html), files)
-
-
-def _unpacked(text: str) -> str:
-    """What a notebook's output holds compressed."""
-    return zlib.decompress(base64.b64decode(text)).decode()
 
 
 def _registered(key: str, source: str) -> str:

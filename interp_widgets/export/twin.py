@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import InterpError
+from ..widgets.chart import VEGA_LITE
 from .html import fragment
 
 ROWS = 8
@@ -34,11 +35,10 @@ def twin(panel: Any) -> str:
 def still(panel: Any) -> str:
     """A picture and the first rows of the result, or why there is none."""
     name = f"{type(panel).__name__}: {panel.model_name}"
-    said = panel.summary if isinstance(panel.summary, str) else ""
-    head = f"<p><b>{html.escape(name)}</b> {html.escape(said)}</p>"
+    head = f"<p><b>{html.escape(name)}</b> {html.escape(panel.summary)}</p>"
     try:
         frame = _frame(panel)
-        picture = _picture(panel, said or name) if frame is not None else ""
+        picture = _picture(panel, panel.summary or name) if frame is not None else ""
     except InterpError as error:
         return f"{head}<p>{html.escape(str(error))}</p>"
     if frame is None:
@@ -60,7 +60,7 @@ def _picture(panel: Any, says: str) -> str:
 
 _DRAW = """
 import sys, vl_convert
-sys.stdout.buffer.write(vl_convert.vegalite_to_png(sys.stdin.buffer.read().decode(), vl_version="6.4"))
+sys.stdout.buffer.write(vl_convert.vegalite_to_png(sys.stdin.buffer.read().decode(), vl_version=sys.argv[1]))
 """
 
 
@@ -70,7 +70,11 @@ def _png(spec: str) -> str:
     draws, and a kernel that cannot answer for half a second after each press is one that hangs."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _DRAW], input=spec.encode(), capture_output=True, timeout=_PATIENCE, check=True
+            [sys.executable, "-c", _DRAW, VEGA_LITE],
+            input=spec.encode(),
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

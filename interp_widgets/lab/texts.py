@@ -29,6 +29,7 @@ from pathlib import Path
 
 from ..errors import TextsUnavailable
 from ..session.known import cache_dir, sha256
+from ..writing import replacing
 from . import text_cleaning as clean
 from .text_readers import READERS
 from .text_sources import SOURCES, Source
@@ -207,10 +208,8 @@ def _data_of_deb(package: bytes) -> bytes:
 def _store(units: list[clean.Unit], file: Path) -> None:
     """Write to a file beside it first, so that an interrupted run leaves no half source."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as lines:
+    with replacing(file) as beside, beside.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps({"title": title, "text": text}, ensure_ascii=False) + "\n" for title, text in units)
-    part.replace(file)
 
 
 # ------------------------------------------------------------------------------------------------------------------ command line

@@ -35,13 +35,6 @@ LOOKS = ("color", "site", "metric", "sort", "value_weighted", "leave_first", "mo
 CHOSEN = ("positions", "cell", "pins", "head", "query_range", "key_range", "key_positions", "strength", "pair", "source",
           "dictionary", "bin", "frozen", "origin")  # fmt: skip
 """Traits that choose among what a result shows: a panel that wakes has them again once it has a result."""
-FRAMED = {
-    "Attention": ("head", "value_weighted", "query_range", "key_range"),
-    "Patching": ("metric",),
-    "PatchingPairs": ("metric",),
-    "Audit": ("dictionary",),
-}
-"""Traits that decide, after a result is there, what `frame` and `code()` say."""
 
 
 class Asleep(BaseException):
@@ -151,6 +144,7 @@ class Sleeper:
 class SleepingPanel(Sleeper):
     """A sleeper that computes: a `Panel`."""
 
+    framed: tuple[str, ...]
     _as_kept: dict[str, Any]
     """Values of the traits that a chart may depend on, as they were kept."""
     _held = False
@@ -158,7 +152,7 @@ class SleepingPanel(Sleeper):
 
     @property
     def frame(self) -> pl.DataFrame:
-        if self._holds("frame", FRAMED.get(type(self).__name__, ())):
+        if self._holds("frame", self.framed):
             return unpack_frame(self._kept["frame"])  # type: ignore[index]
         self._awake()
         return super().frame  # type: ignore[misc]
@@ -174,7 +168,7 @@ class SleepingPanel(Sleeper):
         return super().chart  # type: ignore[misc]
 
     def code(self) -> str:
-        if self._holds("code", FRAMED.get(type(self).__name__, ())):
+        if self._holds("code", self.framed):
             return str(self._kept["code"])  # type: ignore[index]
         self._awake()
         return str(super().code())  # type: ignore[misc]

@@ -43,6 +43,8 @@ class Atoms(Panel, AtomsWidget):
     >>> atoms.corpus.examples(1213)     # where else it fires
     """
 
+    charts_more = True
+
     def __init__(
         self,
         model: Session,

@@ -38,6 +38,7 @@ class Attention(Panel, AttentionWidget):
     >>> attention.frame                 # that head's weights, see iw.methods.attention
     """
 
+    framed = ("head", "value_weighted", "query_range", "key_range")
     asks_for_frame = True
 
     def __init__(

@@ -40,6 +40,8 @@ class Audit(Panel, AuditWidget):
     >>> audit.effect(122)               # one atom over many contexts
     """
 
+    charts_more = True
+    framed = ("dictionary",)
     movable = False
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -12,6 +11,7 @@ from ..errors import DictionaryError
 from ..widgets.examples import ExamplesWidget
 from . import summaries
 from .atoms_examples import examples
+from .sharing import Shared
 
 if TYPE_CHECKING:
     import altair as alt
@@ -20,7 +20,7 @@ STORED = 32
 """Atoms of a table from which on their examples are sent when they are asked for; an exported page has those seen."""
 
 
-class Examples(ExamplesWidget):
+class Examples(Shared, ExamplesWidget):
     """Where atoms fire, in context: any table of examples, as the card of `iw.Atoms` shows them.
 
     >>> iw.Examples(corpus.examples_frame([1213, 12]))
@@ -68,6 +68,10 @@ class Examples(ExamplesWidget):
         self.atom = atom
 
     @property
+    def _title(self) -> str:
+        return " ".join(["Examples", self.model_name]).strip()
+
+    @property
     def chart(self) -> alt.Chart:
         """The activations of the examples shown, list by list."""
         from ..views.examples import examples_chart
@@ -75,36 +79,12 @@ class Examples(ExamplesWidget):
 
         return offline(examples_chart(self.selection))
 
-    def to_html(self, path: str | Path) -> Path:
-        """Write one file that shows this with no kernel and no network. Returns its path."""
-        from ..export.html import to_html
-
-        return to_html(path, self, title=" ".join(["Examples", self.model_name]).strip())
-
-    def save(self, path: str | Path, *, theme: str = "light", width: float | None = None, dpi: float = 300) -> Path:
-        """Write the chart of the atom shown as a figure, or the whole table; see `Instrument.save`. Lists are JSON in a CSV."""
-        from ..export.figure import save
-
-        return save(self, path, theme=theme, width=width, dpi=dpi)
-
-    def _ipython_display_(self) -> None:
-        """The output of a cell: live, and with a twin for when no kernel answers."""
-        from ..export.output import display
-
-        display(self)
-
     def _to_keep(self) -> dict[str, Any]:
         """What is kept of this table beside its traits (see `iw.reopen`)."""
         from .. import __version__
         from .kept import pack_frame
 
         return {"class": "Examples", "version": __version__, "frame": pack_frame(self.frame)}
-
-    def fragment(self) -> str:
-        """What `to_html` writes, without the page around it: to paste into a page of your own. See docs/embedding.md."""
-        from ..export.html import fragment
-
-        return fragment(self)
 
     @t.observe("atom")
     def _show(self, _: Any) -> None:

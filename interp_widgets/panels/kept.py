@@ -21,8 +21,6 @@ from .recipe import recipe
 
 MOST = 1_000_000
 """Bytes of a packed frame or chart beyond which it is left out; it is computed again when it is asked for."""
-CHARTED = ("Atoms", "Audit", "PatchingPairs")
-"""Panels whose chart rests on more than their frame."""
 _LARGEST = 64_000_000
 """Bytes that one packed value may become."""
 _ROWS = 20_000_000
@@ -69,7 +67,7 @@ def _result(panel: Any) -> dict[str, Any]:
         if panel.host and panel.asks_for_frame:
             return {"code": panel.code()}
         frame = pack_frame(panel.frame)
-        chart = pack_chart(panel.chart.to_dict()) if frame and type(panel).__name__ in CHARTED else None
+        chart = pack_chart(panel.chart.to_dict()) if frame and panel.charts_more else None
         return {"frame": frame, "code": panel.code(), "chart": chart}
     except InterpError:
         return {}

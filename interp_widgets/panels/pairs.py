@@ -34,6 +34,8 @@ class PatchingPairs(Panel, PairsWidget):
     >>> panel.cells                     # one row per cell, see iw.methods.pair_summary
     """
 
+    charts_more = True
+    framed = ("metric",)
     movable = False
 
     def __init__(

@@ -6,7 +6,6 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -18,6 +17,7 @@ from .jobs import Job, sentence
 from .models import Moves, Report, names
 from .recipe import recipe, remembering
 from .recording import Watch
+from .sharing import Shared
 
 if TYPE_CHECKING:
     import altair as alt
@@ -25,13 +25,17 @@ if TYPE_CHECKING:
     from ..session.session import Session
 
 
-class Instrument(Widget):
+class Instrument(Shared, Widget):
     """What every instrument owes: one result in many forms, and an answer to requests from the browser. Abstract."""
 
     movable = False
     """Whether it can be given another model of the same server."""
     asks_for_frame = False
     """Whether `frame` and `chart` ask the model once more."""
+    charts_more = False
+    """Whether `chart` rests on more than `frame`."""
+    framed: tuple[str, ...] = ()
+    """Traits that decide, after a result is there, what `frame` and `code()` say."""
     session: Session
 
     def __init__(self, model: Session, **traits: Any) -> None:
@@ -79,51 +83,11 @@ class Instrument(Widget):
     def cancel(self) -> None:
         """Stop what is running; the former result and what is done so far stay."""
 
-    def to_html(self, path: str | Path) -> Path:
-        """Write one file that shows this panel with no kernel and no network. Returns its path."""
-        from ..export.html import to_html
-
-        return to_html(path, self, title=f"{type(self).__name__}: {self.model_name}")
-
-    def save(self, path: str | Path, *, theme: str = "light", width: float | None = None, dpi: float = 300) -> Path:
-        """Write `chart` as a figure for print, or `frame` as a table: `.svg`, `.pdf`, `.png`, `.csv` or `.parquet`.
-
-        The text of a figure stays text, of 7 to 9 points. A figure carries `provenance`, and so does Parquet; a CSV has none.
-
-        Args:
-            path: the file; one that is there is replaced, once the new one is whole.
-            theme: "light" (on white) or "dark"; of a figure only.
-            width: inches of the whole figure, 3 to 40; None for that of the chart in a notebook.
-            dpi: dots an inch of a PNG.
-
-        Returns:
-            The path.
-
-        Raises:
-            SaveError: a suffix, folder, theme or size that cannot be.
-            InterpError: there is no result; see `frame`.
-        """
-        from ..export.figure import save
-
-        return save(self, path, theme=theme, width=width, dpi=dpi)
-
-    def _ipython_display_(self) -> None:
-        """The output of a cell: live, and with a twin for when no kernel answers."""
-        from ..export.output import display
-
-        display(self)
-
     def _to_keep(self) -> dict[str, Any]:
         """What is kept of this panel beside its traits (see `iw.reopen`)."""
         from .kept import describe
 
         return describe(self)
-
-    def fragment(self) -> str:
-        """What `to_html` writes, without the page around it: to paste into a page of your own. See docs/embedding.md."""
-        from ..export.html import fragment
-
-        return fragment(self)
 
     def _on_message(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         """A request from the browser: `{"type": name, ...}` calls `_on_<name>(**rest)`; what it raises is shown."""

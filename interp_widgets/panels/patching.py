@@ -50,6 +50,8 @@ class Patching(Recalls, Panel, PatchingWidget):
     >>> patching.predictions            # what that patched run says next
     """
 
+    framed = ("metric",)
+
     def __init__(
         self,
         model: Session,

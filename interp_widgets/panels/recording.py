@@ -9,7 +9,6 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..session.recorded.places import portable
-from .asleep import FRAMED
 from .followed import FOLLOWED
 from .recipe import recipe
 
@@ -85,7 +84,7 @@ class Watch:
     def _changed(self, change: Any) -> None:
         job, name = self._panel._job, type(self._panel).__name__
         answers = [answer for each in FOLLOWED.get(name, {}).values() for answer in each]
-        chosen = change.name in FRAMED.get(name, ()) or any(change.name in answer.asked for answer in answers)
+        chosen = change.name in self._panel.framed or any(change.name in answer.asked for answer in answers)
         if chosen and not self._busy and job is not None and not job.running:
             self._keep()
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import DictionaryError
+from ..writing import replacing
 
 NAME = "checkpoint.safetensors"
 
@@ -18,11 +19,9 @@ NAME = "checkpoint.safetensors"
 def save(folder: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
     """`facts`: JSON that is kept in the header."""
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / (NAME + ".part")
-    save_file(
-        {key: value.detach().cpu().contiguous() for key, value in tensors.items()}, part, {"facts": json.dumps(facts)}
-    )
-    part.replace(folder / NAME)
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    with replacing(folder / NAME) as beside:
+        save_file(plain, beside, {"facts": json.dumps(facts)})
 
 
 def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:

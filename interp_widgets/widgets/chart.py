@@ -14,6 +14,9 @@ import traitlets as t
 
 from . import front
 
+VEGA_LITE = "6.4"
+"""The version that Altair 6 writes."""
+
 
 class ChartLibrary(anywidget.AnyWidget):
     """Vega, Vega-Lite and vega-embed as one ES module. Made by `library()`, once per kernel."""
@@ -46,4 +49,4 @@ def library() -> ChartLibrary:
     """The library of this kernel; the first call takes a second or two."""
     import vl_convert
 
-    return ChartLibrary(source=vl_convert.javascript_bundle("export { vegaEmbed };", vl_version="6.4"))
+    return ChartLibrary(source=vl_convert.javascript_bundle("export { vegaEmbed };", vl_version=VEGA_LITE))

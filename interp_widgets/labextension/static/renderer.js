@@ -94,7 +94,9 @@ export function createRenderer(Panel) {
       const data = { [WIDGET]: { model_id: id, version_major: 2, version_minor: 0 } };
       await renderer.renderModel({ data, metadata: {}, trusted: true, setData() {} });
       const kernel = this.#notebook.sessionContext.session?.kernel;
-      if (kernel) kernel.createComm("interp_widgets").open({ model_id: id }); // outputs need no other form from now on
+      const comm = kernel?.createComm("interp_widgets");
+      comm?.open({ model_id: id }); // outputs need no other form from now on
+      comm?.close();
     }
 
     async #showKept() {

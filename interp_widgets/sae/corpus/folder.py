@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ...errors import CorpusError
+from ...writing import replacing
 
 FORMAT, VERSION = "interp_widgets corpus", 1
 EVENT = np.dtype([("atom", "<i4"), ("token", "<i4"), ("activation", "<f4")])
@@ -183,9 +184,8 @@ def read_raw(file: Path, dtype: np.dtype, count: int) -> np.ndarray:
 def replace(file: Path, write: Callable[[Path], Any]) -> None:
     """Writes a file beside `file` and puts it in its place, so that nobody ever sees half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(file.name + ".part")
-    write(beside)
-    beside.replace(file)
+    with replacing(file) as beside:
+        write(beside)
 
 
 def damaged(file: Path, why: str) -> CorpusError:

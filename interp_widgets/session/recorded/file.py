@@ -148,6 +148,10 @@ class File:
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def mark(self, said: dict[str, Any]) -> dict[str, Any]:
+        """What the provenance of an answer says of this recording. `said`: the provenance that was recorded."""
+        return {"file": self.path.name, "sha256": self.sha256, "made": self.made, "backend": said.get("backend")}
+
     @property
     def facts(self) -> dict[str, Any]:
         """What is known of the model."""

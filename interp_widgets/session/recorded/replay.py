@@ -148,13 +148,7 @@ class Replay(Session):
             "source": self.source or "a module in memory",
             "backend": "recorded",
             "access": "answers that were recorded; no weights are here",
-            "recording": {
-                "file": self._file.path.name,
-                "sha256": self._file.sha256,
-                "made": self.recorded,
-                "backend": said.get("backend"),
-                "read_with": version("interp_widgets"),
-            },
+            "recording": {**self._file.mark(said), "read_with": version("interp_widgets")},
         }
 
 

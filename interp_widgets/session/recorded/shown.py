@@ -72,8 +72,7 @@ class Shown:
 
     def mark(self, said: dict[str, Any]) -> dict[str, Any]:
         """What is added to a provenance: that it was recorded, and where."""
-        kept = {"file": self._file.path.name, "sha256": self._file.sha256, "made": self.recorded}
-        return {"backend": "recorded", "recording": {**kept, "backend": said.get("backend")}}
+        return {"backend": "recorded", "recording": self._file.mark(said)}
 
     def missing(self, what: str) -> NoReturn:
         """Raises NotRecorded: the recording does not hold it."""

@@ -18,6 +18,7 @@ import polars as pl
 
 from ... import frames
 from ...errors import AnswerGone
+from ...writing import replacing
 from .. import known
 
 MOST, OLDEST = 200, 7 * 24 * 3600
@@ -56,8 +57,8 @@ class Ticket:
             folder().mkdir(parents=True, exist_ok=True)
             path = folder() / f"{self.job}.json"
             new = not path.exists()
-            path.with_suffix(".part").write_text(json.dumps(asdict(self)), encoding="utf-8")
-            path.with_suffix(".part").replace(path)
+            with replacing(path) as beside:
+                beside.write_text(json.dumps(asdict(self)), encoding="utf-8")
             if new:
                 _prune()
 
