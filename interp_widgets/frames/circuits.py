@@ -1,0 +1,107 @@
+"""Feature circuits: their nodes, their edges, and how much of the model's behaviour they carry.
+
+A node is an atom of the dictionary at a site, or what that dictionary misses there (its error), at one position or summed over
+all. Its name says which: `resid_post.2/122@5`, `resid_post.2/122`, `resid_post.2/error@5`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import polars as pl
+
+from .schema import SITE, Column, Schema
+
+ANSWER = "answer"
+"""Name of the node that stands for what is measured."""
+
+CIRCUIT_NODES: Schema = {
+    "node": Column(
+        pl.String, "name of the node: site/atom@position, site/error@position; without @ where positions are summed"
+    ),
+    "site": SITE,
+    "layer": Column(pl.Int32, "layer, from 0; null for embed", nullable=True),
+    "position": Column(
+        pl.Int32, "index of the token in the prompts, from 0; null where positions are summed", nullable=True
+    ),
+    "token": Column(
+        pl.String, "exact text of the token in the clean prompt; null where prompts differ in it", nullable=True
+    ),
+    "kind": Column(pl.String, "atom or error"),
+    "atom": Column(pl.Int32, "index in the dictionary; null for an error", nullable=True),
+    "activation": Column(pl.Float64, "in the clean prompts, mean; of an error its norm"),
+    "corrupt_activation": Column(
+        pl.Float64, "in the corrupt prompts, mean; 0 where there are none; of an error its norm"
+    ),
+    "effect": Column(
+        pl.Float64, "how much of the metric goes when the node gets its corrupt value: clean minus patched, mean"
+    ),
+    "low": Column(
+        pl.Float64, "lower end of the 95 % interval of the mean over prompts; null for one prompt", nullable=True
+    ),
+    "high": Column(pl.Float64, "upper end of it", nullable=True),
+    "prompts": Column(pl.Int32, "number of prompts"),
+    "method": Column(pl.String, "attribution, integrated_gradients or exact"),
+}
+"""Node effects: one row per node whose value differs between clean and corrupt, the largest effect first."""
+
+CIRCUIT_EDGES: Schema = {
+    "source": Column(pl.String, "name of the upstream node"),
+    "target": Column(pl.String, "name of the downstream node, or answer"),
+    "weight": Column(
+        pl.Float64, "effect of the source on the metric through the target, by the direct path alone; mean"
+    ),
+    "low": Column(
+        pl.Float64, "lower end of the 95 % interval of the mean over prompts; null for one prompt", nullable=True
+    ),
+    "high": Column(pl.Float64, "upper end of it", nullable=True),
+}
+"""Edge effects: one row per pair of kept nodes with a direct path that carries something, the largest first."""
+
+CIRCUIT_FAITHFULNESS: Schema = {
+    "nodes": Column(pl.Int32, "number of nodes in the circuit"),
+    "threshold": Column(pl.Float64, "smallest |effect| among them; null for none", nullable=True),
+    "error_nodes": Column(
+        pl.String, "nodes (an error is in the circuit like any node), kept (all are) or removed (none is)"
+    ),
+    "metric": Column(pl.Float64, "with everything outside the circuit ablated, mean over prompts"),
+    "without": Column(pl.Float64, "with the circuit ablated and all else kept, mean over prompts"),
+    "faithfulness": Column(pl.Float64, "(metric - nothing) / (model - nothing); null where that is 0", nullable=True),
+    "low": Column(
+        pl.Float64, "lower end of its 95 % bootstrap interval over prompts; null for one prompt", nullable=True
+    ),
+    "high": Column(pl.Float64, "upper end of it", nullable=True),
+    "completeness": Column(
+        pl.Float64, "the same of `without`; near 0 where the circuit holds all that matters", nullable=True
+    ),
+    "completeness_low": Column(pl.Float64, "lower end of its 95 % bootstrap interval", nullable=True),
+    "completeness_high": Column(pl.Float64, "upper end of it", nullable=True),
+}
+"""What circuits of growing size carry: one row per circuit, the smallest first."""
+
+
+class Node(NamedTuple):
+    """The parts of a node's name."""
+
+    site: str
+    atom: int | None
+    """None: the error."""
+    position: int | None
+    """None: summed over positions."""
+
+    def __str__(self) -> str:
+        unit = "error" if self.atom is None else self.atom
+        return f"{self.site}/{unit}" if self.position is None else f"{self.site}/{unit}@{self.position}"
+
+
+_NODE = re.compile(r"(?P<site>[^/@]+)/(?P<unit>\d+|error)(@(?P<position>\d+))?")
+
+
+def parse_node(name: str) -> Node | None:
+    """The parts of a node's name; None if it is none."""
+    found = _NODE.fullmatch(name)
+    if found is None:
+        return None
+    unit, position = found["unit"], found["position"]
+    return Node(found["site"], None if unit == "error" else int(unit), None if position is None else int(position))
