@@ -1,18 +1,19 @@
 """Dictionaries that nobody trained, to compare trained ones with: coordinates, principal components, random directions.
 
 Activations of atoms are not negative, so a direction that is read with both signs is two atoms: i and, pointing the other way,
-i + (number of directions).
+i + (number of directions). Only `coordinates` have signs.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 from ..errors import DictionaryError
 from ..session.runner import Runner
-from .dictionary import Dictionary, ReLU, TopK
+from .dictionary import Dictionary, Linear, ReLU, TopK
 from .fits import checked_site
 
 
@@ -31,6 +32,23 @@ def identity(model: Runner, site: str, *, k: int | None = None, center: torch.Te
     size = model.size(found)
     center = torch.zeros(size) if center is None else center.float().cpu()
     return _two_sided("identity", str(found), torch.eye(size), center, k)
+
+
+def coordinates(model: Runner, site: str) -> Linear:
+    """Coordinates as they are: atom i is coordinate i, of either sign. Nothing is lost. At `mlp_act.L` these are the neurons.
+
+    Raises:
+        SiteError, DictionaryError: a site that does not exist in the model, or cannot have a dictionary.
+    """
+    found = checked_site(model, site, "A baseline")
+    eye, zero = _eye(model.size(found))
+    return Linear("coordinates", str(found), eye, zero, eye, zero, subtract=False, origin={"format": "coordinates"})
+
+
+@lru_cache(maxsize=8)
+def _eye(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """One for all layers: a model of many would hold many."""
+    return torch.eye(size), torch.zeros(size)
 
 
 def pca(x: torch.Tensor, site: str, *, components: int | None = None) -> Dictionary:

@@ -239,6 +239,17 @@ class Dictionary(ABC):
 
 @final
 @dataclass(frozen=True, eq=False)
+class Linear(Dictionary):
+    """a = h, of either sign: coordinates along directions, which nobody made sparse."""
+
+    formula = "h"
+
+    def _activate(self, h: torch.Tensor) -> torch.Tensor:
+        return h
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class ReLU(Dictionary):
     """a = max(h, 0): Cunningham et al. (arXiv:2309.08600), Bricken et al. 2023."""
 
