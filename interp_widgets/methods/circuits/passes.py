@@ -1,7 +1,7 @@
 """Forward and backward passes of a batch of prompts: activations at sites, the metric, and its gradient.
 
-With x = x_hat + e in the place of an activation x, and gradients passed on to x, the model computes what it did before, so the gradient
-at x_hat, at e and at x are one. A single backward pass of the unchanged model therefore serves every dictionary.
+With x = x_hat + e in the place of an activation x, and gradients passed on to x, the model computes what it did before, so the
+gradients at x_hat, at e and at x are one. A single backward pass of the unchanged model therefore serves every dictionary.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def metric_of(model: Runner, batch: Batch, ids: torch.Tensor) -> torch.Tensor:
 
 
 def gradients(model: Runner, batch: Batch, sites: Sequence[str]) -> tuple[torch.Tensor, Values, Values]:
-    """The metric of the clean prompts [n], their activations, and the gradient of the metric at each: one forward and one backward pass."""
+    """The metric of the clean prompts [n], their activations at the sites, and its gradient there: one pass forward, one backward."""
     used: Values = {}
 
     def keep(site: str) -> Callable[[torch.Tensor], torch.Tensor]:
