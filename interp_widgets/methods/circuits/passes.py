@@ -37,7 +37,7 @@ def metric_of(model: Runner, batch: Batch, ids: torch.Tensor) -> torch.Tensor:
 
 
 def gradients(model: Runner, batch: Batch, sites: Sequence[str]) -> tuple[torch.Tensor, Values, Values]:
-    """The metric of the clean prompts [n], their activations at the sites, and its gradient there: one pass forward, one backward."""
+    """The metric of the clean prompts [n], and their activations and its gradient at the sites: one pass each way."""
     used: Values = {}
 
     def keep(site: str) -> Callable[[torch.Tensor], torch.Tensor]:
