@@ -1,6 +1,7 @@
 """The layers of the package, and the two ways to find a breach of them. test_layers.py applies them.
 
     errors <- frames <- session, sae <- methods, lab      torch world    (no altair, no ipywidgets)
+                     <- graphs                            files          (torch inside functions only)
                      <- views                             altair world   (no torch, no ipywidgets)
                      <- widgets (+ front)                 browser world  (no torch, no nnsight, no altair)
                               all of these <- panels <- export, __init__ <- sphinx
@@ -40,14 +41,15 @@ LAYERS = {
     "progress": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
     "writing": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
     "importing": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
+    "graphs": Layer(_BASE, {"transformers", "nnsight"} | BROWSER | ALTAIR),
     "session": Layer(_BASE, BROWSER | ALTAIR),
     "sae": Layer(_BASE | {"session"}, BROWSER | ALTAIR),
     "methods": Layer(_BASE | {"session", "sae"}, BROWSER | ALTAIR),
     "lab": Layer(_TORCH_WORLD, BROWSER | ALTAIR),
     "views": Layer(_BASE, TORCH | BROWSER),
     "widgets": Layer(_BASE | {"front"}, TORCH | {"altair"}),
-    "panels": Layer({*_TORCH_WORLD, "views", "widgets", "front"}, set()),
-    "export": Layer({*_TORCH_WORLD, "views", "widgets", "front", "panels"}, set()),
+    "panels": Layer({*_TORCH_WORLD, "graphs", "views", "widgets", "front"}, set()),
+    "export": Layer({*_TORCH_WORLD, "graphs", "views", "widgets", "front", "panels"}, set()),
     "sphinx": Layer({"export"}, TORCH | ALTAIR),
 }
 NNSIGHT_ONLY_IN = "session"
