@@ -12,8 +12,9 @@ Messages that the view sends besides `run` (with `clean`, `corrupt`, `answer`, `
 - `ungroup` with `name`.
 - `pause`, `read_on`: stop and go on reading the corpus, where `corpus_state` says there is one.
 
-`groups` and the four traits after it are set together by Python, in answer to the last three. `selected`, `switches`, `way`, `size` and
-the like are traits that the browser sets; Python observes those that it has to answer (`selected`: `cards`; `switches`: `prediction`).
+`groups` and the four traits after it are set together by Python, in answer to the last three. `selected`, `switches`, `way`,
+`size` and the like are traits that the browser sets; Python observes those that it has to answer (`selected`: `cards`;
+`switches`: `prediction`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from . import front
 from .base import Widget
 
 METHODS = ("attribution", "integrated_gradients", "exact")
-KINDS = ("atom", "error", "token", "answer")
+KINDS = ("atom", "error", "embedding", "logit", "other")
 WAYS = ("nodes", "kept", "removed")
 CURVE = (
     "threshold",
@@ -99,8 +100,8 @@ class CircuitWidget(Widget):
     """Whether positions are summed: there is one column then, and no tokens are shown."""
 
     rows = t.List(t.Dict()).tag(sync=True)
-    """[R] rows in the order of the forward pass, drawn from the bottom to the top: `site` (`resid_post.2`), `text` to show (`resid 2`),
-    `layer` (int or None). The last row is that of the answers, `site` `answer`."""
+    """[R] rows in the order of the forward pass, drawn from the bottom to the top: `site` (`resid_post.2`), `text` to show
+    (`resid 2`), `layer` (int or None). The last row is that of the answers, `site` `answer`."""
 
     strip = t.Bytes(b"").tag(sync=True)
     """float32 [R - 1, C]: sum of |effect| over all nodes at a row and a column, also those that are not sent; NaN where a row has
@@ -112,7 +113,7 @@ class CircuitWidget(Widget):
     """[N] names, each different: `resid_post.2/122@5`; `answer` for what is measured; a graph of others has its own."""
 
     kind = t.Bytes(b"").tag(sync=True)
-    """uint8 [N]: index into `KINDS`. `token` is the embedding of a token as a whole (graphs of others)."""
+    """uint8 [N]: index into `KINDS`, as in `graphs.Graph`. Answers are the nodes of kind `logit`."""
 
     row = t.Bytes(b"").tag(sync=True)
     """int32 [N]: index into `rows`."""
@@ -167,8 +168,8 @@ class CircuitWidget(Widget):
     # the curve: what circuits of growing size carry
 
     ways = t.List(t.Unicode()).tag(sync=True)
-    """[W] those of `WAYS` that the curve has. nodes: an error is a node like any; kept: all errors are kept, and only other nodes are
-    counted; removed: no error is in the circuit."""
+    """[W] those of `WAYS` that the curve has. nodes: an error is a node like any; kept: all errors are kept, and only other
+    nodes are counted; removed: no error is in the circuit."""
 
     way = t.Unicode("nodes").tag(sync=True)
     """The way that is shown. For `removed`, error nodes are not drawn."""
@@ -177,8 +178,8 @@ class CircuitWidget(Widget):
     """int32 [W, K]: number of nodes of each circuit, ascending; -1 where a way has fewer circuits."""
 
     curve_prefix = t.Bytes(b"").tag(sync=True)
-    """int32 [W, K]: the first so many of the `N` nodes (answers included) are those of the circuit, as far as they were sent, and as
-    far as their kind counts in this way."""
+    """int32 [W, K]: the first so many of the `N` nodes (answers included) are those of the circuit, as far as they were sent,
+    and as far as their kind counts in this way."""
 
     curve = t.Bytes(b"").tag(sync=True)
     """float32 [len(CURVE), W, K]: `CURVE` in their order, NaN where undefined, not measured, or not measured yet."""
@@ -188,8 +189,8 @@ class CircuitWidget(Widget):
     undefined; without `low` and `high` no band."""
 
     size = t.Int(-1).tag(sync=True)
-    """Number of nodes in the circuit shown, without answers; -1 for all that were sent. With a curve it is that of the largest circuit
-    of `curve_nodes` that is no larger."""
+    """Number of nodes in the circuit shown, without answers; -1 for all that were sent. With a curve it is that of the largest
+    circuit of `curve_nodes` that is no larger."""
 
     edge_threshold = t.Float(0.0).tag(sync=True)
     """Edges with a smaller |weight| are not drawn."""
@@ -222,10 +223,11 @@ class CircuitWidget(Widget):
     """Name of a node -> its scale while predicting: 0 off, 1 as it is (not listed); see `methods.circuit_prediction`."""
 
     prediction = t.Dict().tag(sync=True)
-    """What the model predicts with the switches; empty before the first: `of` (the switches it is of), `pending` (True while another
-    one is computed), `failed` (a sentence, or empty), `about` (e.g. `mean of 24 prompts`, or empty), `metric` as {`name`, `before`, `after`,
-    `low`, `high` (95 % interval of after - before, or None), `estimate` (that change by the effects alone, or None)}, and `top`, a
-    list of {`token`, `token_id`, `before`, `after`}: probabilities of the next token, the answers first, then the likeliest of both."""
+    """What the model predicts with the switches; empty before the first: `of` (the switches it is of), `pending` (True while
+    another one is computed), `failed` (a sentence, or empty), `about` (e.g. `mean of 24 prompts`, or empty), `metric` as
+    {`name`, `before`, `after`, `low`, `high` (95 % interval of after - before, or None), `estimate` (that change by the effects
+    alone, or None)}, and `top`, a list of {`token`, `token_id`, `before`, `after`}: probabilities of the next token, the
+    answers first, then the likeliest of both."""
 
     selected = t.List(t.Unicode()).tag(sync=True)
     """Names of the selected nodes, the one that was selected last at the end: its card is shown."""
