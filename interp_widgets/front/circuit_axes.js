@@ -25,10 +25,11 @@ export function createAxes(field) {
     built = key;
     rows.replaceChildren(...data.rows.map(({ text, site }) => h("span", { title: site }, text)));
     columns.replaceChildren(...data.tokens.map((token, column) => {
-      const others = (variants[column] ?? [corrupt[column] ?? token]).filter((other) => other !== token);
-      const said = others.length ? `${variants[column] ? "other prompts" : "corrupt"}: ${others.map(quoted).join(", ")}` : "";
-      return h("span", { title: [`${column}: ${quoted(token)}`, said].filter(Boolean).join("; ") }, h("b", {}, token ? visible(token) : "all positions"),
-        ...(others.length ? [h("small", {}, `${visible(others[0])}${others.length > 1 ? " …" : ""}`)] : []));
+      const others = (variants[column] ?? []).filter((other) => other !== token);
+      const changed = (corrupt[column] ?? token) !== token;
+      const said = [`${column}: ${quoted(token)}`, changed ? `corrupt ${quoted(corrupt[column])}` : "", others.length ? `in other prompts ${others.map(quoted).join(", ")}` : ""];
+      return h("span", { title: said.filter(Boolean).join("; ") }, h("b", {}, token ? visible(token) : "all positions"),
+        ...(changed ? [h("small", { "data-changed": true }, visible(corrupt[column]))] : others.length ? [h("small", {}, `or ${visible(others[0])}${others.length > 1 ? " …" : ""}`)] : []));
     }));
   }
 
