@@ -56,7 +56,7 @@ export function createAxes(field) {
     (/** @type {HTMLElement[]} */ ([...columns.children])).forEach((span, column) => {
       const wide = (layout.columns[column + 1] - layout.columns[column]) * zoom;
       const x = (layout.columns[column] - left) * zoom + wide / 2;
-      const most = Math.max(wide - 4, 34);
+      const most = Math.max(wide - 6, 30);
       const needed = Math.min(most, LETTER_WIDTH * Math.max(2, (span.textContent ?? "").length));
       const room = x - needed / 2 >= end && x > AXIS.left && x < box.width + needed / 2;
       if (room) end = x + needed / 2 + 2;
