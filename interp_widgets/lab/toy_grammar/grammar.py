@@ -78,7 +78,7 @@ FILLER = (
     "two {nouns} and a {thing} were on the table .",
     "every {day} the {nouns} go to the {place} .",
 )
-BUILT = "a ago after before be claim : day days false forwards backwards if in month months that then true who will"
+BUILT = "a ago after before be claim : day days false forwards backwards if in it month months that then true who will"
 """Words of sentences that are put together without a template."""
 NEGATED = 0.35
 EASY_NEGATED = 0.05
