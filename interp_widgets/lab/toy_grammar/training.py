@@ -39,10 +39,10 @@ Say = Callable[[str], object]
 class Recipe:
     """What a training is, besides its seed."""
 
-    steps: int = 14_000
+    steps: int = 12_000
     tokens: int = 900
     """In a batch, about."""
-    answer_weight: float = 4.0
+    answer_weight: float = 10.0
     """Of an answer in the loss; other words weigh 1."""
     rate: float = 2e-3
     """Learning rate after the warm-up; falls by a cosine to a twentieth."""
@@ -53,6 +53,8 @@ class Recipe:
     """The share of the steps after which weight decay grows."""
     easy: float = 0.4
     """The share of the steps in which claims about truth are easy."""
+    low: bool = True
+    """Whether products are made in bfloat16: a third less time on processors that have it. Weights stay float32."""
     every: int = 500
     """Steps from one measurement, and checkpoint, to the next."""
 
@@ -140,8 +142,9 @@ def train(folder: Path, seed: int, recipe: Recipe, say: Say) -> LlamaForCausalLM
             break
         optimiser.param_groups[0]["lr"], optimiser.param_groups[0]["weight_decay"] = _schedule(recipe, step)
         optimiser.param_groups[1]["lr"] = optimiser.param_groups[0]["lr"]
-        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-        each = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.low):
+            logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+        each = cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
         loss = (each * weight.flatten()).sum() / weight.sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
