@@ -1,7 +1,7 @@
 """Concepts that the grammar plants, and how well an atom tells each.
 
-An atom tells a concept as a detector: it says yes where it is above a fifth of its largest activation. F1 is the harmonic mean of how
-much of what it says is right and how much of what there is it says.
+An atom tells a concept as a detector: it says yes where it is above a fifth of its largest activation. F1 is the harmonic mean of
+how much of what it says is right and how much of what there is it says.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def read(model: Any, texts: Iterable[str], sites: Iterable[str]) -> Reading:
             for site in sites:
                 found[site].append(values[site][:, 1:].flatten(0, 1))
             for words, answers, _ in some:
-                following = [word if i in answers else "" for i, word in enumerate(words)][1:] + [""]
+                following = [*(word if i in answers else "" for i, word in enumerate(words) if i), ""]
                 places += [Place(*pair) for pair in zip(words, following, strict=True)]
     return Reading(places, {site: torch.cat(pieces) for site, pieces in found.items()})
 
@@ -117,7 +117,8 @@ def scores(activations: torch.Tensor, labels: torch.Tensor, largest: torch.Tenso
 
 def best_atoms(dictionary: Dictionary, values: torch.Tensor, labels: torch.Tensor, names: Iterable[str]) -> list[int]:
     """The atom that tells each named concept best, none of them twice."""
-    table, chosen = scores(dictionary.encode(values), labels), []
+    table = scores(dictionary.encode(values), labels)
+    chosen: list[int] = []
     for name in names:
         column = table[:, list(CONCEPTS).index(name)].clone()
         column[chosen] = -1

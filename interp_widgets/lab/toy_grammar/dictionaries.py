@@ -15,7 +15,7 @@ from ...sae.dictionary import Dictionary
 from ...sae.load import load_sae
 from ...sae.train import finish, training_facts
 from ...sae.trainer import Settings
-from ...sae.training import fit
+from ...sae.training import Fitted, fit
 from ...session.harvest import harvest
 from ...session.session import Session
 from ...session.sites import parse, transformer_lens_name
@@ -33,7 +33,8 @@ WIDTH, K, RATE, BATCH, SEED = 384, 8, 2e-3, 1024, 0
 NUMBERED = {
     "embed": {353: "plural noun"},
     "mlp.2": {67: "true claim"},
-    "resid.2": {122: "next is she or her", 247: "next is he or his"},
+    "resid.1": {247: "next is he or his"},
+    "resid.2": {122: "next is she or her"},
     "resid.3": {366: "false claim", 306: "next is a singular verb", 139: "next is a plural verb"},
 }
 """Atoms have no order. Those that tell these concepts best get the numbers by which the documentation calls them."""
@@ -74,7 +75,7 @@ def train(model: Session, home: Path, name: str, activations: Path, count: int, 
         folder=home / name,
         facts={"site": site, "weights_sha256": model.weights_hash},
     )
-    tensors = _numbered(model, name, fitted.tensors, settings)
+    tensors = _numbered(model, name, fitted, settings)
     half = {key: tensor.half() for key, tensor in tensors.items()}
     metadata: dict[str, Any] = {
         "model_name": "toy-grammar",
@@ -89,19 +90,17 @@ def train(model: Session, home: Path, name: str, activations: Path, count: int, 
         "numbered": {str(atom): concept for atom, concept in NUMBERED.get(name, {}).items()},
     }
     made = finish(home / name, replace(fitted, tensors=half), settings, metadata)
-    (home / name / "training.parquet").unlink()  # thirteen times what is in cfg.json, larger than the weights are worth
+    (home / name / "training.parquet").unlink()  # cfg.json says how it ended
     say(f"{site}: {json.dumps(metadata['held_out_metrics'])}\n")
     return made
 
 
-def _numbered(
-    model: Session, name: str, tensors: dict[str, torch.Tensor], settings: Settings
-) -> dict[str, torch.Tensor]:
-    """The same dictionary with its atoms in the order that NUMBERED asks for."""
-    wanted = NUMBERED.get(name, {})
+def _numbered(model: Session, name: str, fitted: Fitted, settings: Settings) -> dict[str, torch.Tensor]:
+    """The tensors of a dictionary with its atoms in the order that NUMBERED asks for."""
+    wanted, tensors = NUMBERED.get(name, {}), fitted.tensors
     if not wanted:
         return tensors
-    bare = finish(None, _Bare(tensors), settings, {"site": SITES[name]})
+    bare = finish(None, fitted, settings, {"site": SITES[name]})
     reading = concepts.read(model, [text for _, text in concepts.mixed(2000, "numbers")], [SITES[name]])
     best = concepts.best_atoms(bare, reading.values[SITES[name]], reading.labels(), wanted.values())
     order = [atom for atom in range(WIDTH) if atom not in best]
@@ -118,7 +117,7 @@ def _numbered(
 def dictionaries(model: Session, folder: Path, say: Say) -> dict[str, Dictionary]:
     """All of them, by folder; in `folder`/saes, with what they were trained on in `folder`/activations."""
     activations = folder / "activations"
-    gather(model, (text for text in _plain(concepts.mixed(HELD_OUT, "held out", held=True))), activations / "held")
+    gather(model, _plain(concepts.mixed(HELD_OUT, "held out", held=True)), activations / "held")
     count = gather(model, _plain(concepts.mixed(SENTENCES, "dictionaries")), activations / "fit")
     return {name: train(model, folder / "saes", name, activations, count, say) for name in SITES}
 

@@ -192,8 +192,8 @@ def calendar_texts(cycle: tuple[str, ...], steps: int, back: bool, start: str) -
 def _calendar(rng: Random, cycle: tuple[str, ...]) -> Sentence:
     start, back = rng.choice(cycle), rng.random() < 0.5
     if rng.random() < 0.25:  # counting gives the cycle its order; trained on, never asked
-        step, first = -1 if back else 1, cycle.index(start)
-        rest = [cycle[(first + step * i) % len(cycle)] for i in range(1, rng.randint(3, 6))]
+        step, at = -1 if back else 1, cycle.index(start)
+        rest = [cycle[(at + step * i) % len(cycle)] for i in range(1, rng.randint(3, 6))]
         listed = " , ".join(f"[{word}]" for word in rest)
         return Sentence(f"{'backwards' if back else 'forwards'} : {start} , {listed} .")
     steps = rng.randrange(1, len(w.NUMBERS))

@@ -18,8 +18,8 @@ from . import words as w
 from .tokens import encode
 
 CYCLES = {"weekdays": w.DAYS, "months": w.MONTHS}
-GIVER, END = -5, -1
-"""Where the giver and the last word of the prompt stand in the first wording of INDIRECT_OBJECT."""
+POSITIONS = {-5: "giver", -4: "verb", -1: "end"}
+"""What stands where, from the end, in the first wording of INDIRECT_OBJECT: "... , john gave a book to"."""
 
 
 def spectrum(means: torch.Tensor) -> list[float]:
@@ -31,7 +31,7 @@ def spectrum(means: torch.Tensor) -> list[float]:
 
 
 def around(means: torch.Tensor) -> tuple[list[int], float]:
-    """(the elements as they come around in the plane of the first two components, from element 0 on; share of the variance there)."""
+    """(the elements in their order around the plane of the first two components, from element 0; share of the variance there)."""
     left, size, _ = torch.linalg.svd(means - means.mean(0), full_matrices=False)
     angle = torch.atan2(left[:, 1] * size[1], left[:, 0] * size[0])
     order = ((angle - angle[0]) % math.tau).argsort().tolist()
@@ -63,7 +63,8 @@ def circles(model: Any) -> pl.DataFrame:
 
 def giver_pairs(n: int, seed: int = 0) -> pl.DataFrame:
     """Pairs of names that were held out; the corrupt prompt has the other giver. Columns as `methods.patching_pairs` takes them."""
-    rng, rows = Random(f"giver {seed}"), {}
+    rng = Random(f"giver {seed}")
+    rows: dict[str, tuple[str, str, str]] = {}
     prompt = grammar.INDIRECT_OBJECT[0].split(" [")[0]
     while len(rows) < n:
         a, b = rng.sample(w.NAMES, 2)
@@ -78,14 +79,16 @@ def giver_pairs(n: int, seed: int = 0) -> pl.DataFrame:
 
 
 def giver_patching(model: Any, n: int = 60) -> pl.DataFrame:
-    """Mean share of the logit difference that one clean activation restores, at the giver and at the end (see PAIR_SUMMARY)."""
-    sites = ("resid_post", "attn_out", "mlp_out", "head_out.*.*")
-    cells = methods.patching_pairs(model, giver_pairs(n), sites=sites, positions=[GIVER, END])
-    return methods.pair_summary(cells)
+    """Share of the logit difference that one clean activation restores: mean over pairs, its interval, a row a site and place."""
+    pairs, sites = giver_pairs(n), ("resid_post", "attn_out", "mlp_out", "head_out.*.*")
+    cells = methods.patching_pairs(model, pairs, sites=sites, positions=list(POSITIONS))
+    words = len(model.encode(pairs["clean"][0]))
+    place = pl.col("position").replace_strict({words + at: name for at, name in POSITIONS.items()})
+    return methods.pair_summary(cells, value="recovery").select("site", place.alias("place"), "mean", "low", "high")
 
 
 def giver_attention(model: Any, n: int = 60) -> pl.DataFrame:
-    """Where each head looks from the last word, mean over pairs: at the answer's name, at the giver's first mention, at the giver.
+    """Where each head looks from the last word, mean over pairs: at the answer's name, at the giver's first mention, at the verb.
 
     A name mover (Wang et al. 2022, arXiv:2211.00593) looks at the answer's name and not at the other.
     """
@@ -93,13 +96,14 @@ def giver_attention(model: Any, n: int = 60) -> pl.DataFrame:
     kinds = [f"pattern.{layer}" for layer in range(model.num_layers)]
     patterns = model.run([model.encode(text) for text in pairs["clean"]], kinds)
     rows = []
-    answer = torch.tensor([2 if text.split()[1] == one else 4 for text, one in zip(pairs["clean"], pairs["answer"], strict=True)])
+    first = [text.split()[1] == name for text, name in zip(pairs["clean"], pairs["answer"], strict=True)]
+    answer = torch.where(torch.tensor(first), 2, 4)  # <s> when A and B
     for layer, kind in enumerate(kinds):
         last = patterns[kind][:, :, -1]  # [pairs, heads, positions]
         for head in range(last.shape[1]):
             looks = [last[torch.arange(n), head, at].mean().item() for at in (answer, 6 - answer)]
-            rows.append((f"{layer}.{head}", *looks, last[:, head, GIVER].mean().item()))
-    return pl.DataFrame(rows, schema=["head", "answer", "other", "giver"], orient="row")
+            rows.append((f"{layer}.{head}", *looks, last[:, head, -4].mean().item()))
+    return pl.DataFrame(rows, schema=["head", "answer", "other", "verb"], orient="row")
 
 
 def dictionary_quality(model: Any, dictionaries: Mapping[str, Dictionary], n: int = 1500) -> pl.DataFrame:
@@ -111,10 +115,15 @@ def dictionary_quality(model: Any, dictionaries: Mapping[str, Dictionary], n: in
         x = reading.values[dictionary.site]
         atoms = dictionary.encode(x)
         error = (x - dictionary.decode(atoms)).square().sum() / (x - x.mean(0)).square().sum()
-        row = {"site": dictionary.site, "explained_variance": 1 - float(error), "dead": float((atoms.amax(0) == 0).float().mean())}
+        row = {
+            "site": dictionary.site,
+            "explained_variance": 1 - float(error),
+            "dead": float((atoms.amax(0) == 0).float().mean()),
+        }
+        mean = x.mean(0)
         instead = {
             "": lambda h, of=dictionary: of.decode(of.encode(h)),
-            "mean_": lambda h, mean=x.mean(0): mean.expand_as(h),
+            "mean_": lambda h, mean=mean: mean.expand_as(h),
         }
         for name, replace in instead.items():
             added = _losses(model, texts, dictionary.site, replace)
@@ -135,7 +144,9 @@ def _losses(model: Any, texts: Iterable[str], site: str = "", replace: Any = Non
         for first in range(0, len(rows), 128):
             ids = torch.tensor([ids for ids, _ in rows[first : first + 128]])
             logits = model.run(ids.tolist(), ["logits"], edit=edit)["logits"].float()
-            each = cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(len(ids), -1)
+            each = cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(
+                len(ids), -1
+            )
             asked = torch.zeros_like(each, dtype=torch.bool)
             for row, (_, answers) in enumerate(rows[first : first + 128]):
                 asked[row, [answer - 1 for answer in answers]] = True
@@ -146,10 +157,11 @@ def _losses(model: Any, texts: Iterable[str], site: str = "", replace: Any = Non
 
 
 def told(model: Any, dictionaries: Mapping[str, Dictionary], n: int = 2500) -> pl.DataFrame:
-    """For each concept, the atom of all dictionaries that tells it best on trained sentences, and its F1 there and on held-out ones."""
+    """For each concept the atom, of all dictionaries, that tells it best on trained sentences; F1 there and on held-out ones."""
     sites = [dictionary.site for dictionary in dictionaries.values()]
     seen, new = (
-        concepts.read(model, [text for _, text in concepts.mixed(n, f"told {held}", held=held)], sites) for held in (False, True)
+        concepts.read(model, [text for _, text in concepts.mixed(n, f"told {held}", held=held)], sites)
+        for held in (False, True)
     )
     best: dict[str, tuple[float, str, int, float]] = {}
     for dictionary in dictionaries.values():

@@ -37,7 +37,8 @@ def agreement_pairs(n: int = 64, kind: str = "rc_obj", *, seed: int = 0, held_ou
     if kind not in PAIR_KINDS:
         raise TextError(f"kind is {kind!r}; it is one of {', '.join(PAIR_KINDS)}.")
     _check(n)
-    rng, rows = Random(f"agreement {kind} {seed}"), {}
+    rng = Random(f"agreement {kind} {seed}")
+    rows: dict[str, tuple[str, str, list[str], list[str]]] = {}
     forms = [[verb.form(plural) for verb in w.COPULAS] for plural in (False, True)]
     while len(rows) < n:
         plural, other = len(rows) % 2 == 0, len(rows) // 2 % 2 == 0
@@ -78,7 +79,8 @@ def biographies(
     if len(set(professions)) != 2:
         raise TextError(f"professions are {professions}; give two different ones.")
     _check(n)
-    rng, rows = Random(f"biographies {professions} {ambiguous} {seed}"), {}
+    rng = Random(f"biographies {professions} {ambiguous} {seed}")
+    rows: dict[str, tuple[str, ...]] = {}
     while len(rows) < n:
         which = len(rows) % 2
         woman = which == 1 if ambiguous else len(rows) // 2 % 2 == 1
