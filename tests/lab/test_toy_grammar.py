@@ -250,6 +250,13 @@ def test_frequencies_and_the_way_around() -> None:
     assert insides.spectrum(points) == pytest.approx([0, 0, 0, 0, 0, 1], abs=1e-6)
 
 
+def test_the_days_of_the_bundled_model_go_around_by_twos(toy: iw.Session) -> None:
+    """docs/toy-grammar.md: frequency 3 after layer 0, so neighbours on the circle are two days apart."""
+    found = insides.circles(toy).filter(pl.col("cycle") == "weekdays", pl.col("site") == "resid_post.0")
+    assert float(found["power"].item().split()[-1]) > 0.8
+    assert found["around"].item() in ("mon wed fri sun tue thu sat", "mon sat thu tue sun fri wed")
+
+
 def test_concepts_are_where_the_grammar_puts_them(toy: iw.Session) -> None:
     reading = concepts.read(
         toy, ["mary said that [she] was tired .", "claim : paris is not in france . [false]"], ["embed"]
