@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import interp_widgets as iw
-from interp_widgets.errors import TextError
+from interp_widgets.errors import ModelError, TextError
 from interp_widgets.lab.toy_grammar import __main__ as recipe
 from interp_widgets.lab.toy_grammar import concepts, dictionaries, grammar, insides, measuring, pairs, report, training
 from interp_widgets.lab.toy_grammar import words as w
@@ -189,6 +189,18 @@ def test_a_training_that_was_broken_off_ends_as_one_that_was_not(
         assert torch.equal(one, other)
     steps = [row["step"] for row in json.loads((tmp_path / "broken/curve.json").read_text())["curve"]]
     assert steps == [3, 6]
+    finished = training.train(tmp_path / "broken", 0, TINY, said.append)
+    assert len(said) == 1
+    assert torch.equal(finished.lm_head.weight, whole.lm_head.weight)
+    with pytest.raises(ModelError, match=r"seed \(was 0, is 1\)"):
+        training.train(tmp_path / "broken", 1, TINY, said.append)
+
+
+def test_rate_and_decay_over_the_steps() -> None:
+    recipe = training.Recipe(steps=1000, warmup=100)
+    rates = [training._rate(recipe, step) for step in (1, 50, 100, 500, 1000)]
+    assert rates == pytest.approx([2e-5, 9.94e-4, 1.954e-3, 1.05e-3, 1e-4], rel=1e-2)
+    assert [training._decay(recipe, step) for step in (1, 200, 201, 1000)] == [0.1, 0.1, 0.5, 0.5]
 
 
 def test_the_smoke_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def train(model: Session, home: Path, name: str, activations: Path, count: int, 
     settings = Settings(WIDTH, K, "topk", RATE, min(BATCH, count), SEED, low=False)
     fitted = fit(
         Stored(activations / "fit", site, model.width),
-        lambda: torch.from_numpy(held[:4096].copy()).float(),
+        lambda: torch.from_numpy(held[:: max(1, len(held) // 4096)].copy()).float(),
         settings,
         tokens=count * EPOCHS,
         buffer=4 * BATCH,

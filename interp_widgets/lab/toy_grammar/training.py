@@ -11,7 +11,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,10 +21,12 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from ...errors import ModelError
 from ...sae import checkpoint
+from ...sae.trainer import fast_bfloat16
 from . import grammar
 from .measuring import accuracies
-from .tokens import PAD, START, STOP, encode, tokenizer
+from .tokens import PAD, START, STOP, encode
 
 MIX = {
     **{"truth": 24, "weekdays": 22, "months": 18, "agreement": 12, "indirect object": 10},
@@ -53,9 +56,9 @@ class Recipe:
     """The share of the steps after which weight decay grows."""
     easy: float = 0.4
     """The share of the steps in which claims about truth are easy."""
-    low: bool = True
+    low: bool = field(default_factory=lambda: fast_bfloat16("cpu"))
     """Whether products are made in bfloat16: a third less time on processors that have it. Weights stay float32."""
-    every: int = 1000
+    every: int = 500
     """Steps from one measurement, and checkpoint, to the next."""
 
 
@@ -110,17 +113,21 @@ def _padded(rows: list[tuple[list[int], list[int]]], answer_weight: float) -> Ba
     return torch.tensor([ids + [PAD] * (width - len(ids)) for ids, _ in rows]), torch.tensor(weights)
 
 
-def _schedule(recipe: Recipe, step: int) -> tuple[float, float]:
-    """(learning rate, weight decay) of a step."""
-    done = step / recipe.steps
-    rate = recipe.rate * min(1, step / recipe.warmup) * (0.05 + 0.475 * (1 + math.cos(math.pi * done)))
-    return rate, recipe.decay[done > recipe.turn]
+def _rate(recipe: Recipe, step: int) -> float:
+    return recipe.rate * min(1, step / recipe.warmup) * (0.05 + 0.475 * (1 + math.cos(math.pi * step / recipe.steps)))
+
+
+def _decay(recipe: Recipe, step: int) -> float:
+    return recipe.decay[step > recipe.turn * recipe.steps]
 
 
 def train(folder: Path, seed: int, recipe: Recipe, say: Say) -> LlamaForCausalLM:
-    """The trained model, float32; also written into `folder`, with its curve (curve.json).
+    """The trained model, float32, in evaluation mode; its curve goes to curve.json in `folder`.
 
-    A training that was broken off goes on from its last checkpoint, and ends as it would have.
+    A training that was broken off goes on from its checkpoint there, and ends as it would have.
+
+    Raises:
+        ModelError: the checkpoint in `folder` is of another seed or recipe.
     """
     model = new_model(seed)
     groups = [[p for p in model.parameters() if (p.ndim > 1) == matrix] for matrix in (True, False)]
@@ -130,36 +137,40 @@ def train(folder: Path, seed: int, recipe: Recipe, say: Say) -> LlamaForCausalLM
         betas=(0.9, 0.98),
         fused=True,
     )
-    facts: dict[str, Any] = {"seed": seed, **asdict(recipe)}
-    first, curve, before = _resume(folder, facts, model, optimiser)
-    model.train()
-    losses: list[float] = []
+    facts = json.loads(json.dumps({"seed": seed, **asdict(recipe)}))
+    curve = _resume(folder, facts, model, optimiser)
+    first, before = (curve[-1]["step"], curve[-1]["seconds"]) if curve else (0, 0.0)
     start = time.monotonic()
-    for step, (ids, weight) in enumerate(batches(recipe, seed), 1):
-        if step <= first:  # drawn again, so that what follows is the same
-            continue
-        if step > recipe.steps:
-            break
-        optimiser.param_groups[0]["lr"], optimiser.param_groups[0]["weight_decay"] = _schedule(recipe, step)
-        optimiser.param_groups[1]["lr"] = optimiser.param_groups[0]["lr"]
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.low):
-            logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-        each = cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-        loss = (each * weight.flatten()).sum() / weight.sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        losses.append(loss.item())
+    losses: list[float] = []
+    # What was drawn before the checkpoint is drawn again, so that what follows is the same.
+    steps = enumerate(islice(batches(recipe, seed), int(first), recipe.steps), int(first) + 1)
+    for step, batch in steps if first < recipe.steps else ():
+        losses.append(_step(model, optimiser, batch, recipe, step))
         if step % recipe.every == 0 or step == recipe.steps:
             found = {f"{task}, {held}": right for (task, held), (right, _) in accuracies(model, 100).items()}
             seconds = before + time.monotonic() - start
             curve.append({"step": step, "seconds": seconds, "loss": sum(losses) / len(losses), **found})
             losses = []
             say(_line(curve[-1]))
-            _save(folder, facts, model, optimiser, step, curve)
-            model.train()
+            _save(folder, facts, model, optimiser, curve)
     return model.eval()
+
+
+def _step(model: LlamaForCausalLM, optimiser: torch.optim.Optimizer, batch: Batch, recipe: Recipe, step: int) -> float:
+    """One step of the optimiser; the loss before it."""
+    ids, weight = batch
+    model.train()
+    for group, decay in zip(optimiser.param_groups, (_decay(recipe, step), 0.0), strict=True):
+        group["lr"], group["weight_decay"] = _rate(recipe, step), decay
+    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.low):
+        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    each = cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    loss = (each * weight.flatten()).sum() / weight.sum()
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    return loss.item()
 
 
 def _line(row: dict[str, float]) -> str:
@@ -168,31 +179,29 @@ def _line(row: dict[str, float]) -> str:
     return f"{row['step']:>6.0f} {row['seconds']:>6.0f} s  loss {row['loss']:.3f}  {cells}\n"
 
 
-def _save(
-    folder: Path, facts: dict[str, Any], model: Any, optimiser: Any, step: int, curve: list[dict[str, float]]
-) -> None:
-    """The model as transformers keeps it, and a checkpoint to go on from."""
-    model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    (folder / "curve.json").write_text(json.dumps({"recipe": facts, "curve": curve}, indent=1), encoding="utf-8")
+def _save(folder: Path, facts: dict[str, Any], model: Any, optimiser: Any, curve: list[dict[str, float]]) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
-    checkpoint.save(folder, tensors, {"facts": json.loads(json.dumps(facts)), "step": step, "curve": curve})
+    checkpoint.save(folder, tensors, {"facts": facts, "curve": curve})
+    (folder / "curve.json").write_text(json.dumps({"recipe": facts, "curve": curve}, indent=1), encoding="utf-8")
 
 
-def _resume(
-    folder: Path, facts: dict[str, Any], model: Any, optimiser: Any
-) -> tuple[int, list[dict[str, float]], float]:
-    """(steps done, curve, seconds) of the checkpoint in `folder`, if it is of this training; it is put into model and optimiser."""
+def _resume(folder: Path, facts: dict[str, Any], model: Any, optimiser: Any) -> list[dict[str, float]]:
+    """The curve so far of the checkpoint in `folder`, which is put into model and optimiser; empty if there is none."""
     found = checkpoint.load(folder)
-    if found is None or found[1]["facts"] != json.loads(json.dumps(facts)):
-        return 0, [], 0.0
+    if found is None:
+        return []
     tensors, said = found
+    if other := checkpoint.differences(said["facts"], facts):
+        raise ModelError(
+            f"{folder} holds a training that was broken off, but of another kind: {', '.join(other)}. "
+            "Ask for the same to go on with it, or give another folder."
+        )
     model.load_state_dict(checkpoint.part(tensors, "model."))
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in checkpoint.part(tensors, "optimiser.").items():
         number, _, kind = name.partition(".")
         state.setdefault(int(number), {})[kind] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return said["step"], said["curve"], said["curve"][-1]["seconds"]
+    return list(said["curve"])
