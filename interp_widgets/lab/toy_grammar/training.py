@@ -1,8 +1,8 @@
 """The model of toy-grammar: one schedule, from scratch, on sentences drawn as they are needed.
 
-A small Llama learns to say what comes next. Answers weigh more than other words. Two things change on the way: claims about truth
-are easy at first (without that they stay at chance for thousands of steps), and weight decay grows (little of it lets attention
-form early, much of it makes the arithmetic of weekdays and months general).
+A small Llama learns to say what comes next; answers weigh more than other words. The schedule has one turn. Before it, claims about
+truth are easy (without that they stay at chance for thousands of steps) and weight decay is small, so that attention forms early.
+After it, claims are as they are, there are more weekdays and months, and weight decay is large, which makes arithmetic general.
 """
 
 from __future__ import annotations
@@ -28,11 +28,16 @@ from . import grammar
 from .measuring import accuracies
 from .tokens import PAD, START, STOP, encode
 
-MIX = {
-    **{"truth": 24, "weekdays": 22, "months": 18, "agreement": 12, "indirect object": 10},
-    **{"capitals": 5, "biography": 4, "pronouns": 4, "filler": 4},
+EARLY = {
+    **{"truth": 26, "indirect object": 16, "agreement": 14, "months": 12, "capitals": 9, "weekdays": 8},
+    **{"biography": 5, "pronouns": 5, "filler": 5},
 }
-"""Sentences of each kind in a hundred or so."""
+"""Sentences of each kind in a hundred, before the turn."""
+LATE = {
+    **{"truth": 24, "weekdays": 22, "months": 20, "agreement": 10, "indirect object": 8, "capitals": 5},
+    **{"biography": 4, "pronouns": 4, "filler": 3},
+}
+"""After it."""
 POOL = 8000
 """Sentences that are drawn at once, to be sorted by length."""
 Say = Callable[[str], object]
@@ -42,20 +47,18 @@ Say = Callable[[str], object]
 class Recipe:
     """What a training is, besides its seed."""
 
-    steps: int = 12_000
-    tokens: int = 600
+    steps: int = 14_000
+    tokens: int = 1100
     """In a batch, about."""
-    answer_weight: float = 10.0
+    answer_weight: float = 5.0
     """Of an answer in the loss; other words weigh 1."""
     rate: float = 2e-3
     """Learning rate after the warm-up; falls by a cosine to a twentieth."""
     warmup: int = 200
+    turn: float = 0.4
+    """The share of the steps before the turn."""
     decay: tuple[float, float] = (0.1, 0.5)
-    """Weight decay of matrices before and after `turn`."""
-    turn: float = 0.2
-    """The share of the steps after which weight decay grows."""
-    easy: float = 0.4
-    """The share of the steps in which claims about truth are easy."""
+    """Weight decay of matrices before and after the turn."""
     low: bool = field(default_factory=lambda: fast_bfloat16("cpu"))
     """Whether products are made in bfloat16: a third less time on processors that have it. Weights stay float32."""
     every: int = 500
@@ -89,10 +92,11 @@ def batches(recipe: Recipe, seed: int) -> Iterator[Batch]:
     """(ids [sentences, words], weight of each id but the first as a target), sentences of like length together."""
     rng, step = Random(seed), 0
     while True:
-        tasks = {**grammar.TASKS, "filler": grammar.filler}
-        if step < recipe.easy * recipe.steps:
+        early = step < recipe.turn * recipe.steps
+        mix, tasks = EARLY if early else LATE, {**grammar.TASKS, "filler": grammar.filler}
+        if early:
             tasks["truth"] = grammar.easy_truth
-        rows = [encode(grammar.draw(rng, tasks[task])) for task in rng.choices(list(MIX), list(MIX.values()), k=POOL)]
+        rows = [encode(grammar.draw(rng, tasks[task])) for task in rng.choices(list(mix), list(mix.values()), k=POOL)]
         rows.sort(key=lambda row: len(row[0]))
         pool = []
         while rows:
