@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -17,6 +20,7 @@ from interp_widgets.lab.toy_grammar import __main__ as recipe
 from interp_widgets.lab.toy_grammar import concepts, dictionaries, grammar, insides, measuring, pairs, report, training
 from interp_widgets.lab.toy_grammar import words as w
 from interp_widgets.lab.toy_grammar.tokens import encode, ids, tokenizer
+from interp_widgets.sae.trainer import Settings, Trainer
 
 TINY = training.Recipe(steps=6, tokens=120, every=3)
 
@@ -200,7 +204,7 @@ def test_rate_and_decay_over_the_steps() -> None:
     recipe = training.Recipe(steps=1000, warmup=100)
     rates = [training._rate(recipe, step) for step in (1, 50, 100, 500, 1000)]
     assert rates == pytest.approx([2e-5, 9.94e-4, 1.954e-3, 1.05e-3, 1e-4], rel=1e-2)
-    assert [training._decay(recipe, step) for step in (1, 200, 201, 1000)] == [0.1, 0.1, 0.5, 0.5]
+    assert [training._decay(recipe, step) for step in (1, 400, 401, 1000)] == [0.1, 0.1, 0.5, 0.5]
 
 
 def test_the_smoke_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +216,8 @@ def test_the_smoke_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dictionaries, "BATCH", 256)
     monkeypatch.setattr(recipe, "HELD_OUT", 16)
     monkeypatch.setattr(training, "POOL", 1000)
+    shorter = lambda folder, seed, asked, say: training.train(folder, seed, replace(asked, tokens=300), say)  # noqa: E731
+    monkeypatch.setattr(recipe, "train", shorter)
     said: list[str] = []
     assert recipe.main([str(tmp_path), "--seeds", "3", "--steps", "60"], lambda text: said.append(text)) == 0
     home = tmp_path / "seed3"
@@ -225,6 +231,35 @@ def test_the_smoke_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = json.loads((home / "report.json").read_text())
     assert set(tables) == {"behaviour", "circles", "giver_patching", "giver_attention", "dictionaries", "concepts"}
     assert any("| weekdays | pair |" in line for line in (home / "report.md").read_text().splitlines())
+
+
+def test_before_the_turn_claims_are_easy() -> None:
+    def negated(recipe: training.Recipe) -> float:
+        first = [batch for batch, _ in islice(training.batches(recipe, 0), 400)]
+        claims = [row for batch in first for row in batch.tolist() if ids()["claim"] in row]
+        return sum(ids()["not"] in row for row in claims) / len(claims)
+
+    assert negated(replace(TINY, steps=1000)) < 0.1
+    assert negated(replace(TINY, steps=1000, turn=0.0)) > 0.25
+
+
+def test_every_word_is_gathered_and_trained_on(
+    toy: iw.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dictionaries, "SITES", {"mlp.2": "mlp_out.2"})
+    texts = [grammar.draw(Random(i), grammar.truth) for i in range(12)]
+    count = dictionaries.gather(toy, texts, tmp_path)
+    assert count == sum(len(grammar.parse(text)[0]) for text in texts)
+    rows = torch.from_numpy(np.fromfile(tmp_path / "mlp_out.2.f16", np.float16).reshape(count, -1)).float()
+    last = toy.read(" ".join(grammar.parse(texts[0])[0]), ["mlp_out.2"])["mlp_out.2"][-1]
+    assert (rows - last).norm(dim=1).min() < 0.01 * last.norm()
+    x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+    x[0] *= 1000
+    kept = [
+        len(Trainer(Settings(8, 2, "topk", 1e-3, 32, 0, False, **given), x, "cpu").usable(x))
+        for given in ({}, {"outlier": math.inf})
+    ]
+    assert kept == [199, 200]
 
 
 def test_a_right_answer_is_the_likeliest_and_a_verb_counts_with_its_number() -> None:
