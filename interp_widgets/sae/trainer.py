@@ -45,6 +45,8 @@ class Settings:
     seed: int
     low: bool
     """Whether products are made in bfloat16."""
+    outlier: float = OUTLIER
+    """How many times further from the mean than the median activation one may lie to be trained on; infinite: any."""
 
 
 class Metrics(NamedTuple):
@@ -70,10 +72,10 @@ class Trainer:
         self.settings = settings
         first = first.to(device, torch.float32)
         distance = (first - first.median(0).values).norm(dim=1)
-        first = first[distance <= OUTLIER * distance.median()]
+        first = first[distance <= settings.outlier * distance.median()]
         self.mean = first.mean(0)
         self.scale = (first - self.mean).square().mean().clamp(min=1e-30).rsqrt()
-        self.furthest = OUTLIER * self.scaled(first).norm(dim=1).median()
+        self.furthest = settings.outlier * self.scaled(first).norm(dim=1).median()
         generator = torch.Generator().manual_seed(settings.seed)
         self.weights = self._start(self.usable(first), generator)
         self.silent_for = torch.zeros(settings.width, dtype=torch.long, device=device)
@@ -124,7 +126,7 @@ class Trainer:
         return (x.to(self.mean) - self.mean) * self.scale
 
     def usable(self, x: torch.Tensor) -> torch.Tensor:
-        """Scaled activations of raw ones, without those that lie `OUTLIER` times further from the mean than the first ones' median.
+        """Scaled activations of raw ones, without those that lie `outlier` times further from the mean than the first ones' median.
 
         A short window has no median of its own, so a sink can come through it; one alone would undo many steps.
         """
