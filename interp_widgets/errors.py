@@ -17,6 +17,7 @@
     │   └── ModelNotServed       it does not have the model and cannot load it
     ├── RecordingError           a recording that cannot be read or written
     │   └── NotRecorded          something was asked that it does not hold
+    ├── GraphError               a circuit graph, or a file of one, that does not hold together
     ├── KeptError                a page or notebook whose panels cannot be made again
     ├── FrameError               a frame without the columns it must have
     ├── SaveError                a figure or a table that cannot be written as asked
@@ -102,6 +103,10 @@ class FrameError(InterpError):
 
 class SaveError(InterpError):
     """A figure or a table that cannot be written as asked."""
+
+
+class GraphError(InterpError):
+    """A circuit graph that does not hold together, or a file of one that cannot be read or written."""
 
 
 class KeptError(InterpError):

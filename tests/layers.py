@@ -40,14 +40,15 @@ LAYERS = {
     "progress": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
     "writing": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
     "importing": Layer(set(), TORCH | BROWSER | ALTAIR | {"polars"}),
+    "graphs": Layer(_BASE, {"transformers", "nnsight"} | BROWSER | ALTAIR),
     "session": Layer(_BASE, BROWSER | ALTAIR),
     "sae": Layer(_BASE | {"session"}, BROWSER | ALTAIR),
     "methods": Layer(_BASE | {"session", "sae"}, BROWSER | ALTAIR),
     "lab": Layer(_TORCH_WORLD, BROWSER | ALTAIR),
     "views": Layer(_BASE, TORCH | BROWSER),
     "widgets": Layer(_BASE | {"front"}, TORCH | {"altair"}),
-    "panels": Layer({*_TORCH_WORLD, "views", "widgets", "front"}, set()),
-    "export": Layer({*_TORCH_WORLD, "views", "widgets", "front", "panels"}, set()),
+    "panels": Layer({*_TORCH_WORLD, "graphs", "views", "widgets", "front"}, set()),
+    "export": Layer({*_TORCH_WORLD, "graphs", "views", "widgets", "front", "panels"}, set()),
     "sphinx": Layer({"export"}, TORCH | ALTAIR),
 }
 NNSIGHT_ONLY_IN = "session"

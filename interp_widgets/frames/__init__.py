@@ -27,6 +27,8 @@ from .audit import TRAINING as TRAINING
 from .circuits import CIRCUIT_EDGES as CIRCUIT_EDGES
 from .circuits import CIRCUIT_FAITHFULNESS as CIRCUIT_FAITHFULNESS
 from .circuits import CIRCUIT_NODES as CIRCUIT_NODES
+from .circuits import GRAPH_EDGES as GRAPH_EDGES
+from .circuits import GRAPH_NODES as GRAPH_NODES
 from .corpus import ATOM_EVENTS as ATOM_EVENTS
 from .corpus import ATOM_EXAMPLES as ATOM_EXAMPLES
 from .corpus import ATOM_HISTOGRAM as ATOM_HISTOGRAM

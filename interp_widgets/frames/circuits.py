@@ -80,6 +80,42 @@ CIRCUIT_FAITHFULNESS: Schema = {
 }
 """What circuits of growing size carry: one row per circuit, the smallest first."""
 
+GRAPH_NODES: Schema = {
+    "node": Column(pl.String, "name of the node, as its file has it; of a circuit site/atom@position"),
+    "site": Column(pl.String, "site, such as resid_post.15; null where a file does not say", nullable=True),
+    "layer": Column(pl.Int32, "layer, from 0; null for what belongs to none", nullable=True),
+    "position": Column(pl.Int32, "index of the token, from 0; null where positions are summed", nullable=True),
+    "token": Column(pl.String, "exact text of the token at that position; null where unknown", nullable=True),
+    "kind": Column(pl.String, "atom, error, embedding (of a token), logit (what is measured) or other"),
+    "atom": Column(pl.Int32, "index in the dictionary; null for all that is no atom, or unknown", nullable=True),
+    "activation": Column(pl.Float64, "in the clean prompts, mean; of an error its norm", nullable=True),
+    "corrupt_activation": Column(pl.Float64, "in the corrupt prompts, mean; of an error its norm", nullable=True),
+    "effect": Column(pl.Float64, "how much of the metric goes when the node gets its corrupt value", nullable=True),
+    "low": Column(pl.Float64, "lower end of the 95 % interval of the effect", nullable=True),
+    "high": Column(pl.Float64, "upper end of it", nullable=True),
+    "influence": Column(
+        pl.Float64,
+        "circuit-tracer: share of all influence on the logits held by this node and those with more; small means strong",
+        nullable=True,
+    ),
+    "probability": Column(pl.Float64, "of a logit, the probability of its token", nullable=True),
+    "prompts": Column(pl.Int32, "number of prompts", nullable=True),
+    "method": Column(pl.String, "attribution, integrated_gradients or exact", nullable=True),
+}
+"""Nodes of a graph as shown or as a file has it: CIRCUIT_NODES with what a file may leave out, and what is measured as a node.
+One row per node, in the order of the file."""
+
+GRAPH_EDGES: Schema = {
+    "source": Column(pl.String, "name of the upstream node"),
+    "target": Column(pl.String, "name of the downstream node"),
+    "weight": Column(
+        pl.Float64, "of a circuit as in CIRCUIT_EDGES; of circuit-tracer the direct effect of the source on the target"
+    ),
+    "low": Column(pl.Float64, "lower end of the 95 % interval of the weight", nullable=True),
+    "high": Column(pl.Float64, "upper end of it", nullable=True),
+}
+"""Edges of a graph, in the columns of CIRCUIT_EDGES."""
+
 
 class Node(NamedTuple):
     """The parts of a node's name."""

@@ -1,0 +1,126 @@
+"""A circuit as it is shown: nodes, edges, the prompt, and what a person has made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import polars as pl
+
+from ..errors import GraphError
+from ..frames.circuits import ANSWER, GRAPH_EDGES, GRAPH_NODES
+from ..frames.schema import build, check
+
+KINDS = ("atom", "error", "embedding", "logit", "other")
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A circuit graph, of this package or out of a file. Change it with `dataclasses.replace`.
+
+    Raises:
+        FrameError: a frame with other columns than it must have.
+        GraphError: two nodes of one name, or an edge, label, group, pin or hidden node that names none.
+    """
+
+    nodes: pl.DataFrame
+    """Columns GRAPH_NODES: one row per node. What is measured is a node of kind logit; of a circuit of this package its name is
+    `answer`."""
+    edges: pl.DataFrame
+    """Columns GRAPH_EDGES."""
+    tokens: tuple[str, ...] = ()
+    """The tokens of the prompt; empty where positions are summed over prompts that differ."""
+    prompt: str = ""
+    model: str = ""
+    """Name of the model, as the file or the session has it."""
+    dictionaries: tuple[str, ...] = ()
+    """Names of the dictionaries."""
+    metric: str = ""
+    """What is measured, in words, such as `logit( is) - logit( are)`."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Node -> what a person or a file calls it."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Supernodes: name -> their nodes."""
+    pinned: tuple[str, ...] = ()
+    """Nodes that a person has put aside to look at."""
+    hidden: tuple[str, ...] = ()
+    """Nodes that a person has hidden."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else the file says, so that writing it again loses nothing. Only the reader and the writer of its format look here."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know about the file, a sentence each, such as links that lead to no node."""
+
+    def __post_init__(self) -> None:
+        check(self.nodes, GRAPH_NODES)
+        check(self.edges, GRAPH_EDGES)
+        names = set(self.nodes["node"])
+        if len(names) < self.nodes.height:
+            twice = self.nodes["node"].filter(self.nodes["node"].is_duplicated())[0]
+            raise GraphError(f"Two nodes are called {twice}; each needs a name of its own.")
+        for where, used in self._uses():
+            if stray := [name for name in used if name not in names]:
+                raise GraphError(f"{where} name {stray[0]}, which is no node of this graph.")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Graph):
+            return NotImplemented
+        frames = self.nodes.equals(other.nodes) and self.edges.equals(other.edges)
+        rest = [part.name for part in fields(self) if part.name not in ("nodes", "edges")]
+        return frames and all(getattr(self, name) == getattr(other, name) for name in rest)
+
+    __hash__ = None  # type: ignore[assignment]  # equal by its content, which is too large to hash
+
+    def __repr__(self) -> str:
+        of = f" of {self.prompt!r}" if self.prompt else ""
+        return f"<Graph: {self.nodes.height} nodes, {self.edges.height} edges{of}>"
+
+    @classmethod
+    def of(
+        cls,
+        nodes: pl.DataFrame,
+        edges: pl.DataFrame | None = None,
+        *,
+        tokens: tuple[str, ...] = (),
+        **rest: Any,
+    ) -> Graph:
+        """The graph of a circuit: frames of `methods.circuit` and `methods.circuit_edges`, and the answer as a node.
+
+        Args:
+            nodes: columns CIRCUIT_NODES.
+            edges: columns CIRCUIT_EDGES; none if left out.
+            tokens: the tokens of the clean prompt, where positions are kept apart.
+            rest: further fields of the graph.
+
+        Raises:
+            FrameError, GraphError: as for the class.
+        """
+        position = len(tokens) - 1 if tokens else None
+        answer = {"node": ANSWER, "kind": "logit", "position": position, "token": tokens[-1] if tokens else None}
+        rows = pl.concat([nodes, pl.DataFrame([answer], schema_overrides={"position": pl.Int32})], how="diagonal")
+        return cls(
+            nodes=node_frame(rows),
+            edges=build(GRAPH_EDGES, {name: [] for name in GRAPH_EDGES}) if edges is None else edges,
+            tokens=tuple(tokens),
+            **rest,
+        )
+
+    def _uses(self) -> list[tuple[str, list[str]]]:
+        return [
+            ("Edges", [*self.edges["source"].unique(), *self.edges["target"].unique()]),
+            ("Labels", list(self.labels)),
+            ("Groups", [node for members in self.groups.values() for node in members]),
+            ("Pins", list(self.pinned)),
+            ("Hidden nodes", list(self.hidden)),
+        ]
+
+
+def node_frame(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows in the columns GRAPH_NODES; a column that they lack is null."""
+    return check(
+        rows.select(
+            pl.col(name).cast(column.dtype) if name in rows.columns else pl.lit(None, column.dtype).alias(name)
+            for name, column in GRAPH_NODES.items()
+        ),
+        GRAPH_NODES,
+    )
