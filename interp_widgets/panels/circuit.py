@@ -1,0 +1,399 @@
+"""Circuits: which nodes and edges carry an answer, how much of it they carry, and what becomes of it without some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from ..errors import InterpError, TextError
+from ..graphs.graph import Graph
+from ..graphs.page import page
+from ..widgets.circuit import METHODS, CircuitWidget
+from . import circuit_traits, summaries
+from .circuit_alone import NoModel, plain
+from .circuit_card import Cards
+from .circuit_edit import Edits
+from .circuit_found import BASELINES, Found, Stage
+from .circuit_notes import notes
+from .circuit_question import Question, as_given
+from .circuit_switch import Switches
+from .jobs import Job
+from .panel import Panel
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from ..methods.circuits.dictionaries import Given
+    from ..sae.corpus.reader import Corpus
+    from ..session.session import Session
+
+EDGED = 60
+"""Nodes among which edges are computed, unless more are asked for."""
+
+
+class Circuit(Edits, Cards, Switches, Panel, CircuitWidget):
+    """The circuit of a behaviour: its nodes, its edges, and what circuits of growing size carry.
+
+    >>> circuit = iw.Circuit(model, "the keys to the cabinet", "the key to the cabinet", answer="are", foil="is")
+    >>> circuit.frame                   # nodes; see iw.methods.circuit
+    >>> circuit.edges                   # among the strongest of them
+    >>> circuit.faithfulness            # of circuits of growing size
+    >>> circuit.label("resid_post.2/122@5", "plural subject")
+    >>> circuit.switch("resid_post.2/122@5", 0)     # the prediction without it
+    >>> iw.Circuit(iw.read_graph("graph.json"))     # of someone else's model, without it
+    """
+
+    charts_more = True
+    movable = False
+
+    def __init__(
+        self,
+        model: Session | Graph,
+        clean: Any = "",
+        corrupt: Any = "",
+        answer: Any = "",
+        foil: Any = "",
+        *,
+        dictionaries: Given = None,
+        method: str = "attribution",
+        steps: int = 10,
+        positions: str = "apart",
+        edges: int = EDGED,
+        compare: Sequence[str] = (),
+        corpora: Mapping[str, Corpus | str | Path] | None = None,
+    ) -> None:
+        """Start in the background; returns at once. A graph is shown as it is, and nothing is computed.
+
+        Args:
+            model: a session from `iw.load`; or a graph from `iw.read_graph`, and then nothing else.
+            clean, corrupt, answer, foil, dictionaries, method, steps, positions: as in `iw.methods.circuit`.
+            edges: edges are computed among so many of the strongest nodes.
+            compare: "neurons" (of the MLP), "coordinates" or both: their curves are drawn, too.
+            corpora: site -> where the atoms of its dictionary fire, for their cards: from `iw.corpus`, or the folder of one.
+                Default: the examples that come with a bundled dictionary.
+
+        Raises:
+            DictionaryError, SiteError: dictionaries that do not fit the model.
+            TextError: no such method or baseline.
+        """
+        self._found: Found | None = None
+        self._graph: Graph | None = None
+        self._page = None
+        self._options: dict[str, Any] = {"steps": steps, "positions": positions}
+        self._most, self._compared, self._corpora = edges, list(compare), dict(corpora or {})
+        self._given, self._dictionaries, self._question = dictionaries, None, Question()
+        if isinstance(model, Graph):
+            stand: Any = NoModel(model.model)
+            super().__init__(stand, has_model=False, dictionaries=circuit_traits.names_words(model.dictionaries))
+            self._open(model)
+            return
+        from ..methods.circuits.dictionaries import dictionaries_of
+
+        _check(method, self._compared)
+        self._dictionaries = dictionaries_of(model, dictionaries)
+        self._question = Question(*map(as_given, (clean, corrupt, answer, foil)))
+        super().__init__(
+            model,
+            **self._question.texts(model),
+            methods=list(METHODS),
+            method=method,
+            dictionaries=circuit_traits.dictionaries_words(self._dictionaries),
+        )
+        if self._question.asked:
+            self._start()
+
+    @property
+    def edges(self) -> pl.DataFrame:
+        """Edges among the strongest nodes (see `frames.CIRCUIT_EDGES`); waits for them."""
+        if self._graph is not None:
+            return self._graph.edges
+        return self._part("edges", "edges")
+
+    @property
+    def faithfulness(self) -> pl.DataFrame:
+        """What circuits of growing size carry (see `frames.CIRCUIT_FAITHFULNESS`); waits for it."""
+        return self._part("faithfulness", "faithfulness")
+
+    @property
+    def baselines(self) -> dict[str, pl.DataFrame]:
+        """The same of neurons or coordinates, as far as they were compared; waits for them."""
+        _ = self.frame
+        return {} if self._found is None else dict(self._found.baselines)
+
+    def compare(self, with_: str = "neurons") -> pl.DataFrame:
+        """Draw the curve of circuits without dictionaries: of the MLP's "neurons", or of "coordinates". Waits for it.
+
+        Raises:
+            TextError: something else is given.
+        """
+        self._on_compare(with_)
+        self._wait()
+        return self.baselines[with_]
+
+    def connect(self, nodes: int) -> pl.DataFrame:
+        """Compute the edges among so many of the strongest nodes, and return them. Waits for them."""
+        self._on_edges(nodes)
+        self._wait()
+        return self.edges
+
+    @property
+    def chart(self) -> alt.LayerChart:
+        """Tokens x sites shaded by the effects there, with the nodes and edges that are shown."""
+        from ..views.circuit import circuit_chart
+        from .charts import offline
+
+        return offline(circuit_chart(*self._drawn(), metric=self.metric))
+
+    @property
+    def faithfulness_chart(self) -> alt.LayerChart:
+        """The curve: faithfulness of circuits of growing size, beside those that it is compared with."""
+        from ..views.circuit import faithfulness_chart
+        from .charts import offline
+
+        others = {BASELINES[name]: frame for name, frame in self.baselines.items()}
+        return offline(faithfulness_chart(self.faithfulness, others, error_nodes=self.way, metric=self.metric))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the result rests on; of a graph without its model what its file says."""
+        own: dict[str, Any] = {"metric": self.metric, "method": self.method}
+        if self._graph is not None:
+            return {**super().provenance, **own, "prompt": self._graph.prompt, "dictionaries": list(self._graph.dictionaries)}
+        return {**super().provenance, **own, **self._options, **circuit_traits.rests_on(self._dictionaries, self._question)}
+
+    def code(self) -> str:
+        """A script that makes `frame`."""
+        from .circuit_code import code
+
+        if self._graph is not None:
+            return code(None)
+        _ = self.frame
+        return code(self.session, self._question, self._dictionaries, self.method, self._options)
+
+    def save(self, path: str | Path, *, theme: str = "light", width: float | None = None, dpi: float = 300) -> Path:
+        """Write `chart` as a figure, `frame` as a table, or the graph: `.json` for circuit-tracer and Neuronpedia, `.pt` for the
+        tensors of the paper's code. See `Instrument.save` and `Graph.save`.
+        """
+        if Path(path).suffix.lower() in (".json", ".pt"):
+            return self.graph.save(path)
+        return super().save(path, theme=theme, width=width, dpi=dpi)
+
+    # work
+
+    def _inputs(self) -> tuple[Any, ...]:
+        return self._question, self.method, self._most, tuple(self._compared)
+
+    def _start(self) -> Job:
+        if not self.has_model:
+            self.session.refuse("nothing can be computed")  # type: ignore[attr-defined]
+        return super()._start()
+
+    def _compute(self, progress: Job) -> None:
+        from ..methods.circuits.nodes import check_choices, run_circuit
+        from ..methods.circuits.prompts import prompts_of
+
+        question, method, options = self._question, self.method, self._options
+        if not question.asked:
+            raise TextError("There are no prompts. Type a clean one, and a corrupt one of as many tokens.")
+        check_choices(method, **options)
+        progress(0, 0, "reading the prompts")
+        prompts = prompts_of(self.session, **question.arguments())
+        assert self._dictionaries is not None
+        run = run_circuit(
+            self.session, prompts, self._dictionaries, method=method, **options, progress=Stage(progress, "nodes")
+        )
+        found = Found(question, method, options, self._dictionaries, prompts, run.frame())
+        self._publish(progress, lambda: self._show(found))
+        self._fill(found, progress)
+
+    def _fill(self, found: Found, progress: Job) -> None:
+        """What is not known yet: the curve, the edges, the curves to compare with. Each is shown when it is there."""
+        from .. import methods
+
+        if found.nodes.is_empty():
+            return
+        session, nodes, positions = self.session, found.nodes, found.options["positions"]
+        if found.faithfulness is None:
+            found.faithfulness = methods.circuit_faithfulness(
+                session, **found.arguments(), nodes=nodes, progress=Stage(progress, "faithfulness")
+            )
+            self._publish(progress, lambda: self._show_curve(found))
+        if found.edged != min(self._most, nodes.height):
+            most = self._most
+            found.edges = methods.circuit_edges(
+                session, **found.arguments(), nodes=nodes.head(most), progress=Stage(progress, "edges")
+            )
+            found.edged = min(most, nodes.height)
+            self._publish(progress, lambda: self._show_edges(found))
+        for name in self._compared:
+            if name not in found.baselines:
+                stage, arguments = Stage(progress, f"compared with {name}"), found.arguments(name)
+                others = methods.circuit(session, **arguments, positions=positions, progress=stage)
+                found.baselines[name] = methods.circuit_faithfulness(
+                    session, **arguments, nodes=others, progress=stage
+                )
+                self._publish(progress, lambda: self._show_curve(found))
+
+    def _show_partial(self, partial: Any) -> None:
+        """Nodes of the sites that are done."""
+        from ..methods.circuits.run import CircuitRun
+
+        if isinstance(partial, CircuitRun) and partial.found:
+            nodes = partial.frame(circuit_traits.NODES)
+            shown = Found(self._question, self.method, self._options, self._dictionaries, partial.prompts, nodes)
+            with self.hold_sync():
+                self._draw(shown)
+
+    def _forget(self) -> None:
+        self._found = None
+
+    def _show(self, found: Found) -> None:
+        former, self._found, self._frame = self._found, found, found.nodes
+        names = set(found.nodes["node"])
+        if former is None or not former.question.same_prompts(found.question):
+            self.positions, self.cards = [], {}
+        self.selected = [node for node in self.selected if node in names]
+        self.size, self.edge_threshold, self.prediction = -1, 0.0, {}
+        self._draw(found)
+        self.set_traits(circuit_traits.prompt_traits(self.session, found.prompts, self.summed))
+        self.set_traits(circuit_traits.no_curve())
+        self._say()
+        self._show_cards()
+        self._predict()
+
+    def _draw(self, found: Found) -> None:
+        """Nodes and edges; and what a person has made of them."""
+        bare = self._bare_of(found)
+        self._page = page(self._edited(bare), circuit_traits.NODES, circuit_traits.EDGES)
+        answers = int((self._page.nodes["kind"] == "logit").sum())
+        self.set_traits({**circuit_traits.page_traits(self._page, bare), "metric": bare.metric,
+                         "edged": found.edged and found.edged + answers})  # fmt: skip
+        self._regroup({each["name"]: each["nodes"] for each in self.groups})
+
+    def _show_curve(self, found: Found) -> None:
+        assert found.faithfulness is not None and self._page is not None
+        baselines = [circuit_traits.baseline_traits(BASELINES[name], each) for name, each in found.baselines.items()]
+        self.set_traits(circuit_traits.curve_traits(found.faithfulness, self._page) | {"baselines": baselines})
+        self.way = self.way if self.way in self.ways else self.ways[0]
+        self._say()
+
+    def _show_edges(self, found: Found) -> None:
+        self._draw(found)
+        self._say()
+
+    def _say(self) -> None:
+        """The result in one sentence, and what belongs beside it."""
+        found = self._found
+        if found is not None:
+            self.notes = notes(self.session, found, self._dictionaries)
+            self.summary = summaries.circuit(found.nodes, found.faithfulness, self.metric)
+
+    # results
+
+    @property
+    def _bare(self) -> Graph:
+        """The graph as it was computed or opened."""
+        if self._graph is not None:
+            return self._graph
+        _ = self.frame
+        assert self._found is not None
+        return self._bare_of(self._found)
+
+    def _bare_of(self, found: Found) -> Graph:
+        summed = found.options["positions"] == "summed"
+        return Graph.of(
+            found.nodes,
+            found.edges,
+            tokens=circuit_traits.tokens_of(self.session, found.prompts, summed),
+            prompt=self.session.text(found.prompts.batches[0].clean[0].tolist()),
+            model=self.session.name,
+            dictionaries=tuple(circuit_traits.names(self._dictionaries)),
+            metric=circuit_traits.metric_words(self.session, found.prompts),
+        )
+
+    def _open(self, graph: Graph) -> None:
+        """Show a graph without its model."""
+        self._graph, self._frame = graph, graph.nodes
+        self._page = page(graph, circuit_traits.NODES, circuit_traits.EDGES)
+        methods = graph.nodes["method"].drop_nulls().unique().to_list()
+        self.set_traits(
+            {
+                **circuit_traits.page_traits(self._page, graph),
+                **circuit_traits.group_traits(self._page, graph.groups),
+                "labels": dict(graph.labels),
+                "pinned": list(graph.pinned),
+                "hidden": list(graph.hidden),
+                "clean": graph.prompt,
+                "metric": graph.metric,
+                "method": methods[0] if len(methods) == 1 and methods[0] in METHODS else "",
+                "edged": self._page.nodes.height,
+                "notes": list(graph.notes),
+                "summary": summaries.graph(graph),
+            }
+        )
+
+    def _part(self, name: str, words: str) -> pl.DataFrame:
+        """A frame of the result, once the work is over."""
+        _ = self.frame
+        value: pl.DataFrame | None = getattr(self._found, name, None)
+        if value is None:
+            raise InterpError(self.error or f"The {words} of this circuit were not computed. Call .run().")
+        return value
+
+    def _wait(self) -> None:
+        """For the work; raises what it raised."""
+        if self._job is not None:
+            self._job.wait()
+            if self._job.error is not None:
+                raise self._job.error
+
+    def _drawn(self) -> tuple[Graph, int]:
+        """What `chart` draws: the graph without what is hidden, and how many of its strongest nodes."""
+        graph = self.graph
+        return graph, self.size
+
+    def _to_keep(self) -> dict[str, Any]:
+        """What is kept beside the traits: of a graph without its model the graph."""
+        kept = super()._to_keep()
+        return kept if self._graph is None else {**kept, "graph": plain(self.graph)}
+
+    # requests from the browser
+
+    def _on_run(self, clean: str, corrupt: str = "", answer: str = "", foil: str = "") -> None:
+        fields = {"clean": clean, "corrupt": corrupt, "answer": answer, "foil": foil}
+        self._question = self._question.typed(self.session, **fields)
+        self._made_of |= {name: getattr(self._question, name) for name in fields}
+        self.set_traits(fields)
+        self._start()
+
+    def _on_method(self, method: str) -> None:
+        _check(method, [])
+        self.method = method
+        self._start()
+
+    def _on_edges(self, nodes: int) -> None:
+        self._most = max(2, int(nodes))
+        self._go_on()
+
+    def _on_compare(self, name: str = "neurons") -> None:
+        _check(self.method, [name])
+        self._compared = list(dict.fromkeys([*self._compared, name]))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """What is not known yet of what is shown; without a result all of it."""
+        found = self._found
+        if found is None or not self.has_model:
+            self._start()
+        else:
+            self._launch(lambda progress: self._fill(found, progress))
+
+
+def _check(method: str, compared: Sequence[str]) -> None:
+    if method not in METHODS:
+        raise TextError(f"There is no method {method!r}; it is one of {', '.join(METHODS)}.")
+    if unknown := [name for name in compared if name not in BASELINES]:
+        raise TextError(f"Circuits are compared with {' or '.join(BASELINES)}, not with {unknown[0]!r}.")

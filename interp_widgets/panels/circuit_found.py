@@ -1,0 +1,55 @@
+"""What is known of one question so far, and how far the work on it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from ..progress import nobody
+from .circuit_question import Question
+
+if TYPE_CHECKING:
+    from ..methods.circuits.prompts import Prompts
+    from ..progress import Progress
+
+BASELINES = {"neurons": "MLP neurons", "coordinates": "coordinates"}
+"""Nodes to compare with -> the name of their curve."""
+
+
+@dataclass(eq=False)
+class Found:
+    """Results of one question, stage by stage."""
+
+    question: Question
+    method: str
+    options: dict[str, Any]
+    """`steps` and `positions`."""
+    dictionaries: Any
+    """As the methods take them."""
+    prompts: Prompts
+    nodes: pl.DataFrame
+    edges: pl.DataFrame | None = None
+    edged: int = 0
+    """Edges are known among the first so many nodes."""
+    faithfulness: pl.DataFrame | None = None
+    baselines: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    def arguments(self, dictionaries: Any = None) -> dict[str, Any]:
+        """What every method of circuits takes; with other dictionaries where they are given."""
+        return {**self.question.arguments(), "dictionaries": dictionaries or self.dictionaries}
+
+
+class Stage:
+    """The progress of a part of some work, which says what part it is."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress, self._name = progress, name
+
+    def __call__(self, done: int, total: int, message: str = "", partial: Any = None) -> None:
+        self._progress(done, total, f"{self._name}: {message}" if message else self._name, partial)
+
+    def __reduce__(self) -> Any:
+        """Work that travels to a server may hold on to it; nobody looks at it there."""
+        return nobody, ()
