@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from . import frames as frames
     from . import methods as methods
     from .export.html import to_html as to_html
+    from .graphs.files import read_graph as read_graph
+    from .graphs.graph import Graph as Graph
     from .methods.audit import audit as audit
     from .methods.corpus import corpus as corpus
     from .methods.neuronpedia import to_neuronpedia as to_neuronpedia
@@ -59,6 +61,7 @@ _CONTENTS = {
     "Audit": ".panels.audit",
     "Examples": ".panels.examples",
     "Explorer": ".panels.explorer",
+    "Graph": ".graphs.graph",
     "Lens": ".panels.lens",
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
@@ -75,6 +78,7 @@ _CONTENTS = {
     "models": ".session.remote.served",
     "open_corpus": ".sae.corpus.reader",
     "read_examples": ".sae.corpus.tables",
+    "read_graph": ".graphs.files",
     "read_neuronpedia": ".sae.neuronpedia",
     "record": ".session.recorded.record",
     "reopen": ".panels.reopen",
@@ -93,6 +97,7 @@ __all__ = [
     "Audit",
     "Examples",
     "Explorer",
+    "Graph",
     "Lens",
     "Patching",
     "PatchingPairs",
@@ -109,6 +114,7 @@ __all__ = [
     "models",
     "open_corpus",
     "read_examples",
+    "read_graph",
     "read_neuronpedia",
     "record",
     "reopen",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -21,7 +22,7 @@ class Graph:
 
     Raises:
         FrameError: a frame with other columns than it must have.
-        GraphError: two nodes of one name, or an edge, label, group, pin or hidden node that names none.
+        GraphError: two nodes of one name, a kind that there is not, or an edge, label, group, pin or hidden node without a node.
     """
 
     nodes: pl.DataFrame
@@ -36,6 +37,8 @@ class Graph:
     """Name of the model, as the file or the session has it."""
     dictionaries: tuple[str, ...] = ()
     """Names of the dictionaries."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Site -> number of atoms of its dictionary, where known. Only writing `.pt` needs it."""
     metric: str = ""
     """What is measured, in words, such as `logit( is) - logit( are)`."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +57,8 @@ class Graph:
     def __post_init__(self) -> None:
         check(self.nodes, GRAPH_NODES)
         check(self.edges, GRAPH_EDGES)
+        if odd := set(self.nodes["kind"]) - set(KINDS):
+            raise GraphError(f"A node is of the kind {min(odd)!r}; the kinds are {', '.join(KINDS)}.")
         names = set(self.nodes["node"])
         if len(names) < self.nodes.height:
             twice = self.nodes["node"].filter(self.nodes["node"].is_duplicated())[0]
@@ -104,6 +109,40 @@ class Graph:
             tokens=tuple(tokens),
             **rest,
         )
+
+    def annotated(self, annotations: str | Path | Mapping[str, str]) -> Graph:
+        """The same graph with more labels; a node that has one gets the new one.
+
+        Args:
+            annotations: text by node (`resid_post.5/3036@4`) or by atom, for all its positions (`resid_post.5/3036`, or as the
+                code of Sparse Feature Circuits writes it, `resid_5/3036`); or a file of annotation lines (`.jsonl`) of that
+                code. What is not in the graph is passed over.
+
+        Raises:
+            GraphError: a file that cannot be read, or is none of annotation lines.
+        """
+        from .annotations import labels_for, read_annotations
+
+        texts = annotations if isinstance(annotations, Mapping) else read_annotations(annotations)
+        return replace(self, labels={**self.labels, **labels_for(self, texts)})
+
+    def save(self, path: str | Path) -> Path:
+        """Write the graph to a file, whose ending says the format.
+
+        Args:
+            path: `.json`: as circuit-tracer and Neuronpedia have it. `.pt`: as the code of Sparse Feature Circuits saves a circuit;
+                for this `sizes` must hold the sites of all nodes. `.jsonl`: the labels of atoms alone, as that code's annotation
+                lines.
+
+        Returns:
+            The file.
+
+        Raises:
+            GraphError: another ending, a file that cannot be written, or a graph that the format cannot hold.
+        """
+        from .files import write
+
+        return write(self, Path(path).expanduser())
 
     def _uses(self) -> list[tuple[str, list[str]]]:
         return [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 
 FLIPS = 10_000
@@ -69,3 +72,25 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     out = np.empty_like(q)
     out[order] = q
     return out
+
+
+@lru_cache
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t distribution (Abramowitz & Stegun 26.7.3 and 26.7.4, solved by halving)."""
+
+    def inside(t: float) -> float:
+        """How probable |T| < t is."""
+        angle = math.atan(t / math.sqrt(freedom))
+        odd = freedom % 2
+        term, total = (math.cos(angle), 0.0) if odd else (1.0, 0.0)
+        for i in range(1 + odd, freedom, 2):
+            total += term
+            term *= math.cos(angle) ** 2 * i / (i + 1)
+        total *= math.sin(angle)
+        return 2 / math.pi * (angle + total) if odd else total
+
+    low, high = 0.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) < 0.95 else (low, middle)
+    return high
