@@ -47,6 +47,15 @@ class Page:
         """Name of a node -> its index."""
         return {name: at for at, name in enumerate(self.nodes["node"])}
 
+    def shown(self, size: int, pinned: Sequence[str], hidden: Sequence[str], *, errors: bool = True) -> pl.DataFrame:
+        """The nodes that are drawn: the answers, the first `size` others (-1: all) and those pinned, but for those hidden; errors
+        count only if they are wanted."""
+        answer = pl.col("kind") == "logit"
+        counts = ~answer if errors else ~answer & (pl.col("kind") != "error")
+        first = counts & ((counts.cum_sum() <= size) if size >= 0 else True)
+        wanted = answer | first | pl.col("node").is_in(list(pinned))
+        return self.nodes.filter(wanted & ~pl.col("node").is_in(list(hidden)))
+
 
 def page(graph: Graph, nodes: int, edges: int) -> Page:
     """Lay a graph out.

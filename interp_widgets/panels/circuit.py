@@ -16,10 +16,10 @@ from . import circuit_traits, summaries
 from .circuit_alone import NoModel, plain
 from .circuit_card import Cards
 from .circuit_edit import Edits
-from .circuit_found import BASELINES, Found, Stage
-from .circuit_notes import notes
+from .circuit_found import BASELINES, Found
 from .circuit_question import Question, as_given
 from .circuit_switch import Switches
+from .circuit_work import Works
 from .jobs import Job
 from .panel import Panel
 
@@ -34,7 +34,7 @@ EDGED = 60
 """Nodes among which edges are computed, unless more are asked for."""
 
 
-class Circuit(Edits, Cards, Switches, Panel, CircuitWidget):
+class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
     """The circuit of a behaviour: its nodes, its edges, and what circuits of growing size carry.
 
     >>> circuit = iw.Circuit(model, "the keys to the cabinet", "the key to the cabinet", answer="are", foil="is")
@@ -135,17 +135,24 @@ class Circuit(Edits, Cards, Switches, Panel, CircuitWidget):
 
     def connect(self, nodes: int) -> pl.DataFrame:
         """Compute the edges among so many of the strongest nodes, and return them. Waits for them."""
-        self._on_edges(nodes)
+        self._most = max(2, int(nodes))
+        self._go_on()
         self._wait()
         return self.edges
 
     @property
     def chart(self) -> alt.LayerChart:
-        """Tokens x sites shaded by the effects there, with the nodes and edges that are shown."""
+        """The nodes and edges that are shown, over tokens and sites."""
         from ..views.circuit import circuit_chart
         from .charts import offline
 
-        return offline(circuit_chart(*self._drawn(), metric=self.metric))
+        graph = self.graph
+        placed = page(graph, circuit_traits.NODES, circuit_traits.EDGES)
+        shown = placed.shown(self.size, graph.pinned, graph.hidden, errors=self.way != "removed")
+        edges = placed.edges.filter(pl.col("weight").abs() >= self.edge_threshold)
+        rows = [str(row["text"]) for row in placed.rows]
+        drawn = circuit_chart(shown, edges, rows, self.tokens, labels=graph.labels, metric=self.metric)
+        return offline(drawn)
 
     @property
     def faithfulness_chart(self) -> alt.LayerChart:
@@ -181,8 +188,6 @@ class Circuit(Edits, Cards, Switches, Panel, CircuitWidget):
             return self.graph.save(path)
         return super().save(path, theme=theme, width=width, dpi=dpi)
 
-    # work
-
     def _inputs(self) -> tuple[Any, ...]:
         return self._question, self.method, self._most, tuple(self._compared)
 
@@ -190,150 +195,6 @@ class Circuit(Edits, Cards, Switches, Panel, CircuitWidget):
         if not self.has_model:
             self.session.refuse("nothing can be computed")  # type: ignore[attr-defined]
         return super()._start()
-
-    def _compute(self, progress: Job) -> None:
-        from ..methods.circuits.nodes import check_choices, run_circuit
-        from ..methods.circuits.prompts import prompts_of
-
-        question, method, options = self._question, self.method, self._options
-        if not question.asked:
-            raise TextError("There are no prompts. Type a clean one, and a corrupt one of as many tokens.")
-        check_choices(method, **options)
-        progress(0, 0, "reading the prompts")
-        prompts = prompts_of(self.session, **question.arguments())
-        assert self._dictionaries is not None
-        run = run_circuit(
-            self.session, prompts, self._dictionaries, method=method, **options, progress=Stage(progress, "nodes")
-        )
-        found = Found(question, method, options, self._dictionaries, prompts, run.frame())
-        self._publish(progress, lambda: self._show(found))
-        self._fill(found, progress)
-
-    def _fill(self, found: Found, progress: Job) -> None:
-        """What is not known yet: the curve, the edges, the curves to compare with. Each is shown when it is there."""
-        from .. import methods
-
-        if found.nodes.is_empty():
-            return
-        session, nodes, positions = self.session, found.nodes, found.options["positions"]
-        if found.faithfulness is None:
-            found.faithfulness = methods.circuit_faithfulness(
-                session, **found.arguments(), nodes=nodes, progress=Stage(progress, "faithfulness")
-            )
-            self._publish(progress, lambda: self._show_curve(found))
-        if found.edged != min(self._most, nodes.height):
-            most = self._most
-            found.edges = methods.circuit_edges(
-                session, **found.arguments(), nodes=nodes.head(most), progress=Stage(progress, "edges")
-            )
-            found.edged = min(most, nodes.height)
-            self._publish(progress, lambda: self._show_edges(found))
-        for name in self._compared:
-            if name not in found.baselines:
-                stage, arguments = Stage(progress, f"compared with {name}"), found.arguments(name)
-                others = methods.circuit(session, **arguments, positions=positions, progress=stage)
-                found.baselines[name] = methods.circuit_faithfulness(
-                    session, **arguments, nodes=others, progress=stage
-                )
-                self._publish(progress, lambda: self._show_curve(found))
-
-    def _show_partial(self, partial: Any) -> None:
-        """Nodes of the sites that are done."""
-        from ..methods.circuits.run import CircuitRun
-
-        if isinstance(partial, CircuitRun) and partial.found:
-            nodes = partial.frame(circuit_traits.NODES)
-            shown = Found(self._question, self.method, self._options, self._dictionaries, partial.prompts, nodes)
-            with self.hold_sync():
-                self._draw(shown)
-
-    def _forget(self) -> None:
-        self._found = None
-
-    def _show(self, found: Found) -> None:
-        former, self._found, self._frame = self._found, found, found.nodes
-        names = set(found.nodes["node"])
-        if former is None or not former.question.same_prompts(found.question):
-            self.positions, self.cards = [], {}
-        self.selected = [node for node in self.selected if node in names]
-        self.size, self.edge_threshold, self.prediction = -1, 0.0, {}
-        self._draw(found)
-        self.set_traits(circuit_traits.prompt_traits(self.session, found.prompts, self.summed))
-        self.set_traits(circuit_traits.no_curve())
-        self._say()
-        self._show_cards()
-        self._predict()
-
-    def _draw(self, found: Found) -> None:
-        """Nodes and edges; and what a person has made of them."""
-        bare = self._bare_of(found)
-        self._page = page(self._edited(bare), circuit_traits.NODES, circuit_traits.EDGES)
-        answers = int((self._page.nodes["kind"] == "logit").sum())
-        self.set_traits({**circuit_traits.page_traits(self._page, bare), "metric": bare.metric,
-                         "edged": found.edged and found.edged + answers})  # fmt: skip
-        self._regroup({each["name"]: each["nodes"] for each in self.groups})
-
-    def _show_curve(self, found: Found) -> None:
-        assert found.faithfulness is not None and self._page is not None
-        baselines = [circuit_traits.baseline_traits(BASELINES[name], each) for name, each in found.baselines.items()]
-        self.set_traits(circuit_traits.curve_traits(found.faithfulness, self._page) | {"baselines": baselines})
-        self.way = self.way if self.way in self.ways else self.ways[0]
-        self._say()
-
-    def _show_edges(self, found: Found) -> None:
-        self._draw(found)
-        self._say()
-
-    def _say(self) -> None:
-        """The result in one sentence, and what belongs beside it."""
-        found = self._found
-        if found is not None:
-            self.notes = notes(self.session, found, self._dictionaries)
-            self.summary = summaries.circuit(found.nodes, found.faithfulness, self.metric)
-
-    # results
-
-    @property
-    def _bare(self) -> Graph:
-        """The graph as it was computed or opened."""
-        if self._graph is not None:
-            return self._graph
-        _ = self.frame
-        assert self._found is not None
-        return self._bare_of(self._found)
-
-    def _bare_of(self, found: Found) -> Graph:
-        summed = found.options["positions"] == "summed"
-        return Graph.of(
-            found.nodes,
-            found.edges,
-            tokens=circuit_traits.tokens_of(self.session, found.prompts, summed),
-            prompt=self.session.text(found.prompts.batches[0].clean[0].tolist()),
-            model=self.session.name,
-            dictionaries=tuple(circuit_traits.names(self._dictionaries)),
-            metric=circuit_traits.metric_words(self.session, found.prompts),
-        )
-
-    def _open(self, graph: Graph) -> None:
-        """Show a graph without its model."""
-        self._graph, self._frame = graph, graph.nodes
-        self._page = page(graph, circuit_traits.NODES, circuit_traits.EDGES)
-        methods = graph.nodes["method"].drop_nulls().unique().to_list()
-        self.set_traits(
-            {
-                **circuit_traits.page_traits(self._page, graph),
-                **circuit_traits.group_traits(self._page, graph.groups),
-                "labels": dict(graph.labels),
-                "pinned": list(graph.pinned),
-                "hidden": list(graph.hidden),
-                "clean": graph.prompt,
-                "metric": graph.metric,
-                "method": methods[0] if len(methods) == 1 and methods[0] in METHODS else "",
-                "edged": self._page.nodes.height,
-                "notes": list(graph.notes),
-                "summary": summaries.graph(graph),
-            }
-        )
 
     def _part(self, name: str, words: str) -> pl.DataFrame:
         """A frame of the result, once the work is over."""
@@ -349,11 +210,6 @@ class Circuit(Edits, Cards, Switches, Panel, CircuitWidget):
             self._job.wait()
             if self._job.error is not None:
                 raise self._job.error
-
-    def _drawn(self) -> tuple[Graph, int]:
-        """What `chart` draws: the graph without what is hidden, and how many of its strongest nodes."""
-        graph = self.graph
-        return graph, self.size
 
     def _to_keep(self) -> dict[str, Any]:
         """What is kept beside the traits: of a graph without its model the graph."""
@@ -375,7 +231,8 @@ class Circuit(Edits, Cards, Switches, Panel, CircuitWidget):
         self._start()
 
     def _on_edges(self, nodes: int) -> None:
-        self._most = max(2, int(nodes))
+        answers = int((self._page.nodes["kind"] == "logit").sum()) if self._page is not None else 0
+        self._most = max(2, int(nodes) - answers)
         self._go_on()
 
     def _on_compare(self, name: str = "neurons") -> None:

@@ -30,10 +30,6 @@ class NoModel:
         """Raises GraphError: something needs the model."""
         raise GraphError(f"This graph is shown without its model, so {what}. Load it: iw.Circuit(iw.load(...), clean=...).")
 
-    def text_of(self, token: int) -> str:
-        """Ids cannot be read."""
-        return str(token)
-
 
 def plain(graph: Graph) -> dict[str, Any]:
     """A graph as JSON has it, but for what only its own file holds."""
@@ -42,6 +38,7 @@ def plain(graph: Graph) -> dict[str, Any]:
         "edges": pack_frame(graph.edges),
         **{name: getattr(graph, name) for name in _PLAIN},
         **{name: list(getattr(graph, name)) for name in _TUPLES},
+        "sizes": dict(graph.sizes),
         "labels": dict(graph.labels),
         "groups": {name: list(nodes) for name, nodes in graph.groups.items()},
     }
@@ -61,8 +58,9 @@ def again(kept: Any) -> Graph:
             edges=unpack_frame(kept["edges"]),
             **{name: str(kept[name]) for name in _PLAIN},
             **{name: tuple(map(str, kept[name])) for name in _TUPLES},
+            sizes={str(site): int(size) for site, size in kept["sizes"].items()},
             labels={str(node): str(text) for node, text in kept["labels"].items()},
             groups={str(name): tuple(map(str, nodes)) for name, nodes in kept["groups"].items()},
         )
-    except (InterpError, KeyError, TypeError, AttributeError) as error:
+    except (InterpError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise KeptError(f"The kept graph is damaged: {error}.") from error

@@ -1,0 +1,195 @@
+"""How a circuit is computed stage by stage, and shown as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from ..errors import TextError
+from ..graphs.graph import Graph
+from ..graphs.page import Page, page
+from ..widgets.circuit import METHODS
+from . import circuit_traits, summaries
+from .circuit_found import BASELINES, Found, Stage
+from .circuit_notes import notes
+from .jobs import Job
+
+if TYPE_CHECKING:
+    from ..methods.circuits.dictionaries import Dictionaries
+    from ..session.session import Session
+    from .circuit_question import Question
+
+
+class Works:
+    """The part of a circuit panel that computes and shows."""
+
+    if TYPE_CHECKING:
+        session: Session
+        frame: pl.DataFrame
+        method: str
+        metric: str
+        summed: bool
+        way: str
+        ways: list[str]
+        groups: list[dict[str, Any]]
+        selected: list[str]
+        hold_sync: Callable[[], Any]
+        set_traits: Callable[[dict[str, Any]], None]
+        _found: Found | None
+        _graph: Graph | None
+        _page: Page | None
+        _frame: pl.DataFrame | None
+        _question: Question
+        _options: dict[str, Any]
+        _dictionaries: Dictionaries | None
+        _most: int
+        _compared: list[str]
+        _edited: Callable[[Graph], Graph]
+        _publish: Callable[[Job, Callable[[], None]], None]
+        _regroup: Callable[[dict[str, list[str]]], None]
+        _show_cards: Callable[[], None]
+        _predict: Callable[[], None]
+
+    def _compute(self, progress: Job) -> None:
+        from ..methods.circuits.nodes import check_choices, run_circuit
+        from ..methods.circuits.prompts import prompts_of
+
+        question, method, options = self._question, self.method, self._options
+        if not question.asked:
+            raise TextError("There are no prompts. Type a clean one, and a corrupt one of as many tokens.")
+        check_choices(method, **options)
+        progress(0, 0, "reading the prompts")
+        prompts = prompts_of(self.session, **question.arguments())
+        assert self._dictionaries is not None
+        run = run_circuit(
+            self.session, prompts, self._dictionaries, method=method, **options, progress=Stage(progress, "nodes")
+        )
+        found = Found(question, method, options, self._dictionaries, prompts, run.frame())
+        self._publish(progress, lambda: self._show(found))
+        self._fill(found, progress)
+
+    def _fill(self, found: Found, progress: Job) -> None:
+        """What is not known yet: the curve, the edges, the curves to compare with. Each is shown when it is there."""
+        from .. import methods
+
+        if found.nodes.is_empty():
+            return
+        session, nodes, positions = self.session, found.nodes, found.options["positions"]
+        if found.faithfulness is None:
+            found.faithfulness = methods.circuit_faithfulness(
+                session, **found.arguments(), nodes=nodes, progress=Stage(progress, "faithfulness")
+            )
+            self._publish(progress, lambda: self._show_curve(found))
+        if found.edged != min(self._most, nodes.height):
+            most = self._most
+            found.edges = methods.circuit_edges(
+                session, **found.arguments(), nodes=nodes.head(most), progress=Stage(progress, "edges")
+            )
+            found.edged = min(most, nodes.height)
+            self._publish(progress, lambda: self._show_edges(found))
+        for name in self._compared:
+            if name not in found.baselines:
+                stage, arguments = Stage(progress, f"compared with {name}"), found.arguments(name)
+                others = methods.circuit(session, **arguments, positions=positions, progress=stage)
+                found.baselines[name] = methods.circuit_faithfulness(
+                    session, **arguments, nodes=others, progress=stage
+                )
+                self._publish(progress, lambda: self._show_curve(found))
+
+    def _show_partial(self, partial: Any) -> None:
+        """Nodes of the sites that are done."""
+        from ..methods.circuits.run import CircuitRun
+
+        if isinstance(partial, CircuitRun) and partial.found:
+            nodes = partial.frame(circuit_traits.NODES)
+            shown = Found(self._question, self.method, self._options, self._dictionaries, partial.prompts, nodes)
+            with self.hold_sync():
+                self._draw(shown)
+
+    def _forget(self) -> None:
+        self._found = None
+
+    def _show(self, found: Found) -> None:
+        former, self._found, self._frame = self._found, found, found.nodes
+        names = set(found.nodes["node"])
+        if former is None or not former.question.same_prompts(found.question):
+            self.positions, self.cards = [], {}
+        self.selected = [node for node in self.selected if node in names]
+        self.size, self.edge_threshold, self.prediction = -1, 0.0, {}
+        self._draw(found)
+        self.set_traits(circuit_traits.prompt_traits(self.session, found.prompts, self.summed))
+        self.set_traits(circuit_traits.no_curve())
+        self._say()
+        self._show_cards()
+        self._predict()
+
+    def _draw(self, found: Found) -> None:
+        """Nodes and edges; and what a person has made of them."""
+        bare = self._bare_of(found)
+        self._page = page(self._edited(bare), circuit_traits.NODES, circuit_traits.EDGES)
+        answers = int((self._page.nodes["kind"] == "logit").sum())
+        self.set_traits({**circuit_traits.page_traits(self._page, bare), "metric": bare.metric,
+                         "edged": found.edged and found.edged + answers})  # fmt: skip
+        self._regroup({each["name"]: each["nodes"] for each in self.groups})
+
+    def _show_curve(self, found: Found) -> None:
+        assert found.faithfulness is not None and self._page is not None
+        baselines = [circuit_traits.baseline_traits(BASELINES[name], each) for name, each in found.baselines.items()]
+        self.set_traits(circuit_traits.curve_traits(found.faithfulness, self._page) | {"baselines": baselines})
+        self.way = self.way if self.way in self.ways else self.ways[0]
+        self._say()
+
+    def _show_edges(self, found: Found) -> None:
+        self._draw(found)
+        self._say()
+
+    def _say(self) -> None:
+        """The result in one sentence, and what belongs beside it."""
+        found = self._found
+        if found is not None:
+            self.notes = notes(self.session, found)
+            self.summary = summaries.circuit(found.nodes, found.faithfulness, self.metric)
+
+    @property
+    def _bare(self) -> Graph:
+        """The graph as it was computed or opened."""
+        if self._graph is not None:
+            return self._graph
+        _ = self.frame
+        assert self._found is not None
+        return self._bare_of(self._found)
+
+    def _bare_of(self, found: Found) -> Graph:
+        summed = found.options["positions"] == "summed"
+        return Graph.of(
+            found.nodes,
+            found.edges,
+            tokens=circuit_traits.tokens_of(self.session, found.prompts, summed),
+            prompt="".join(map(self.session.text_of, found.prompts.batches[0].clean[0].tolist())),
+            model=self.session.name,
+            dictionaries=tuple(self._dictionaries or ()),
+            metric=circuit_traits.metric_words(self.session, found.prompts),
+        )
+
+    def _open(self, graph: Graph) -> None:
+        """Show a graph without its model."""
+        self._graph, self._frame = graph, graph.nodes
+        self._page = page(graph, circuit_traits.NODES, circuit_traits.EDGES)
+        methods = graph.nodes["method"].drop_nulls().unique().to_list()
+        self.set_traits(
+            {
+                **circuit_traits.page_traits(self._page, graph),
+                **circuit_traits.group_traits(self._page, graph.groups),
+                "labels": dict(graph.labels),
+                "pinned": list(graph.pinned),
+                "hidden": list(graph.hidden),
+                "clean": graph.prompt,
+                "metric": graph.metric,
+                "method": methods[0] if len(methods) == 1 and methods[0] in METHODS else "",
+                "edged": self._page.nodes.height,
+                "notes": list(graph.notes),
+                "summary": summaries.graph(graph.nodes, graph.edges, graph.prompt),
+            }
+        )
