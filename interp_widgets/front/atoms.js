@@ -29,7 +29,7 @@ function render({ model, el, signal }) {
   const list = createAtomList(model, signal, () => data, { choose, pin });
   const pinned = createPinned();
   const finder = createFinder(model, signal, choose);
-  const card = createCard(model, signal, () => data, { choose, pin });
+  const card = createCard(signal, { choose, pin: () => pin(model.get("atom")), send: (message) => model.send(message) });
   const results = h("div", { class: "iw-results" },
     h("div", { class: "iw-columns" },
       h("div", { class: "iw-main" }, h("div", { class: "iw-tools" }, chooser.element, legend.element), strip.element, readout, finder.element),
@@ -86,6 +86,14 @@ function render({ model, el, signal }) {
       `error ${number(errorNorm)} of the norm, ${percent(errorShare)} of its square`,
       data.masked.has(at) ? "left out of scales and sums" : "",
     ].filter(Boolean).join(" · ");
+  }
+
+  function drawCard() {
+    const [atom, position] = [model.get("atom"), model.get("positions")[0]];
+    card.draw(atom < 0 || !data.count ? null : {
+      title: `Atom #${atom}`, card: model.get("cards")[String(atom)], live: model.get("live"), tokens: model.get("tokens"), position,
+      value: data.row(atom)?.values[position], pinned: model.get("atoms").includes(atom), corpus: model.get("corpus_state"),
+    });
   }
 
   /** Jump to any atom by its number. */
@@ -170,7 +178,7 @@ function render({ model, el, signal }) {
     [list.draw, [...DATA, "positions", "atoms", "atom", "live"]],
     [pinned.draw, [...DATA, "positions", "atoms", "atom", "live"]],
     [finder.draw, ["found", "atom", "live"]],
-    [card.draw, [...DATA, "cards", "corpus_state", "positions", "atoms", "atom", "status", "live"]],
+    [drawCard, [...DATA, "cards", "corpus_state", "positions", "atoms", "atom", "status", "live"]],
   ]);
 }
 

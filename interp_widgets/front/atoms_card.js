@@ -14,7 +14,7 @@ import { change, count, known, number, percent, quoted, visible } from "./number
  * @prop {import("./histogram.js").Bins | null} histogram
  * @prop {import("./atoms_examples.js").Examples | null} examples
  * @prop {[number, number][]} neighbours   atom and cosine
- * @prop {Removed | null} removed  null while it is being measured
+ * @prop {Removed | null} [removed]  null while it is being measured; left out where that is not asked for
  * @prop {string} link          a page about this atom elsewhere, or ""
  */
 /**
@@ -31,71 +31,87 @@ import { change, count, known, number, percent, quoted, visible } from "./number
  * @prop {[string, number][]} down
  */
 
+/** @typedef {Partial<{ name: string, tokens: number, total: number | null, complete: boolean, running: boolean, more: boolean }>} CorpusState */
+/**
+ * @typedef {object} CardContent
+ * @prop {string} title
+ * @prop {Card | undefined} card     undefined while it is looked up
+ * @prop {boolean} live
+ * @prop {string[]} tokens
+ * @prop {number | undefined} position
+ * @prop {number | undefined} value  the activation there, which is marked in the histogram
+ * @prop {boolean | null} pinned     null where cards are not pinned
+ * @prop {CorpusState} corpus
+ * @prop {(atom: number) => boolean} [within]  whether another atom can be chosen; all if left out
+ */
+
 /** Correlation from which on a list of direct weights says what the atom does. */
 const TELLING = 0.5;
 
 /**
- * @param {import("./atoms_data.js").AtomsModel} model
  * @param {AbortSignal} signal
- * @param {() => import("./atoms_data.js").AtomsData} data
- * @param {{ choose: (atom: number) => void, pin: (atom: number) => void }} on
+ * @param {{ choose: (atom: number) => void, pin: () => void, send: (message: { type: string }) => void }} on
  */
-export function createCard(model, signal, data, on) {
+export function createCard(signal, on) {
   const title = h("h3");
   const about = h("p", { class: "iw-quiet" });
-  const pin = button("pin", signal, () => on.pin(model.get("atom")), { class: "iw-button iw-small" });
+  const pin = button("pin", signal, on.pin, { class: "iw-button iw-small" });
   const link = h("a", { class: "iw-out", target: "_blank", rel: "noopener noreferrer" }, "on Neuronpedia ↗");
-  const corpus = createCorpusLine(model, signal);
+  const corpus = createCorpusLine(signal, on.send);
   const histogram = createHistogram("Activations in the corpus", signal);
   const removed = h("div", { class: "iw-part" });
   const neighbours = h("div", { class: "iw-part" });
-  const examples = createExamples(signal, draw);
+  const examples = createExamples(signal, () => draw(shown));
   const none = h("p", { class: "iw-invite iw-no-corpus" });
   let open = false; // whether the direct weights are shown, from one atom to the next
+  /** @type {CardContent | null} */
+  let shown = null;
   const side = h("div", { class: "iw-card-side" }, histogram.element, removed, neighbours);
   const element = h("section", { class: "iw-card", "aria-label": "Atom card" },
     h("div", { class: "iw-tools" }, title, pin, link, corpus.element), about, h("div", { class: "iw-card-columns" }, side, h("div", { class: "iw-card-main" }, examples.element, none)));
 
-  function draw() {
-    const atom = model.get("atom");
-    const card = /** @type {Card | undefined} */ (model.get("cards")[String(atom)]);
-    corpus.draw();
-    element.hidden = atom < 0 || !data().count;
-    if (element.hidden) return;
-    const position = model.get("positions")[0];
-    title.textContent = `Atom #${atom}`;
-    pin.textContent = model.get("atoms").includes(atom) ? "unpin" : "pin";
+  /** @param {CardContent | null} content */
+  function draw(content) {
+    shown = content;
+    element.hidden = !content;
+    if (!content) return;
+    const { card, live, position, pinned } = content;
+    corpus.draw(content.corpus, live);
+    title.textContent = content.title;
+    pin.hidden = pinned === null;
+    pin.textContent = pinned ? "unpin" : "pin";
     link.hidden = !/^https:\/\//.test(card?.link ?? ""); // a saved card may be a stranger's: its address must not be a script
     if (!link.hidden) link.href = card?.link ?? "";
-    about.textContent = !card ? (model.get("live") ? "Looking it up." : "Its card is not stored here.") : card.stats ? describe(card.stats) : "";
+    about.textContent = !card ? (live ? "Looking it up." : "Its card is not stored here.") : card.stats ? describe(card.stats) : "";
     histogram.element.hidden = !card?.histogram;
-    if (card?.histogram) histogram.draw(card.histogram, `active on ${count(card.stats?.fired)} of ${count(card.stats?.tokens)} tokens`, data().row(atom)?.values[position]);
+    if (card?.histogram) histogram.draw(card.histogram, `active on ${count(card.stats?.fired)} of ${count(card.stats?.tokens)} tokens`, content.value);
     examples.element.hidden = !card?.examples;
     if (card?.examples) examples.draw(card.examples);
     none.hidden = !card || !!card.examples;
     none.textContent = card?.corpus ?? "";
-    drawNeighbours(card?.neighbours ?? []);
-    removed.replaceChildren(...(card ? drawRemoved(card.removed, position) : []));
+    drawNeighbours(card?.neighbours ?? [], content.within);
+    removed.hidden = card?.removed === undefined;
+    removed.replaceChildren(...(card?.removed === undefined ? [] : drawRemoved(card.removed, position, content)));
   }
 
-  /** @param {[number, number][]} found */
-  function drawNeighbours(found) {
+  /** @param {[number, number][]} found @param {(atom: number) => boolean} [within] */
+  function drawNeighbours(found, within = () => true) {
     neighbours.hidden = !found.length;
     neighbours.replaceChildren(h("h4", {}, "Nearest directions, by cosine"), h("ul", { class: "iw-chips" }, ...found.map(([atom, cosine]) =>
-      h("li", {}, h("button", { type: "button", class: "iw-chip", "data-atom": atom }, `#${atom} `, h("span", { class: "iw-number" }, number(cosine, 2)))))));
+      h("li", {}, h("button", { type: "button", class: "iw-chip", "data-atom": atom, disabled: !within(atom), title: within(atom) ? null : "Not in this graph" }, `#${atom} `, h("span", { class: "iw-number" }, number(cosine, 2)))))));
   }
 
-  /** @param {Removed | null} found @param {number | undefined} position */
-  function drawRemoved(found, position) {
+  /** @param {Removed | null} found @param {number | undefined} position @param {CardContent} content */
+  function drawRemoved(found, position, { live, tokens }) {
     const heading = h("h4", {}, "Without it, on this text");
-    if (!found) return [heading, h("p", { class: "iw-hint" }, model.get("live") ? "Being measured." : "Not measured before this view was saved.")];
+    if (!found) return [heading, h("p", { class: "iw-hint" }, live ? "Being measured." : "Not measured before this view was saved.")];
     if (!found.active) return [heading, h("p", {}, "It does not fire in this text, so nothing changes."), ...drawDirect(found)];
     const at = position ?? found.kl.length - 1;
     const changes = (found.changes[at] ?? []).filter(([, before, after]) => before !== after);
     return [heading,
       h("p", {}, `log p(${quoted(found.answer)}) after the last token changes by `, h("strong", {}, change(found.effect)),
         known(found.estimate) ? ` (first order: ${change(found.estimate)}${known(found.share) ? `, ${percent(found.share)} of the effect of all atoms and errors` : ""})` : ""),
-      h("table", { class: "iw-changes" }, h("caption", {}, `${changes.length ? "Most changed predictions" : "No prediction changes"} after token ${at} ${quoted(model.get("tokens")[at] ?? "")} · KL ${number(found.kl[at], 2)}`),
+      h("table", { class: "iw-changes" }, h("caption", {}, `${changes.length ? "Most changed predictions" : "No prediction changes"} after token ${at} ${quoted(tokens[at] ?? "")} · KL ${number(found.kl[at], 2)}`),
         h("thead", { hidden: !changes.length }, h("tr", {}, ...["token", "with", "without"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, ...changes.map(([token, before, after]) =>
           h("tr", {}, h("th", { scope: "row" }, visible(token)), h("td", { class: "iw-number" }, percent(before)), h("td", { class: "iw-number" }, percent(after)))))),
@@ -130,22 +146,22 @@ const describe = ({ density, mean, maximum }) => `In the corpus it fires ${oneIn
 
 /**
  * What has been read of the corpus, and a way to go on reading.
- * @param {import("./atoms_data.js").AtomsModel} model
  * @param {AbortSignal} signal
+ * @param {(message: { type: string }) => void} send
  */
-function createCorpusLine(model, signal) {
+function createCorpusLine(signal, send) {
   const text = h("span", { class: "iw-quiet" });
-  const pause = button("Pause", signal, () => model.send({ type: "pause" }), { class: "iw-button iw-small", title: "Stop reading the corpus; what is read stays" });
-  const resume = button("Read on", signal, () => model.send({ type: "read_on" }), { class: "iw-button iw-small", title: "Go on reading the corpus" });
+  const pause = button("Pause", signal, () => send({ type: "pause" }), { class: "iw-button iw-small", title: "Stop reading the corpus; what is read stays" });
+  const resume = button("Read on", signal, () => send({ type: "read_on" }), { class: "iw-button iw-small", title: "Go on reading the corpus" });
   const element = h("div", { class: "iw-corpus" }, text, pause, resume);
-  function draw() {
-    const { name, tokens, total, complete, running, more } = model.get("corpus_state");
+  /** @param {CorpusState} state @param {boolean} live */
+  function draw({ name, tokens, total, complete, running, more }, live) {
     const amount = `${count(tokens)}${total ? ` of ${count(total)}` : ""} tokens`;
     text.textContent = tokens === undefined ? "no corpus" : `corpus${name ? ` ${name}` : ""}: ${amount}${complete || running ? "" : ", not complete"}`;
     pause.hidden = !running;
     resume.hidden = !more || !!running;
-    needsKernel(pause, model.get("live"));
-    needsKernel(resume, model.get("live"));
+    needsKernel(pause, live);
+    needsKernel(resume, live);
   }
   return { element, draw };
 }

@@ -19,7 +19,7 @@ import { floats, ints } from "./numbers.js";
  * @prop {string} answered            the answer that the effects are of
  * @prop {Record<string, import("./atoms_card.js").Card>} cards  of the chosen and the pinned atoms
  * @prop {import("./atoms_find.js").Found} found
- * @prop {Partial<{ name: string, tokens: number, total: number | null, complete: boolean, running: boolean, more: boolean }>} corpus_state
+ * @prop {import("./atoms_card.js").CorpusState} corpus_state
  * @prop {number[]} active
  * @prop {DataView} norm              float32 [T]
  * @prop {DataView} error_norm        float32 [T], |error| / |x|

@@ -63,6 +63,12 @@ export const SEQUENTIAL_PIXELS = [pixels(LIGHT_SEQUENTIAL), pixels(DARK_SEQUENTI
 /** From negative (orange) over zero to positive (blue). */
 export const DIVERGING = scale(LIGHT_DIVERGING, DARK_DIVERGING);
 
+/** The same as plain colours for a canvas: background and ink of each step, for light and for dark pages. */
+export const DIVERGING_COLORS = [LIGHT_DIVERGING, DARK_DIVERGING].map((stops) => Array.from({ length: STEPS }, (_, i) => {
+  const color = between(stops, i / (STEPS - 1));
+  return { fill: hex(color), ink: inkOn(color) };
+}));
+
 /**
  * The style for a place on a scale; no style for a place that is not known.
  * @param {string[]} styles

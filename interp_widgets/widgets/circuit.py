@@ -74,7 +74,7 @@ class CircuitWidget(Widget):
     """What is measured, in words, e.g. `logit( is) − logit( are)`."""
 
     measure = t.Unicode("effect").tag(sync=True)
-    """What the number of a node is called: `effect`, or `influence` for graphs of others."""
+    """What the number of a node is called: `effect`, or `influence` for graphs of others (each node's own share, without a sign)."""
 
     ends = t.Dict().tag(sync=True)
     """`model` and `nothing`: the metric of the whole model, and with every node ablated; empty where not measured."""
@@ -225,8 +225,8 @@ class CircuitWidget(Widget):
     prediction = t.Dict().tag(sync=True)
     """What the model predicts with the switches; empty before the first: `of` (the switches it is of), `pending` (True while
     another one is computed), `failed` (a sentence, or empty), `about` (e.g. `mean of 24 prompts`, or empty), `metric` as
-    {`name`, `before`, `after`, `low`, `high` (95 % interval of after - before, or None), `estimate` (that change by the effects
-    alone, or None)}, and `top`, a list of {`token`, `token_id`, `before`, `after`}: probabilities of the next token, the
+    {`name`, `before`, `after`, `change`, `low`, `high` (95 % interval of the change, or None), `estimate` (the change by the
+    effects alone, or None)}, and `top`, a list of {`token`, `token_id`, `before`, `after`}: probabilities of the next token, the
     answers first, then the likeliest of both."""
 
     selected = t.List(t.Unicode()).tag(sync=True)

@@ -1,0 +1,126 @@
+/** Where each thing of the graph lies: columns are tokens, rows go upwards, and a cell has a place for each of its things. */
+
+/** @typedef {{ width: number, height: number }} Size */
+/**
+ * @typedef {object} Layout  in pixels at zoom 1, y downwards
+ * @prop {number} width
+ * @prop {number} height
+ * @prop {Float32Array} x        centre of each thing; NaN where it is not shown
+ * @prop {Float32Array} y
+ * @prop {number[]} columns      left end of each column, and the right end of the last
+ * @prop {number[]} rows         top end of each row by its index, bottom rows having the largest
+ * @prop {number[]} heights      of each row
+ * @prop {Set<number>} filled    rows that hold something
+ * @prop {Size} slot             room of one thing
+ * @prop {boolean} boxes         whether there is room for names
+ */
+
+/** Up to so many things are boxes with their names in them; more are dots. */
+const BOXES = 120;
+const BOX = { height: 24, least: 50, most: 118, letter: 6.6, around: 22 };
+const DOT = { width: 22, height: 20 };
+/** Empty rows and columns stay, but small. */
+const EMPTY_ROW = 7;
+const LEAST_COLUMN = 30;
+/** Pixels of a letter of a token under its column. */
+const LETTER = 7.5;
+/** How wide cells may be for their height: the one is taken that fits the page best. */
+const SHAPES = [1, 0.5, 2, 0.25, 4, 0.1, 12, 60];
+
+/**
+ * @param {import("./circuit_data.js").CircuitData} data
+ * @param {number[]} things  those that are shown, the strongest first
+ * @param {Size} page        what it should fit
+ * @returns {Layout}
+ */
+export function layOut(data, things, page) {
+  const boxes = things.length <= BOXES;
+  const longest = Math.max(0, ...(boxes ? things.map((thing) => data.short(thing).length) : []));
+  const slot = boxes ? { width: Math.min(BOX.most, Math.max(BOX.least, BOX.around + BOX.letter * longest)), height: BOX.height } : DOT;
+  /** Things by cell. @type {Map<number, number[]>} */
+  const cells = new Map();
+  const across = Math.max(1, data.tokens.length);
+  for (const thing of things) {
+    const key = data.row[thing] * across + data.column[thing];
+    const cell = cells.get(key);
+    if (cell) cell.push(thing);
+    else cells.set(key, [thing]);
+  }
+  let best = shape(data, cells, across, slot, SHAPES[0]);
+  for (const wide of SHAPES.slice(1)) {
+    const other = shape(data, cells, across, slot, wide);
+    if (fitZoom(other, page) > 1.02 * fitZoom(best, page)) best = other;
+  }
+  const x = new Float32Array(data.kind.length).fill(NaN);
+  const y = new Float32Array(data.kind.length).fill(NaN);
+  for (const [key, cell] of cells) {
+    const [row, column] = [Math.floor(key / across), key % across];
+    const line = perLine(cell.length, best.wide);
+    const lines = Math.ceil(cell.length / line);
+    const [middle, top] = [(best.columns[column] + best.columns[column + 1]) / 2, best.rows[row] + (best.heights[row] - lines * slot.height) / 2];
+    cell.forEach((thing, i) => {
+      const at = Math.floor(i / line);
+      const inLine = Math.min(line, cell.length - at * line);
+      x[thing] = middle + ((i % line) - (inLine - 1) / 2) * slot.width;
+      y[thing] = top + (at + 0.5) * slot.height;
+    });
+  }
+  return { ...best, x, y, filled: new Set([...cells.keys()].map((key) => Math.floor(key / across))), slot, boxes };
+}
+
+/** Things side by side in a cell of so many. @param {number} count @param {number} wide */
+const perLine = (count, wide) => Math.max(1, Math.min(count, Math.ceil(Math.sqrt(count * wide))));
+
+/**
+ * Widths of the columns and heights of the rows, where cells are so wide.
+ * @param {import("./circuit_data.js").CircuitData} data @param {Map<number, number[]>} cells @param {number} across @param {Size} slot @param {number} wide
+ */
+function shape(data, cells, across, slot, wide) {
+  const widths = Array.from({ length: across }, (_, column) => Math.max(LEAST_COLUMN, Math.min(76, 16 + LETTER * (data.tokens[column] ?? "").length)));
+  const heights = data.rows.map(() => EMPTY_ROW);
+  for (const [key, cell] of cells) {
+    const [row, column] = [Math.floor(key / across), key % across];
+    const line = perLine(cell.length, wide);
+    widths[column] = Math.max(widths[column], line * slot.width + 10);
+    heights[row] = Math.max(heights[row] ?? 0, Math.ceil(cell.length / line) * slot.height + 0.7 * slot.height);
+  }
+  const columns = [0];
+  for (const each of widths) columns.push(columns[columns.length - 1] + each);
+  const rows = heights.map(() => 0);
+  let y = 0;
+  for (let row = heights.length - 1; row >= 0; row--) {
+    rows[row] = y;
+    y += heights[row];
+  }
+  return { columns, rows, heights, width: columns[across], height: y, wide };
+}
+
+/** @param {{ width: number, height: number }} content @param {Size} page */
+export const fitZoom = ({ width, height }, page) => Math.min(1.15, page.width / Math.max(1, width), page.height / Math.max(1, height));
+
+/**
+ * The thing whose slot holds a place, or -1. Slots do not overlap.
+ * @param {Layout} layout @param {number[]} things @param {number} x @param {number} y
+ */
+export function thingAt(layout, things, x, y) {
+  const { width, height } = layout.slot;
+  return things.find((thing) => Math.abs(layout.x[thing] - x) <= width / 2 && Math.abs(layout.y[thing] - y) <= height / 2) ?? -1;
+}
+
+/**
+ * The thing that an arrow key leads to: the next one in the row, or the nearest one in the next row that has any.
+ * @param {Layout} layout @param {import("./circuit_data.js").CircuitData} data @param {number[]} things @param {number} from @param {string} key
+ */
+export function neighbour(layout, data, things, from, key) {
+  const [x, y] = [layout.x[from], layout.y[from]];
+  let [best, least] = [-1, Infinity];
+  for (const thing of things) {
+    const [dx, dy] = [layout.x[thing] - x, layout.y[thing] - y];
+    const level = Math.abs(dy) < layout.slot.height / 2;
+    const ahead = { ArrowLeft: level ? -dx : 0, ArrowRight: level ? dx : 0, ArrowUp: level ? 0 : -dy, ArrowDown: level ? 0 : dy }[key] ?? 0;
+    if (thing === from || ahead <= 0) continue;
+    const distance = level ? ahead : 1000 * ahead + Math.abs(dx);
+    if (distance < least) [best, least] = [thing, distance];
+  }
+  return best;
+}
