@@ -180,3 +180,9 @@ def grouped(page: Page, members: Mapping[str, Sequence[str]]) -> Groups:
     )
     ints = (sums[end].to_numpy().astype(np.int32) for end in ("source", "target"))
     return Groups(groups, *ints, sums["weight"].to_numpy())
+
+
+def error_share(nodes: pl.DataFrame) -> float:
+    """Share of the summed |effect| that errors hold; 0 where there is no effect. `nodes`: columns CIRCUIT_NODES."""
+    size = nodes["effect"].abs()
+    return float(size.filter(nodes["kind"] == "error").sum() / total) if (total := size.sum()) else 0.0

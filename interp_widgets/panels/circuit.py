@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import traitlets as t
 
 from ..errors import InterpError, TextError
 from ..graphs.graph import Graph
@@ -81,13 +82,13 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         """
         self._found: Found | None = None
         self._graph: Graph | None = None
-        self._page = None
+        self._page, self._predicted = None, None
         self._options: dict[str, Any] = {"steps": steps, "positions": positions}
         self._most, self._compared, self._corpora = edges, list(compare), dict(corpora or {})
         self._given, self._dictionaries, self._question = dictionaries, None, Question()
         if isinstance(model, Graph):
             stand: Any = NoModel(model.model)
-            super().__init__(stand, has_model=False, dictionaries=circuit_traits.names_words(model.dictionaries))
+            super().__init__(stand, has_model=False, dictionaries=circuit_traits.dictionaries_words(model.dictionaries))
             self._open(model)
             return
         from ..methods.circuits.dictionaries import dictionaries_of
@@ -173,12 +174,13 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
 
     def code(self) -> str:
         """A script that makes `frame`."""
-        from .circuit_code import code
+        from .circuit_code import OF_A_GRAPH, script
 
         if self._graph is not None:
-            return code(None)
+            return OF_A_GRAPH
         _ = self.frame
-        return code(self.session, self._question, self._dictionaries, self.method, self._options)
+        assert self._found is not None
+        return script(self.session, self._found.question, self._given, self._found.method, self._options)
 
     def save(self, path: str | Path, *, theme: str = "light", width: float | None = None, dpi: float = 300) -> Path:
         """Write `chart` as a figure, `frame` as a table, or the graph: `.json` for circuit-tracer and Neuronpedia, `.pt` for the
@@ -215,6 +217,10 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         """What is kept beside the traits: of a graph without its model the graph."""
         kept = super()._to_keep()
         return kept if self._graph is None else {**kept, "graph": plain(self.graph)}
+
+    # an observer must be in the class of the widget itself
+    _show_cards = t.observe("selected", "pinned")(Cards._cards_wanted)
+    _predict = t.observe("switches")(Switches._prediction_wanted)
 
     # requests from the browser
 

@@ -34,8 +34,7 @@ class Cards:
         _aside: Callable[..., Job]
         _publish: Callable[[Job, Callable[[], None]], None]
 
-    @t.observe("selected", "pinned")
-    def _show_cards(self, change: t.Bunch | None = None) -> None:
+    def _cards_wanted(self, change: t.Bunch | None = None) -> None:
         """The cards of the last selected and the pinned nodes: at once what is known, then what removing the atom does."""
         if not self.has_model:
             return

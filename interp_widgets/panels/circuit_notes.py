@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ..graphs.page import error_share
 from .circuit_traits import NODES
 from .wording import counted, percent
 
@@ -29,8 +30,6 @@ def notes(model: Session, found: Found) -> list[str]:
         said.append("One prompt: there are no intervals, and the circuit may be of these words alone.")
     if nodes.is_empty():
         return [*said, "Every node has the same value in the clean and the corrupt prompts."]
-    from ..methods.circuits.run import error_share
-
     if share := error_share(nodes):
         said.append(f"What the dictionaries miss (errors) holds {percent(share)} of the summed |effect|.")
     if found.edges is not None:

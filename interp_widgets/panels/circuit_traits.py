@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..methods.circuits.dictionaries import Dictionaries
     from ..methods.circuits.prompts import Prompts
     from ..session.session import Session
+    from .circuit_question import Question
 
 NODES = 2000
 EDGES = 10_000
@@ -170,9 +171,15 @@ def _side(model: Session, tokens: Sequence[Sequence[int]]) -> str:
     return f"mean logit({named}{more})"
 
 
-def dictionaries_words(dictionaries: Dictionaries) -> str:
-    """What the nodes are of."""
-    return counted(len(dictionaries), "dictionary", "dictionaries")
+def dictionaries_words(names: Collection[str]) -> str:
+    """What the nodes are of; nothing where that is not known."""
+    return counted(len(names), "dictionary", "dictionaries") if names else ""
+
+
+def rests_on(dictionaries: Dictionaries, question: Question) -> dict[str, Any]:
+    """What is asked, and the dictionaries by their sites: for provenance."""
+    own = {site: {"name": sae.name, "sha256": sae.origin.get("sha256")} for site, sae in dictionaries.items()}
+    return {**question.arguments(), "dictionaries": own}
 
 
 def _floats(values: pl.Series) -> bytes:

@@ -59,8 +59,9 @@ def circuit_chart(
         )
         .sort("width")
     )
-    x = _axis("x", [f"{i} {token}" for i, token in enumerate(tokens)] if any(tokens) else [""], -90)
-    y = _axis("y", list(rows), 0)
+    shown = pl.DataFrame({"token": list(tokens)}).select(theme.visible("token"))["token"]
+    x = _axis("x", [f"{i} {token}" for i, token in enumerate(shown)] if any(tokens) else [""], -90)
+    y = _axis("y", rows, 0)
     sign = alt.Color("sign:N", scale=alt.Scale(domain=_SIGNS, range=[UP, DOWN]), title=None, legend=theme.key("circle"))
     strokes = (
         alt.Chart(alt.InlineData(values=lines.to_dicts()))
@@ -69,13 +70,13 @@ def circuit_chart(
         .encode(strokeWidth=alt.StrokeWidth("width:Q", scale=alt.Scale(range=[0.3, 4]), legend=None))
         .encode(tooltip=[alt.Tooltip(f"{name}:N") for name in ("source", "target")] + [alt.Tooltip("weight:Q")])
     )
-    shapes = alt.Shape("kind:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), title=None,
-                       legend=theme.key("circle") if placed["kind"].n_unique() > 1 else None)  # fmt: skip
+    kinds = {kind: shape for kind, shape in _SHAPES.items() if kind in set(placed["kind"])}
+    shapes = alt.Shape("kind:N", scale=alt.Scale(domain=list(kinds), range=list(kinds.values())), title=None, legend=theme.key())
     dots = (
         alt.Chart(alt.InlineData(values=placed.drop("prompts", "method").to_dicts()))
         .mark_point(filled=True, opacity=0.95)
         .encode(x=x, y=y, color=sign, shape=shapes)
-        .encode(size=alt.Size("size:Q", scale=alt.Scale(range=[12, 180]), legend=None))
+        .encode(size=alt.Size("size:Q", scale=alt.Scale(range=[6, 160], zero=True), legend=None))
         .encode(tooltip=[alt.Tooltip(f"{n}:N") for n in ("node", "label", "token")] + [alt.Tooltip("effect:Q")])
     )
     names = (
@@ -105,13 +106,12 @@ def _side_by_side(nodes: pl.DataFrame) -> pl.DataFrame:
 
 def _axis(channel: str, labels: Sequence[str], angle: int) -> alt.X | alt.Y:
     """Named places 0, 1, ... of an axis of numbers, so that nodes can stand anywhere between."""
-    names = pl.DataFrame({"name": labels}).select(theme.visible("name"))["name"].to_list()
     axis = alt.Axis(
-        values=list(range(len(names))), labelExpr=f"{json.dumps(names)}[datum.value]", labelAngle=angle, grid=True,
+        values=list(range(len(labels))), labelExpr=f"{json.dumps(list(labels))}[datum.value]", labelAngle=angle, grid=True,
         title=None, ticks=False, domain=False, labelLimit=110, labelOverlap="greedy", gridOpacity=0.5,
     )  # fmt: skip
     kind = alt.X if channel == "x" else alt.Y
-    return kind(f"{channel}:Q", scale=alt.Scale(domain=[-0.6, len(names) - 0.4], nice=False, zero=False), axis=axis)
+    return kind(f"{channel}:Q", scale=alt.Scale(domain=[-0.6, len(labels) - 0.4], nice=False, zero=False), axis=axis)
 
 
 def faithfulness_chart(

@@ -67,6 +67,8 @@ def dictionaries_of(model: Runner, given: Given = None) -> Dictionaries:
         kinds = COORDINATES[given]
         sites = ["embed", *(f"{kind}.{layer}" for layer in range(model.num_layers) for kind in kinds)]
         return Dictionaries(model, dict.fromkeys(sites, "coordinates"))
+    if isinstance(given, Dictionaries):
+        return given
     if isinstance(given, Mapping):
         named = {str(model.site(site)): each for site, each in given.items()}
         for site, each in named.items():
