@@ -27,6 +27,7 @@ from .audit import TRAINING as TRAINING
 from .circuits import CIRCUIT_EDGES as CIRCUIT_EDGES
 from .circuits import CIRCUIT_FAITHFULNESS as CIRCUIT_FAITHFULNESS
 from .circuits import CIRCUIT_NODES as CIRCUIT_NODES
+from .circuits import CIRCUIT_PREDICTION as CIRCUIT_PREDICTION
 from .corpus import ATOM_EVENTS as ATOM_EVENTS
 from .corpus import ATOM_EXAMPLES as ATOM_EXAMPLES
 from .corpus import ATOM_HISTOGRAM as ATOM_HISTOGRAM

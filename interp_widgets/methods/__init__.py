@@ -15,6 +15,8 @@ from .atom_search import similar_atoms as similar_atoms
 from .attention import attention as attention
 from .attribution_patching import attribution_patching as attribution_patching
 from .audit import audit as audit
+from .circuits.faithfulness import circuit_faithfulness as circuit_faithfulness
+from .circuits.prediction import circuit_prediction as circuit_prediction
 from .context_effects import context_summary as context_summary
 from .context_effects import effect_over_contexts as effect_over_contexts
 from .direct_weights import direct_logits as direct_logits
