@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,6 +12,9 @@ FLIPS = 10_000
 SAMPLES = 2000
 BLOCK = 512
 """Cells taken at once, so that 10,000 flips of many cells fit into memory."""
+
+
+Optionals = list[float | None]
 
 
 def summarise(numbers: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
@@ -51,14 +56,14 @@ def bootstrap(numbers: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> tup
 
 def bootstrap_share(
     parts: Sequence[np.ndarray], whole: np.ndarray, least: float, samples: int = SAMPLES, seed: int = 0
-) -> tuple[list[float | None], list[float | None], list[float | None]]:
+) -> tuple[Optionals, Optionals, Optionals]:
     """The mean of each of `parts` [pairs] over that of `whole` [pairs], and its 95% percentile interval over pairs.
 
     None where the whole is at most `least` in size, and for the interval of a single pair.
     """
     if abs(whole.mean()) <= least:
         return [None] * len(parts), [None] * len(parts), [None] * len(parts)
-    shares = [float(part.mean() / whole.mean()) for part in parts]
+    shares: Optionals = [float(part.mean() / whole.mean()) for part in parts]
     if len(whole) < 2:
         return shares, [None] * len(parts), [None] * len(parts)
     draws = np.random.default_rng(seed).multinomial(len(whole), np.full(len(whole), 1 / len(whole)), samples)
@@ -91,3 +96,25 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     out = np.empty_like(q)
     out[order] = q
     return out
+
+
+@lru_cache
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t distribution (Abramowitz & Stegun 26.7.3 and 26.7.4, solved by halving)."""
+
+    def inside(t: float) -> float:
+        """How probable |T| < t is."""
+        angle = math.atan(t / math.sqrt(freedom))
+        odd = freedom % 2
+        term, total = (math.cos(angle), 0.0) if odd else (1.0, 0.0)
+        for i in range(1 + odd, freedom, 2):
+            total += term
+            term *= math.cos(angle) ** 2 * i / (i + 1)
+        total *= math.sin(angle)
+        return 2 / math.pi * (angle + total) if odd else total
+
+    low, high = 0.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) < 0.95 else (low, middle)
+    return high

@@ -68,6 +68,28 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def take(self, begin: int, end: int) -> Batch:
+        """Some of its prompts."""
+        of = torch.arange(len(self))[begin:end]
+        corrupt = None if self.corrupt is None else self.corrupt[of]
+        return Batch(self.rows[of], self.clean[of], corrupt, self.counted[of], MetricOf(self.metric, of))
+
+
+@dataclass(frozen=True, eq=False)
+class MetricOf:
+    """A metric for some prompts of a batch."""
+
+    metric: Metric
+    of: torch.Tensor
+    """[n]: which"""
+
+    @property
+    def reads(self) -> str:
+        return self.metric.reads
+
+    def measure(self, model: Runner, value: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return self.metric.measure(model, value, self.of.to(rows.device)[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Prompts:

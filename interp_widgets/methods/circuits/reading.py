@@ -1,0 +1,134 @@
+"""What a circuit is made of, read once: some prompts at all sites, in one pass over the clean ones and one over the corrupt.
+
+Only tokens that count are kept, those of all prompts in one list. Dictionaries are not needed here, so where the model is on a
+server none travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ...session.runner import Runner
+from ...session.session import Session
+from .passes import Values, gradients
+from .prompts import Batch, Prompts
+
+TOKENS_AT_ONCE = 512
+"""Prompts x tokens of a pass whose gradients are kept: a layer of SmolLM2 keeps about 50 kB a token."""
+KEPT = 1 << 28
+"""Bytes of activations kept at a time: 256 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """As many prompts of one length as a pass takes at once."""
+
+    batch: Batch
+    at: torch.Tensor
+    """[n, T]: which tokens are read; `C` in all"""
+    reached: torch.Tensor
+    """[C]: those that a difference between clean and corrupt can reach: its first token and all after it"""
+
+    @property
+    def prompt(self) -> torch.Tensor:
+        """[C]: which prompt of the set each token is of."""
+        return self.batch.rows[self.row]
+
+    @property
+    def row(self) -> torch.Tensor:
+        """[C]: which prompt of this piece each token is of."""
+        return self.at.nonzero()[:, 0]
+
+    @property
+    def position(self) -> torch.Tensor:
+        """[C]"""
+        return self.at.nonzero()[:, 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A piece at all sites, [C, d] each, float32. Equal in clean and corrupt where no difference reaches."""
+
+    metric: torch.Tensor
+    """[n], float64: of the clean prompts"""
+    corrupt_metric: torch.Tensor | None
+    clean: Values
+    corrupt: Values | None
+    gradient: Values
+    """Of the metric, at the clean prompts; empty where it was not asked for"""
+
+
+def parts_of(
+    model: Session, prompts: Prompts, sites: Sequence[str], *, apart: bool, batch: int | None = None
+) -> Iterator[list[Piece]]:
+    """The prompts in pieces, as many pieces at a time as can be kept at all sites.
+
+    Args:
+        apart: whether positions are nodes of their own. Then those that no difference reaches in any prompt are left out; summed
+            they are read, for the activations.
+        batch: prompts of a piece; default as many as `TOKENS_AT_ONCE` allows.
+    """
+    size = 3 * 4 * sum(model.size(site) for site in sites)
+    part: list[Piece] = []
+    held = 0
+    for whole in prompts.batches:
+        at, reached = whole.counted, _reached(whole)
+        if apart:
+            at = at & (at & reached).any(0)
+        step = batch or max(1, TOKENS_AT_ONCE // whole.clean.shape[1])
+        for begin in range(0, len(whole), step):
+            here = at[begin : begin + step]
+            piece = Piece(whole.take(begin, begin + step), here, reached[begin : begin + step][here])
+            cost = int(here.sum()) * size
+            if part and held + cost > KEPT:
+                yield part
+                part, held = [], 0
+            part.append(piece)
+            held += cost
+    yield part
+
+
+def read_piece(model: Runner, piece: Piece, sites: Sequence[str], slope: bool) -> Reading:
+    """One pass over the clean prompts, with `slope` forwards and backwards, and one over the corrupt."""
+    batch = piece.batch
+    if slope:
+        metric, clean, gradient = gradients(model, batch, sites)
+    else:
+        metric, clean = _measured(model, batch, batch.clean, sites)
+        gradient = {}
+    clean, gradient = ({site: _at(value, piece) for site, value in values.items()} for values in (clean, gradient))
+    if batch.corrupt is None:
+        return Reading(metric, None, clean, None, gradient)
+    corrupt_metric, corrupt = _measured(model, batch, batch.corrupt, sites)
+    same = ~piece.reached
+    for site, value in corrupt.items():
+        corrupt[site] = _at(value, piece)
+        corrupt[site][same.to(value.device)] = clean[site][same.to(value.device)]
+    return Reading(metric, corrupt_metric, clean, corrupt, gradient)
+
+
+def _reached(batch: Batch) -> torch.Tensor:
+    """[n, T]: tokens that a difference reaches, by causality; all where there is nothing to compare with."""
+    if batch.corrupt is None:
+        return torch.ones_like(batch.counted)
+    return (batch.clean != batch.corrupt).cumsum(1) > 0
+
+
+def _at(value: torch.Tensor, piece: Piece) -> torch.Tensor:
+    """[n, T, ...] -> [C, d]"""
+    return value.flatten(2)[piece.at.to(value.device)]
+
+
+def _measured(model: Runner, batch: Batch, ids: torch.Tensor, sites: Sequence[str]) -> tuple[torch.Tensor, Values]:
+    """The metric [n] of the batch run as `ids`, and the activations of that run."""
+    metric = batch.metric
+
+    def then(values: Values) -> tuple[torch.Tensor, Values]:
+        found = metric.measure(model, values[metric.reads], torch.arange(len(batch)))
+        return found.double().cpu(), {site: values[site].float() for site in sites}
+
+    out: tuple[torch.Tensor, Values] = model.run(ids.tolist(), dict.fromkeys([*sites, metric.reads]), then=then)
+    return out

@@ -1,0 +1,101 @@
+"""The nodes of a site at some tokens: what each is worth in the clean and in the corrupt prompts, and what a change of it does.
+
+With A = a * (scale of a norm that is undone), x = b + A @ W_dec + e. Between clean x and corrupt y
+
+    x - y = (A - B) @ W_dec + (what the atoms do not give)
+
+and that last vector is the change of the error, so that nothing of the difference is lost: where a dictionary norms its inputs it
+holds the change of b as well. Without corrupt prompts every node goes to 0 and x to b.
+
+Few atoms are on at a token, so their rows of W_dec alone are taken; where many are, all in one product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ...sae.dictionary import Dictionary
+
+DENSE = 1 / 16
+"""From this share of atoms that are on, one product with all of W_dec is faster than to gather rows."""
+GATHERED = 1 << 22
+"""Entries of gathered rows at a time: 16 MB, which caches hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class SiteValues:
+    """Atoms that are on in the clean or the corrupt prompt at some token, `E` in all, by token and atom. `C` tokens."""
+
+    token: torch.Tensor
+    """[E]"""
+    atom: torch.Tensor
+    """[E]"""
+    clean: torch.Tensor
+    """[E]: activations"""
+    corrupt: torch.Tensor
+    """[E]"""
+    change: torch.Tensor
+    """[E]: clean less corrupt, scaled where a norm is undone: how far x moves along the atom's direction"""
+    error: torch.Tensor
+    """[C, d]: clean less corrupt"""
+    error_clean: torch.Tensor
+    """[C]: norms"""
+    error_corrupt: torch.Tensor
+    """[C]"""
+
+
+def site_values(sae: Dictionary, x: torch.Tensor, y: torch.Tensor | None) -> SiteValues:
+    """The nodes of a dictionary at tokens x [C, d] of the clean prompts and y of the corrupt ones; None: everything goes to 0."""
+    a = sae.encode(x)
+    scale = sae.scale(x)
+    bias = sae.bias(x)
+    if y is None:
+        on = a != 0
+        b, b_scale, norm = torch.zeros_like(a), scale, x.new_zeros(len(x))
+        moved = x - bias
+    else:
+        b, b_scale = _encoded_again(sae, x, y, a), sae.scale(y)
+        on = (a != 0) | (b != 0)
+        moved = x - y
+    token, atom = on.nonzero(as_tuple=True)
+    clean, corrupt = a[token, atom], b[token, atom]
+    change = clean * scale[token, 0] - corrupt * b_scale[token, 0]
+    whole = on.sum() > DENSE * on.numel()
+
+    def decoded(amount: torch.Tensor) -> torch.Tensor:
+        """[E] -> [C, d]"""
+        if whole:
+            return torch.zeros_like(a).index_put_((token, atom), amount) @ sae.W_dec
+        starts = torch.searchsorted(token, torch.arange(len(x), device=x.device))
+        return torch.nn.functional.embedding_bag(atom, sae.W_dec, starts, mode="sum", per_sample_weights=amount)
+
+    error = moved - decoded(change)
+    error_clean = (x - bias - decoded(clean * scale[token, 0])).norm(dim=-1)
+    if y is not None:
+        norm = (y - sae.bias(y) - decoded(corrupt * b_scale[token, 0])).norm(dim=-1)
+    return SiteValues(token, atom, clean, corrupt, change, error, error_clean, norm)
+
+
+def effects(sae: Dictionary, values: SiteValues, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a linear model with this gradient [C, d] loses with each change: of the atoms [E], of the errors [C]. float64."""
+    token, atom = values.token, values.atom
+    if len(token) > DENSE * len(gradient) * sae.width:
+        slope = (gradient @ sae.W_dec.T)[token, atom]
+    else:
+        step = max(1, GATHERED // gradient.shape[1])
+        parts = [
+            (sae.W_dec[atom[at : at + step]] * gradient[token[at : at + step]]).sum(-1)
+            for at in range(0, len(token), step)
+        ]
+        slope = torch.cat(parts) if parts else gradient.new_zeros(0)
+    return (values.change * slope).double(), (values.error * gradient).sum(-1).double()
+
+
+def _encoded_again(sae: Dictionary, x: torch.Tensor, y: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """Activations of y, computed only where it is not x."""
+    other = (x != y).any(-1)
+    b = a.clone()
+    b[other] = sae.encode(y[other])
+    return b
