@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from .schema import SITE, Column, Schema
+from .schema import LOGIT, PROBABILITY, SITE, TOKEN, TOKEN_ID, Column, Schema
 
 ANSWER = "answer"
 """Name of the node that stands for what is measured."""
@@ -125,6 +125,22 @@ GRAPH_EDGES: Schema = {
     "high": Column(pl.Float64, "upper end of it", nullable=True),
 }
 """Edges of a graph, in the columns of CIRCUIT_EDGES."""
+
+
+CIRCUIT_PREDICTION: Schema = {
+    "token_id": TOKEN_ID,
+    "token": TOKEN,
+    "role": Column(pl.String, "answer, foil, or empty"),
+    "rank": Column(pl.Int32, "of the token after the prompt, 1 is most likely"),
+    "probability": PROBABILITY,
+    "logit": LOGIT,
+    "changed_rank": Column(pl.Int32, "the same with nodes scaled"),
+    "changed_probability": Column(pl.Float64, "the same with nodes scaled"),
+    "changed_logit": Column(pl.Float64, "the same with nodes scaled"),
+    "metric": Column(pl.Float64, "of the prompt: mean logit of the answers less that of the foils; equal in all rows"),
+    "changed_metric": Column(pl.Float64, "the same with nodes scaled"),
+}
+"""A prediction with nodes scaled: one row per likely token of either run, the likeliest first."""
 
 
 class Node(NamedTuple):

@@ -11,10 +11,10 @@ import traitlets as t
 
 from ..errors import InterpError, SiteError, TextError
 from ..widgets import wire
-from ..widgets.attention import SCORES, AttentionWidget
+from ..widgets.attention import AttentionWidget
 from . import summaries
+from .attention_traits import first_head, metric_words, notes_of
 from .jobs import Job
-from .lens import unknown_words
 from .models import as_text
 from .panel import Panel, positions_of
 
@@ -205,9 +205,9 @@ class Attention(Panel, AttentionWidget):
         self.thumbnail, self.thumbnails = run.thumbnail, wire.uint8(run.thumbnails)
         self.loaded, self.valued, self.effect_of = -1, -1, ""
         self._show_scores()
-        self.notes = _notes(run, self.session)
+        self.notes = notes_of(run, self.session)
         if not self.head or self.head[0] not in run.layers or self.head[1] >= self.head_count:
-            self.head = _first_head(run)
+            self.head = first_head(run)
         self._bring()
 
     def _show_scores(self) -> None:
@@ -224,7 +224,7 @@ class Attention(Panel, AttentionWidget):
 
     def _show_partial(self, partial: Effects) -> None:
         with self.hold_sync():
-            self._effects, self.effect_of = partial, self._metric(partial)
+            self._effects, self.effect_of = partial, metric_words(partial, self.session)
             self._show_scores()
 
     def _measure(self, progress: Job, run: AttentionRun, answer: int | None, foil: int | None) -> None:
@@ -247,13 +247,6 @@ class Attention(Panel, AttentionWidget):
     def _show_effects(self, effects: Effects) -> None:
         self._show_partial(effects)
         self.answer, self.foil = self._name(effects.answer), self._name(effects.foil)
-
-    def _metric(self, effects: Effects) -> str:
-        """The metric in words."""
-        answer = repr(self.session.text_of(effects.answer))
-        if effects.foil is None:
-            return f"the log-probability of {answer}"
-        return f"logit({answer}) − logit({self.session.text_of(effects.foil)!r})"
 
     def _tokens(self, answer: str | int | None, foil: str | int | None) -> tuple[int | None, int | None]:
         """The ids of answer and foil; None where none is named."""
@@ -338,29 +331,3 @@ class Attention(Panel, AttentionWidget):
     def _follow_head(self, change: t.Bunch) -> None:
         with self._showing_errors():
             self._bring()
-
-
-def _first_head(run: AttentionRun) -> list[int]:
-    """The head to begin with: the highest induction score, or where little repeats the highest previous-token score."""
-    score = run.scores[:, SCORES.index(summaries.telling_score(run))]
-    return list(divmod(int(score.nan_to_num(0.0).argmax()), score.shape[-1]))
-
-
-def _notes(run: AttentionRun, model: Session) -> list[str]:
-    from ..methods.head_scores import repeats
-
-    first = float(run.scores[:, SCORES.index("first_token")].mean())
-    if math.isnan(first):  # one token
-        return unknown_words(model, run.tokens)
-    count = repeats(run.ids)
-    notes = [
-        f"Position 0 takes {first:.0%} of the attention of the other tokens, mean over all heads: such a sink says little about "
-        "the text. Thumbnails leave it out."
-    ]
-    if not count:
-        notes.append("No token comes twice with text between, so no head has an induction score here.")
-    elif count < summaries.FEW:
-        notes.append(
-            f"The induction score is a mean over only {count} of these tokens; a text that repeats itself tells more."
-        )
-    return notes + unknown_words(model, run.tokens)

@@ -1,0 +1,1 @@
+"""The bundled `toy-grammar`, made anew: its sentences, its training, its dictionaries, and what is known of it."""
