@@ -95,7 +95,7 @@ class CircuitRun:
         order = order[sums[4, order] > 0][:top]
         at, position, unit, sums = at[order], position[order], unit[order], sums[:, order]
         mean = sums / count
-        half = _half_width(sums[0], sums[1], count)
+        half = half_width(sums[0], sums[1], count)
         apart, tokens = self.positions == "apart", self.prompts.tokens
         data = pl.DataFrame({"at": at.numpy(), "position": position.numpy(), "unit": unit.numpy()})
         site, where = pl.col("at").replace_strict(dict(enumerate(sites)), return_dtype=pl.String), pl.col("position")
@@ -121,7 +121,7 @@ class CircuitRun:
         return frames.check(frame, frames.CIRCUIT_NODES)
 
 
-def _half_width(total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor | None:
+def half_width(total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor | None:
     """[K]: half the 95 % t interval of the mean over prompts; None for one prompt."""
     if count < 2:
         return None
