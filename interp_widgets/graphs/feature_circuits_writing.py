@@ -45,7 +45,7 @@ def write_circuit(graph: Graph, file: Path) -> None:
     content = {
         "examples": kept.get("examples") or ([{"clean_prefix": graph.prompt}] if graph.prompt else []),
         "nodes": {name: _act(tensor) for name, tensor in tensors.items()},
-        "edges": _edge_tensors(graph, shapes),
+        "edges": _edge_tensors(graph, shapes) if graph.edges.height else None,  # as saved with --nodes_only
     }
     dump(content, file)
 
@@ -89,7 +89,7 @@ def _act(tensor: torch.Tensor) -> SparseAct:
 def _edge_tensors(graph: Graph, shapes: Mapping[str, Shape]) -> dict[str, dict[str, torch.Tensor]]:
     import torch
 
-    parts: dict[tuple[str, str], list[tuple[tuple[int, ...], float]]] = {}
+    parts: dict[tuple[str, str], list[tuple[tuple[int, ...], float]]] = {pair: [] for pair in _pairs(shapes)}
     for source, target, weight, *_ in graph.edges.iter_rows():
         up, down = parse_node(source), parse_node(target)
         if up is None or (down is None and target != ANSWER):
@@ -104,9 +104,19 @@ def _edge_tensors(graph: Graph, shapes: Mapping[str, Shape]) -> dict[str, dict[s
     for (upstream, downstream), found in parts.items():
         ends = [upstream] if downstream == METRIC else [downstream, upstream]
         size = [n for end in ends for n in (shapes[end].positions, shapes[end].atoms + 1) if n is not None]
-        indices = torch.tensor([index for index, _ in found]).T
+        indices = torch.tensor([index for index, _ in found], dtype=torch.int64).reshape(-1, len(size)).T
         values = torch.tensor([weight for _, weight in found], dtype=torch.float64)
         edges.setdefault(upstream, {})[downstream] = torch.sparse_coo_tensor(
             indices, values, size, check_invariants=True
         ).coalesce()
     return edges
+
+
+def _pairs(shapes: Mapping[str, Shape]) -> list[tuple[str, str]]:
+    """Pairs of submodules whose edges that code looks up, even where there are none."""
+    layers = {int(name.partition("_")[2]) for name in shapes if name != "embed"}
+    pairs = [(f"resid_{max(layers)}", METRIC)] if layers else []
+    for i in layers:
+        before, attn, mlp, resid = f"resid_{i - 1}" if i else "embed", f"attn_{i}", f"mlp_{i}", f"resid_{i}"
+        pairs += [(mlp, resid), (attn, resid), (attn, mlp), (before, mlp), (before, attn), (before, resid)]
+    return [(up, down) for up, down in pairs if up in shapes and down in (METRIC, *shapes)]

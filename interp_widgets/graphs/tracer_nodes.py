@@ -69,6 +69,10 @@ def _entry(
     if node_id in used:
         node_id = row["node"]
     used.add(node_id)
+    clerp = with_probability(label, row) if label else unlabelled(row, metric)
+    said = {name: value for name, value in row.items() if value is not None}
+    if label_in(clerp, row, metric) != label:
+        said["label"] = label
     return {
         "node_id": node_id,
         "feature": feature,
@@ -80,10 +84,10 @@ def _entry(
         "run_idx": 0,
         "reverse_ctx_idx": 0,
         "jsNodeId": f"{layer}_{index}-{position}",
-        "clerp": with_probability(label, row) if label else unlabelled(row, metric),
+        "clerp": clerp,
         "influence": row["influence"],
         "activation": row["activation"],
-        OWN: {name: value for name, value in row.items() if value is not None},
+        OWN: said,
     }
 
 
@@ -108,8 +112,11 @@ def with_probability(label: str, row: Mapping[str, Any]) -> str:
     return label + (NO_PROBABILITY if row["probability"] is None else f" (p={row['probability']:.3f})")
 
 
-def without_probability(label: str) -> str:
-    return _PROBABILITY.sub("", label)
+def label_in(clerp: str, row: Mapping[str, Any], metric: str | None) -> str:
+    """The label that a file shows. `metric`: of a file of ours; None for one of others, where no text stands for no label."""
+    if metric is not None and clerp == unlabelled(row, metric):
+        return ""
+    return clean(_PROBABILITY.sub("", clerp) if row["kind"] == LOGIT else clerp)
 
 
 def own_row(said: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..frames.circuits import GRAPH_EDGES, GRAPH_NODES
 from ..frames.schema import build
 from .graph import Graph, node_frame
 from .structure import LARGEST, clean, number, whole
-from .tracer_nodes import EMBEDDING, LOGIT, OWN, feature_ids, own_row, unlabelled, unpair, without_probability
+from .tracer_nodes import EMBEDDING, LOGIT, OWN, feature_ids, label_in, own_row, unpair, with_probability
 
 CONTENT = "circuit_tracer"
 """Key of `Graph.facts` under which the content of the file is kept."""
@@ -28,15 +29,14 @@ def read(content: Mapping[str, Any], where: str) -> Graph:
         GraphError: a row of ours that does not fit its columns.
     """
     said, parameters, found = content["metadata"], content["qParams"], content["nodes"]
-    own = said.get(OWN) if isinstance(said.get(OWN), Mapping) else None
-    tokens = tuple(clean(each) for each in said["prompt_tokens"])
-    rows = [_row(each, tokens, own is not None, f"{where}, nodes[{i}].{OWN}") for i, each in enumerate(found)]
+    ours, own = isinstance(said.get(OWN), Mapping), _mapping(said.get(OWN))
+    tokens, metric = tuple(clean(each) for each in said["prompt_tokens"]), _text(own.get("metric"))
+    rows = [_row(each, tokens, ours, f"{where}, nodes[{i}].{OWN}") for i, each in enumerate(found)]
     notes = _name_apart(rows)
-    names = [row["node"] for row in rows]
-    by_id: dict[str, str] = {}
-    for each, name in zip(found, names, strict=True):
-        by_id.setdefault(each["node_id"], name)
-    edges, stray = _edges(content["links"], by_id, own is not None)
+    by_id: dict[str, list[str]] = {}
+    for each, row in zip(found, rows, strict=True):
+        by_id.setdefault(each["node_id"], []).append(row["node"])
+    edges, stray = _edges(content["links"], by_id, ours)
     if stray:
         notes.append(f"{stray:,} of {len(content['links']):,} links are left out: the file has no node of their ids.")
     pinned, groups, unknown = _picked(parameters, by_id)
@@ -48,10 +48,7 @@ def read(content: Mapping[str, Any], where: str) -> Graph:
             f"{said['node_threshold']:g}. All are here."
         )
     features = feature_ids(found, len(tokens))
-    away = parameters.get("hiddenIds")
-    away = set(away) if isinstance(away, list) and all(isinstance(each, str) for each in away) else set()
-    own = own or {}
-    metric = _text(own.get("metric"))
+    away = set(_texts(parameters.get("hiddenIds")))
     return Graph(
         nodes=node_frame(pl.DataFrame(rows, schema={name: column.dtype for name, column in GRAPH_NODES.items()})),
         edges=edges,
@@ -61,17 +58,17 @@ def read(content: Mapping[str, Any], where: str) -> Graph:
         dictionaries=tuple(_dictionaries(said)),
         sizes={clean(site): int(size) for site, size in _mapping(own.get("sizes")).items() if whole(size)},
         metric=metric,
-        labels=_labels(found, rows, features, parameters.get("clerps"), own, metric),
+        labels=_labels(found, rows, features, parameters.get("clerps"), metric if ours else None),
         groups=groups,
         pinned=pinned,
-        hidden=tuple(name for name, feature in zip(names, features, strict=True) if feature in away),
+        hidden=tuple(row["node"] for row, feature in zip(rows, features, strict=True) if feature in away),
         facts={CONTENT: content},
         notes=tuple(notes),
     )
 
 
-def _row(each: Mapping[str, Any], tokens: tuple[str, ...], own: bool, where: str) -> dict[str, Any]:
-    if own and isinstance(each.get(OWN), Mapping):
+def _row(each: Mapping[str, Any], tokens: tuple[str, ...], ours: bool, where: str) -> dict[str, Any]:
+    if ours and isinstance(each.get(OWN), Mapping):
         return own_row(each[OWN], where)
     kind, position, layer = _kind(each["feature_type"]), int(each["ctx_idx"]), _layer(each["layer"])
     return {
@@ -127,25 +124,33 @@ def _name_apart(rows: list[dict[str, Any]]) -> list[str]:
     if not again:
         return []
     return [
-        f"{again:,} of {len(rows):,} nodes have the id of another; links of that id are shown at the first of them."
+        f"{again:,} of {len(rows):,} nodes have the id of another, so the file does not say which of them a link "
+        "is of. It is shown at the first; of two links with the same ends, the second at the second."
     ]
 
 
-def _edges(links: list[Mapping[str, Any]], by_id: Mapping[str, str], own: bool) -> tuple[pl.DataFrame, int]:
+def _edges(links: list[Mapping[str, Any]], by_id: Mapping[str, list[str]], ours: bool) -> tuple[pl.DataFrame, int]:
     """Columns GRAPH_EDGES, and how many links lead nowhere."""
     kept = [link for link in links if link["source"] in by_id and link["target"] in by_id]
+    seen: Counter[tuple[str, str]] = Counter()
+    ends = []
+    for link in kept:
+        sources, targets = by_id[link["source"]], by_id[link["target"]]
+        before = seen[link["source"], link["target"]]
+        seen[link["source"], link["target"]] += 1
+        ends.append((sources[min(before, len(sources) - 1)], targets[min(before, len(targets) - 1)]))
     columns: dict[str, Any] = {
-        "source": [by_id[link["source"]] for link in kept],
-        "target": [by_id[link["target"]] for link in kept],
+        "source": [source for source, _ in ends],
+        "target": [target for _, target in ends],
         "weight": [float(link["weight"]) for link in kept],
     }
     for end in ("low", "high"):
-        columns[end] = [float(link[end]) if own and number(link.get(end)) else None for link in kept]
+        columns[end] = [float(link[end]) if ours and number(link.get(end)) else None for link in kept]
     return build(GRAPH_EDGES, columns), len(links) - len(kept)
 
 
 def _picked(
-    parameters: Mapping[str, Any], by_id: Mapping[str, str]
+    parameters: Mapping[str, Any], by_id: Mapping[str, list[str]]
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]], int]:
     """Pins, groups, and how many ids of theirs are none. A second group of one name gets a number, as in circuit-tracer's links."""
     pins: list[str] = parameters.get("pinnedIds", [])
@@ -156,9 +161,9 @@ def _picked(
         while name in groups:
             count += 1
             name = f"{clean(title)} ({count})"
-        groups[name] = tuple(by_id[node_id] for node_id in members if node_id in by_id)
+        groups[name] = tuple(by_id[node_id][0] for node_id in members if node_id in by_id)
         unknown += len(members) - len(groups[name])
-    return tuple(by_id[node_id] for node_id in pins if node_id in by_id), groups, unknown
+    return tuple(by_id[node_id][0] for node_id in pins if node_id in by_id), groups, unknown
 
 
 def _hidden_there(threshold: float | None, found: list[Mapping[str, Any]], pins: Iterable[str]) -> int:
@@ -175,21 +180,18 @@ def _hidden_there(threshold: float | None, found: list[Mapping[str, Any]], pins:
 
 
 def _labels(
-    found: list[Mapping[str, Any]],
-    rows: list[dict[str, Any]],
-    features: list[str],
-    anew: Any,
-    own: Mapping[str, Any],
-    metric: str,
+    found: list[Mapping[str, Any]], rows: list[dict[str, Any]], features: list[str], clerps: Any, metric: str | None
 ) -> dict[str, str]:
-    """Node -> label: what the reader of a page called it, else what the file does."""
-    given = relabelled(anew)
+    """Node -> label: what the reader of a page called it, else what the file does. `metric`: None if the file is none of ours."""
+    anew = relabelled(clerps)
     labels = {}
     for each, row, feature in zip(found, rows, features, strict=True):
-        label = given.get(feature) or each["clerp"]
-        if own and label == unlabelled(row, metric):
-            continue
-        label = clean(without_probability(label) if row["kind"] == LOGIT else label)
+        clerp = anew.get(feature) or each["clerp"]
+        said = None if metric is None or not isinstance(each.get(OWN), Mapping) else each[OWN]
+        label = label_in(clerp, row, None if said is None else metric)
+        exact = None if said is None else said.get("label")
+        if isinstance(exact, str) and with_probability(exact, row) == clerp:
+            label = clean(exact)
         if label:
             labels[row["node"]] = label
     return labels
@@ -214,7 +216,7 @@ def _dictionaries(said: Mapping[str, Any]) -> list[str]:
     """Names of the dictionaries: `transcoder_list`, else the source sets at Neuronpedia."""
     listed = said.get("transcoder_list")
     if isinstance(listed, list) and listed:
-        return [clean(each) for each in listed if isinstance(each, str)]
+        return [clean(each) for each in _texts(listed)]
     details = _mapping(said.get("feature_details"))
     sets = (details.get(name) for name in ("neuronpedia_source_set", "neuronpedia_lorsa_source_set"))
     return [clean(each) for each in sets if isinstance(each, str)]
@@ -226,3 +228,7 @@ def _text(value: Any) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
