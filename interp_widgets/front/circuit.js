@@ -138,7 +138,7 @@ function render({ model, el, signal }) {
     const name = model.get("selected").at(-1) ?? "";
     const i = data.index.get(name) ?? -1;
     const stored = model.get("cards")[name];
-    const wanted = i >= 0 && (stored || (data.kind[i] === KIND.atom && data.atom[i] >= 0 && model.get("has_model")));
+    const wanted = i >= 0 && data.groupOf[i] < 0 && (stored || (data.kind[i] === KIND.atom && data.atom[i] >= 0 && model.get("has_model")));
     card.draw(!wanted ? null : {
       title: data.full(i), card: stored, live: model.get("live"), tokens: model.get("tokens"), position: model.get("summed") ? undefined : data.column[i],
       value: data.activations(i)[0], pinned: null, corpus: model.get("corpus_state"), within: (atom) => sibling(atom) >= 0,

@@ -115,19 +115,24 @@ export function readCircuit(model) {
     return atom[thing] >= 0 ? `#${atom[thing]}` : names[thing];
   }
 
+  /** Where a thing is, briefly; nothing for those that are of no row. @param {number} thing */
+  const where = (thing) => (isGroup(thing) || kind[thing] === KIND.logit ? "" : `${rows[row[thing]]?.text ?? ""}${model.get("summed") ? "" : `@${column[thing]}`}`);
+
   /** What a thing is called anywhere. @param {number} thing */
   function full(thing) {
     if (isGroup(thing)) return `group ${quoted(groups[thing - count].name)} of ${groups[thing - count].nodes.length}`;
-    const where = kind[thing] === KIND.logit || !rows[row[thing]] ? "" : `${rows[row[thing]].site} `;
+    const site = kind[thing] === KIND.logit || !rows[row[thing]] ? "" : `${rows[row[thing]].site} `;
     const unit = kind[thing] === KIND.error ? "error" : atom[thing] >= 0 ? `#${atom[thing]}` : names[thing];
     const label = model.get("labels")[names[thing]];
     const at = kind[thing] === KIND.logit || model.get("summed") || !tokens.length ? "" : ` at ${column[thing]} ${quoted(tokens[column[thing]] ?? "")}`;
-    return `${where}${unit}${at}${label ? `, ${quoted(label)}` : ""}`;
+    return `${site}${unit}${at}${label ? `, ${quoted(label)}` : ""}`;
   }
 
   return {
     count, names, index, groups, groupOf, rows, tokens, kind, row, column, atom, effect, answers, largest, heaviest, edges,
-    isGroup, namesOf, short, full,
+    isGroup, namesOf, short, where, full,
+    /** @param {number} thing */
+    brief: (thing) => `${short(thing)} ${where(thing)}`.trim(),
     /** 95 % interval of a thing's effect. @param {number} thing @returns {[number | null | undefined, number | null | undefined]} */
     interval: (thing) => (isGroup(thing) ? [groups[thing - count].low, groups[thing - count].high] : [low[thing], high[thing]]),
     /** @param {number} thing */

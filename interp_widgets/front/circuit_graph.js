@@ -1,6 +1,6 @@
 /**
- * The graph as an element. While it moves, the picture that was drawn last is moved; it is drawn anew when it rests, or when more comes
- * into sight than was drawn around it.
+ * The graph as an element. While it moves, the picture that was drawn last is moved; it is drawn anew when it rests, and before that,
+ * with the heaviest edges alone, when more comes into sight than was drawn around it.
  */
 
 import { createAxes } from "./circuit_axes.js";
@@ -15,6 +15,8 @@ const TALLEST = 580;
 const REST = 140; // milliseconds
 /** What is drawn beyond each side, as a share of the box. */
 const AROUND = 0.4;
+/** Edges drawn while the graph moves: as many as are drawn within a frame. */
+const MOVING = 500;
 const INKS = ["--iw-surface", "--iw-text", "--iw-muted", "--iw-rule", "--iw-raised", "--iw-accent"];
 
 /**
@@ -38,7 +40,7 @@ export function createGraph({ signal, onSelect, onPoint, tell, onMove }) {
   let picture;
   /** @type {import("./circuit_paint.js").Ink | undefined} */
   let ink;
-  let drawn = { left: 0, top: 0, zoom: 1 };
+  let drawn = { left: 0, top: 0, zoom: 1, sharp: 1 };
   let [cursor, pointed, turn, frame, timer] = [-1, -1, 0, 0, 0];
   /** @type {number[]} */
   let selected = [];
@@ -99,8 +101,8 @@ export function createGraph({ signal, onSelect, onPoint, tell, onMove }) {
       frame = 0;
       const { at, box } = view;
       const beyond = Math.abs(drawn.left - at.left) * at.zoom > AROUND * box.width || Math.abs(drawn.top - at.top) * at.zoom > AROUND * box.height;
-      if (beyond && drawn.zoom === at.zoom) return render();
-      transform();
+      if (beyond && drawn.zoom === at.zoom) render(MOVING);
+      else transform();
       clearTimeout(timer);
       timer = window.setTimeout(render, REST);
     });
@@ -112,20 +114,21 @@ export function createGraph({ signal, onSelect, onPoint, tell, onMove }) {
     const { at, box } = view;
     const by = at.zoom / drawn.zoom;
     const [x, y] = [(drawn.left - at.left) * at.zoom - AROUND * box.width * by, (drawn.top - at.top) * at.zoom - AROUND * box.height * by];
-    for (const canvas of [scene, over]) canvas.style.transform = `translate(${x}px, ${y}px) scale(${by})`;
+    for (const canvas of [scene, over]) canvas.style.transform = `translate(${x}px, ${y}px) scale(${by / drawn.sharp})`;
     axes.place(picture.data, picture.layout, at, box, picture.positions);
     element.style.touchAction = view.overflows() ? "none" : "pan-y";
     onMove(view.sight());
   }
 
-  function render() {
+  /** @param {number} [most] edges */
+  function render(most = Infinity) {
     clearTimeout(timer);
     const now = picture;
     if (!now || signal.aborted) return;
-    drawn = { ...view.at };
+    drawn = { ...view.at, sharp: most < Infinity ? 1 : Math.min(2, window.devicePixelRatio || 1) };
     const colors = readInk();
     ink = colors;
-    paint(scene, (context, around, area) => paintScene(context, now, around, colors, area));
+    paint(scene, (context, around, area) => paintScene(context, now, around, colors, area, most));
     renderOver();
     transform();
   }
@@ -137,7 +140,7 @@ export function createGraph({ signal, onSelect, onPoint, tell, onMove }) {
     const { data, shown, layout, off } = now;
     const chosen = selected.filter((thing) => shown.isShown[thing]);
     const lit = pointed >= 0 ? [pointed] : chosen;
-    scene.toggleAttribute("data-faded", lit.length > 0);
+    setAttributes(scene, { "data-faded": pointed >= 0 ? "much" : chosen.length ? "a little" : null });
     paint(over, (context, around) => {
       const edges = lit.flatMap((thing) => Object.values(edgesOf(shown.edges, thing)).flat());
       paintEdges(context, data, edges, layout, around, colors, 1.6);
@@ -153,15 +156,14 @@ export function createGraph({ signal, onSelect, onPoint, tell, onMove }) {
   function paint(canvas, paintInto) {
     const { width, height } = view.box;
     const area = { width: width * (1 + 2 * AROUND), height: height * (1 + 2 * AROUND) };
-    const sharp = Math.min(2, window.devicePixelRatio || 1);
-    const [across, down] = [Math.round(area.width * sharp), Math.round(area.height * sharp)];
+    const most = Math.min(2, window.devicePixelRatio || 1); // while it moves, a part of the canvas is drawn on and enlarged
+    const [across, down] = [Math.round(area.width * most), Math.round(area.height * most)];
     if (canvas.width !== across || canvas.height !== down) [canvas.width, canvas.height] = [across, down];
-    canvas.style.width = `${area.width}px`;
-    canvas.style.height = `${area.height}px`;
     const context = canvas.getContext("2d");
     if (!context) return;
-    context.setTransform(sharp, 0, 0, sharp, 0, 0);
-    context.clearRect(0, 0, area.width, area.height);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, across, down);
+    context.setTransform(drawn.sharp, 0, 0, drawn.sharp, 0, 0);
     paintInto(context, { left: drawn.left - (AROUND * width) / drawn.zoom, top: drawn.top - (AROUND * height) / drawn.zoom, zoom: drawn.zoom }, area);
   }
 

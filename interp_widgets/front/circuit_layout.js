@@ -1,6 +1,7 @@
 /** Where each thing of the graph lies: columns are tokens, rows go upwards, and a cell has a place for each of its things. */
 
 /** @typedef {{ width: number, height: number }} Size */
+/** @typedef {{ row: number, column: number, things: number[], wide: number }} Cell  `wide`: room of one of its things */
 /**
  * @typedef {object} Layout  in pixels at zoom 1, y downwards
  * @prop {number} width
@@ -11,7 +12,8 @@
  * @prop {number[]} rows         top end of each row by its index, bottom rows having the largest
  * @prop {number[]} heights      of each row
  * @prop {Set<number>} filled    rows that hold something
- * @prop {Size} slot             room of one thing
+ * @prop {Float32Array} wide      room of each thing, across
+ * @prop {number} tall           and down
  * @prop {boolean} boxes         whether there is room for names
  */
 
@@ -22,9 +24,11 @@ const DOT = { width: 22, height: 20 };
 /** Empty rows and columns stay, but small. */
 const EMPTY_ROW = 7;
 const LEAST_COLUMN = 30;
+/** How much wider columns may be than what they hold. */
+const WIDER = 2;
 /** Pixels of a letter of a token under its column. */
 const LETTER = 7.5;
-/** How wide cells may be for their height: the one is taken that fits the page best. */
+/** How wide cells may lie for their height: the one is taken that fits the page best. */
 const SHAPES = [1, 0.5, 2, 0.25, 4, 0.1, 12, 60];
 
 /**
@@ -35,54 +39,54 @@ const SHAPES = [1, 0.5, 2, 0.25, 4, 0.1, 12, 60];
  */
 export function layOut(data, things, page) {
   const boxes = things.length <= BOXES;
-  const longest = Math.max(0, ...(boxes ? things.map((thing) => data.short(thing).length) : []));
-  const slot = boxes ? { width: Math.min(BOX.most, Math.max(BOX.least, BOX.around + BOX.letter * longest)), height: BOX.height } : DOT;
-  /** Things by cell. @type {Map<number, number[]>} */
-  const cells = new Map();
   const across = Math.max(1, data.tokens.length);
+  /** @type {Map<number, Cell>} */
+  const cells = new Map();
   for (const thing of things) {
-    const key = data.row[thing] * across + data.column[thing];
-    const cell = cells.get(key);
-    if (cell) cell.push(thing);
-    else cells.set(key, [thing]);
+    const [row, column] = [data.row[thing], data.column[thing]];
+    const key = row * across + column;
+    const cell = cells.get(key) ?? { row, column, things: [], wide: DOT.width };
+    cells.set(key, cell);
+    cell.things.push(thing);
+    if (boxes) cell.wide = Math.max(cell.wide, Math.min(BOX.most, Math.max(BOX.least, BOX.around + BOX.letter * data.short(thing).length)));
   }
-  let best = shape(data, cells, across, slot, SHAPES[0]);
-  for (const wide of SHAPES.slice(1)) {
-    const other = shape(data, cells, across, slot, wide);
+  const tall = boxes ? BOX.height : DOT.height;
+  let best = shape(data, cells, across, tall, SHAPES[0]);
+  for (const lie of SHAPES.slice(1)) {
+    const other = shape(data, cells, across, tall, lie);
     if (fitZoom(other, page) > 1.02 * fitZoom(best, page)) best = other;
   }
-  const x = new Float32Array(data.kind.length).fill(NaN);
-  const y = new Float32Array(data.kind.length).fill(NaN);
-  for (const [key, cell] of cells) {
-    const [row, column] = [Math.floor(key / across), key % across];
-    const line = perLine(cell.length, best.wide);
-    const lines = Math.ceil(cell.length / line);
-    const [middle, top] = [(best.columns[column] + best.columns[column + 1]) / 2, best.rows[row] + (best.heights[row] - lines * slot.height) / 2];
-    cell.forEach((thing, i) => {
+  widen(best, page);
+  const [x, y, wide] = [0, 1, 2].map(() => new Float32Array(data.kind.length).fill(NaN));
+  for (const cell of cells.values()) {
+    const line = perLine(cell.things.length, best.lie);
+    const lines = Math.ceil(cell.things.length / line);
+    const [middle, top] = [(best.columns[cell.column] + best.columns[cell.column + 1]) / 2, best.rows[cell.row] + (best.heights[cell.row] - lines * tall) / 2];
+    cell.things.forEach((thing, i) => {
       const at = Math.floor(i / line);
-      const inLine = Math.min(line, cell.length - at * line);
-      x[thing] = middle + ((i % line) - (inLine - 1) / 2) * slot.width;
-      y[thing] = top + (at + 0.5) * slot.height;
+      const inLine = Math.min(line, cell.things.length - at * line);
+      x[thing] = middle + ((i % line) - (inLine - 1) / 2) * cell.wide;
+      y[thing] = top + (at + 0.5) * tall;
+      wide[thing] = cell.wide;
     });
   }
-  return { ...best, x, y, filled: new Set([...cells.keys()].map((key) => Math.floor(key / across))), slot, boxes };
+  return { ...best, x, y, wide, tall, boxes, filled: new Set([...cells.values()].map(({ row }) => row)) };
 }
 
-/** Things side by side in a cell of so many. @param {number} count @param {number} wide */
-const perLine = (count, wide) => Math.max(1, Math.min(count, Math.ceil(Math.sqrt(count * wide))));
+/** Things side by side in a cell of so many. @param {number} count @param {number} lie */
+const perLine = (count, lie) => Math.max(1, Math.min(count, Math.ceil(Math.sqrt(count * lie))));
 
 /**
- * Widths of the columns and heights of the rows, where cells are so wide.
- * @param {import("./circuit_data.js").CircuitData} data @param {Map<number, number[]>} cells @param {number} across @param {Size} slot @param {number} wide
+ * Widths of the columns and heights of the rows, where cells lie so much.
+ * @param {import("./circuit_data.js").CircuitData} data @param {Map<number, Cell>} cells @param {number} across @param {number} tall @param {number} lie
  */
-function shape(data, cells, across, slot, wide) {
+function shape(data, cells, across, tall, lie) {
   const widths = Array.from({ length: across }, (_, column) => Math.max(LEAST_COLUMN, Math.min(76, 16 + LETTER * (data.tokens[column] ?? "").length)));
   const heights = data.rows.map(() => EMPTY_ROW);
-  for (const [key, cell] of cells) {
-    const [row, column] = [Math.floor(key / across), key % across];
-    const line = perLine(cell.length, wide);
-    widths[column] = Math.max(widths[column], line * slot.width + 10);
-    heights[row] = Math.max(heights[row] ?? 0, Math.ceil(cell.length / line) * slot.height + 0.7 * slot.height);
+  for (const { row, column, things, wide } of cells.values()) {
+    const line = perLine(things.length, lie);
+    widths[column] = Math.max(widths[column], line * wide + 10);
+    heights[row] = Math.max(heights[row] ?? 0, (Math.ceil(things.length / line) + 0.7) * tall);
   }
   const columns = [0];
   for (const each of widths) columns.push(columns[columns.length - 1] + each);
@@ -92,7 +96,15 @@ function shape(data, cells, across, slot, wide) {
     rows[row] = y;
     y += heights[row];
   }
-  return { columns, rows, heights, width: columns[across], height: y, wide };
+  return { columns, rows, heights, width: columns[across], height: y, lie };
+}
+
+/** Give the columns the width that the page has left. @param {{ columns: number[], width: number, height: number }} content @param {Size} page */
+function widen(content, page) {
+  const spare = Math.min(WIDER, page.width / fitZoom(content, page) / Math.max(1, content.width));
+  if (spare <= 1) return;
+  content.columns = content.columns.map((x) => x * spare);
+  content.width *= spare;
 }
 
 /** @param {{ width: number, height: number }} content @param {Size} page */
@@ -103,8 +115,7 @@ export const fitZoom = ({ width, height }, page) => Math.min(1.15, page.width / 
  * @param {Layout} layout @param {number[]} things @param {number} x @param {number} y
  */
 export function thingAt(layout, things, x, y) {
-  const { width, height } = layout.slot;
-  return things.find((thing) => Math.abs(layout.x[thing] - x) <= width / 2 && Math.abs(layout.y[thing] - y) <= height / 2) ?? -1;
+  return things.find((thing) => Math.abs(layout.x[thing] - x) <= layout.wide[thing] / 2 && Math.abs(layout.y[thing] - y) <= layout.tall / 2) ?? -1;
 }
 
 /**
@@ -116,7 +127,7 @@ export function neighbour(layout, data, things, from, key) {
   let [best, least] = [-1, Infinity];
   for (const thing of things) {
     const [dx, dy] = [layout.x[thing] - x, layout.y[thing] - y];
-    const level = Math.abs(dy) < layout.slot.height / 2;
+    const level = Math.abs(dy) < layout.tall / 2;
     const ahead = { ArrowLeft: level ? -dx : 0, ArrowRight: level ? dx : 0, ArrowUp: level ? 0 : -dy, ArrowDown: level ? 0 : dy }[key] ?? 0;
     if (thing === from || ahead <= 0) continue;
     const distance = level ? ahead : 1000 * ahead + Math.abs(dx);

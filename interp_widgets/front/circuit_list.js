@@ -3,7 +3,7 @@
 import { edgesOf, KIND } from "./circuit_data.js";
 import { button } from "./controls.js";
 import { h, hit } from "./dom.js";
-import { change, count, known, number, quoted, visible } from "./numbers.js";
+import { change, count, known, number, visible } from "./numbers.js";
 
 const PAGE = 100;
 
@@ -38,9 +38,9 @@ export function createNodeList(signal, select) {
         h("th", { scope: "row" }, h("button", { type: "button", class: "iw-link", "data-thing": thing, "aria-pressed": String(chosen.includes(thing)), title: data.full(thing) }, data.short(thing))),
         h("td", {}, data.kind[thing] === KIND.group ? "group" : data.rows[data.row[thing]]?.text ?? ""),
         ...(summed ? [] : [h("td", {}, `${data.column[thing]} ${token ? visible(token) : ""}`)]),
-        h("td", {}, change(data.effect[thing])), h("td", {}, known(low) && known(high) ? `${number(low, 2)} to ${number(high, 2)}` : "–"),
+        h("td", {}, change(data.effect[thing])), h("td", {}, known(low) && known(high) ? `[${number(low, 2)}, ${number(high, 2)}]` : "–"),
         h("td", {}, number(data.activations(thing)[0])),
-        ...(edges ? [h("td", {}, heaviest ? `${data.short(heaviest.target)} ${quotedRow(data, heaviest.target)} ${change(heaviest.weight)}` : "–")] : []));
+        ...(edges ? [h("td", {}, heaviest ? `${change(heaviest.weight)} ${data.brief(heaviest.target)}` : "–")] : []));
     }));
     more.hidden = rows.length >= shown.things.length;
     more.textContent = `Show ${count(Math.min(PAGE, shown.things.length - rows.length))} more`;
@@ -53,6 +53,3 @@ export function createNodeList(signal, select) {
 
   return { element, draw };
 }
-
-/** @param {import("./circuit_data.js").CircuitData} data @param {number} thing */
-const quotedRow = (data, thing) => (data.isGroup(thing) || data.kind[thing] === KIND.logit ? "" : `in ${data.rows[data.row[thing]]?.text ?? ""} at ${quoted(data.tokens[data.column[thing]] ?? "")}`);

@@ -60,9 +60,8 @@ export function createNodeView(model, signal, now, select) {
     place.replaceChildren(h("h4", {}, `${title} (${count(ends.length)} ${ends.length === 1 ? "edge" : "edges"} shown)`), h("ol", {}, ...ends.slice(0, LISTED).map(([thing, weight]) => {
       const bar = h("span", { "data-negative": weight < 0 });
       bar.style.width = `${(100 * Math.abs(weight)) / (data.heaviest || 1)}%`;
-      const where = data.kind[thing] === KIND.logit || data.isGroup(thing) ? "" : ` ${data.rows[data.row[thing]]?.text ?? ""}${model.get("summed") ? "" : `@${data.column[thing]}`}`;
       return h("li", {}, h("button", { type: "button", class: "iw-entry", "data-thing": thing, title: data.full(thing) },
-        h("span", { class: "iw-entry-token" }, data.short(thing), h("small", { class: "iw-quiet" }, where)), h("span", { class: "iw-share" }, bar), h("span", { class: "iw-number" }, change(weight))));
+        h("span", { class: "iw-entry-token" }, data.short(thing), h("small", { class: "iw-quiet" }, ` ${data.where(thing)}`)), h("span", { class: "iw-share" }, bar), h("span", { class: "iw-number" }, change(weight))));
     })));
   }
 

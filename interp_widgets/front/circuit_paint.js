@@ -47,15 +47,15 @@ const dotScale = (zoom) => (zoom <= 1 ? zoom : Math.sqrt(zoom));
  * @param {CanvasRenderingContext2D} context  already scaled to pixels of the page
  * @param {Picture} picture @param {View} view @param {Ink} ink
  * @param {{ width: number, height: number }} area
+ * @param {number} most  edges that are drawn
  */
-export function paintScene(context, { data, shown, layout, named, off, positions }, view, ink, area) {
-  context.clearRect(0, 0, area.width, area.height);
+export function paintScene(context, { data, shown, layout, named, off, positions }, view, ink, area, most) {
   paintBands(context, data, layout, view, ink, area, positions);
-  paintEdges(context, data, shown.edges, layout, view, ink, 1);
+  paintEdges(context, data, shown.edges.length > most ? shown.edges.slice(0, most) : shown.edges, layout, view, ink, 1);
   for (let i = shown.things.length - 1; i >= 0; i--) paintThing(context, data, layout, shown.things[i], view, ink, off);
   for (const thing of shown.things) {
     if (named.has(thing) && !(layout.boxes && view.zoom > NAMED_BOX)) paintName(context, data, layout, thing, view, ink, true);
-    else if (!layout.boxes && layout.slot.width * view.zoom >= 46) paintName(context, data, layout, thing, view, ink, false);
+    else if (!layout.boxes && layout.wide[thing] * view.zoom >= 46) paintName(context, data, layout, thing, view, ink, false);
   }
 }
 
@@ -116,12 +116,12 @@ export function paintEdges(context, data, edges, layout, view, ink, strong) {
 
 /** From the top of the source to the bottom of the target; around what lies between them in one column. @param {Path2D} path @param {Picture["data"]} data @param {Picture["layout"]} layout @param {number} source @param {number} target @param {View} view */
 function curve(path, data, layout, source, target, { left, top, zoom }) {
-  const edge = layout.boxes ? layout.slot.height * 0.36 : 5;
+  const edge = layout.boxes ? layout.tall * 0.36 : 5;
   const [x1, x2] = [(layout.x[source] - left) * zoom, (layout.x[target] - left) * zoom];
   const up = layout.y[source] > layout.y[target] ? 1 : -1;
   const [y1, y2] = [(layout.y[source] - up * edge - top) * zoom, (layout.y[target] + up * edge - top) * zoom];
   const rows = Math.abs(data.row[target] - data.row[source]);
-  const bow = rows > 1 && Math.abs(x2 - x1) < layout.slot.width * zoom ? Math.min(0.5 * layout.slot.width, 8 + 4 * rows) * zoom * (source % 2 ? 1 : -1) : 0;
+  const bow = rows > 1 && Math.abs(x2 - x1) < layout.wide[source] * zoom ? Math.min(0.5 * layout.wide[source], 8 + 4 * rows) * zoom * (source % 2 ? 1 : -1) : 0;
   const pull = 0.5 * (y2 - y1);
   path.moveTo(x1, y1);
   path.bezierCurveTo(x1 + bow, y1 + pull, x2 + bow, y2 - pull, x2, y2);
@@ -132,7 +132,7 @@ export function paintThing(context, data, layout, thing, view, ink, off) {
   const [x, y] = [(layout.x[thing] - view.left) * view.zoom, (layout.y[thing] - view.top) * view.zoom];
   const [power, kind] = [strength(data, thing), data.kind[thing]];
   const plain = kind === KIND.logit || kind === KIND.embedding || Number.isNaN(data.effect[thing]);
-  const place = 0.5 + 0.5 * (data.effect[thing] < 0 ? -1 : 1) * (0.12 + 0.82 * power);
+  const place = 0.5 + 0.5 * (data.effect[thing] < 0 ? -1 : 1) * (layout.boxes ? 0.12 + 0.82 * power : 0.32 + 0.64 * power); // dots are small: their colour has to say it
   const { fill, ink: letters } = plain ? { fill: ink.surface, ink: ink.text } : DIVERGING_COLORS[Number(ink.dark)][Math.round(place * (STEPS - 1))];
   const faded = off.has(thing);
   context.fillStyle = faded ? ink.surface : fill;
@@ -140,18 +140,18 @@ export function paintThing(context, data, layout, thing, view, ink, off) {
   context.lineWidth = Math.max(0.6, Math.min(1.4, view.zoom)) * (kind === KIND.logit || kind === KIND.group ? 1.6 : 1);
   context.setLineDash(faded ? [3, 2] : []);
   const box = layout.boxes && kind !== KIND.error;
-  outline(context, kind, x, y, box ? halfBox(layout, view) : dotSize(power, layout, view, kind));
+  outline(context, kind, x, y, box ? halfBox(layout, thing, view) : dotSize(power, layout, view, kind));
   context.fill();
-  context.stroke();
+  if (layout.boxes || plain || view.zoom > 0.6 || faded) context.stroke();
   context.setLineDash([]);
   if (box && view.zoom > NAMED_BOX) {
     const size = Math.min(13, 11.5 * view.zoom);
-    write(context, data.short(thing), x, y, (layout.slot.width - 12) * view.zoom, `${kind === KIND.group || kind === KIND.logit ? "600 " : ""}${size}px ${ink.font}`, faded ? ink.muted : letters);
+    write(context, data.short(thing), x, y, (layout.wide[thing] - 12) * view.zoom, `${kind === KIND.group || kind === KIND.logit ? "600 " : ""}${size}px ${ink.font}`, faded ? ink.muted : letters);
   }
 }
 
-/** @param {Picture["layout"]} layout @param {View} view @returns {[number, number]} */
-const halfBox = (layout, { zoom }) => [(layout.slot.width / 2 - 3) * zoom, (layout.slot.height / 2 - 2.5) * zoom];
+/** @param {Picture["layout"]} layout @param {number} thing @param {View} view @returns {[number, number]} */
+const halfBox = (layout, thing, { zoom }) => [(layout.wide[thing] / 2 - 3) * zoom, (layout.tall / 2 - 2.5) * zoom];
 
 /** @param {number} power @param {Picture["layout"]} layout @param {View} view @param {number} kind @returns {[number, number]} */
 function dotSize(power, layout, { zoom }, kind) {
@@ -180,7 +180,7 @@ function outline(context, kind, x, y, [width, height]) {
 export function paintName(context, data, layout, thing, view, ink, over) {
   const [x, y] = [(layout.x[thing] - view.left) * view.zoom, (layout.y[thing] - view.top) * view.zoom];
   const [, radius] = dotSize(strength(data, thing), layout, view, data.kind[thing]);
-  if (!over) return write(context, data.short(thing), x, y + radius + 8, layout.slot.width * view.zoom - 4, `11px ${ink.font}`, ink.text, ink.surface);
+  if (!over) return write(context, data.short(thing), x, y + radius + 8, layout.wide[thing] * view.zoom - 4, `11px ${ink.font}`, ink.text, ink.surface);
   const left = data.column[thing] > data.tokens.length / 2; // towards the middle, where there is room
   write(context, data.short(thing), x + (left ? -radius - 4 : radius + 4), y, 150, `600 11px ${ink.font}`, ink.text, ink.surface, left ? "right" : "left");
 }
@@ -209,7 +209,7 @@ function write(context, text, x, y, room, font, color, halo, align = "center") {
 export function paintRing(context, data, layout, thing, view, color, dashed) {
   const [x, y] = [(layout.x[thing] - view.left) * view.zoom, (layout.y[thing] - view.top) * view.zoom];
   const box = layout.boxes && data.kind[thing] !== KIND.error;
-  const [width, height] = box ? halfBox(layout, view) : dotSize(strength(data, thing), layout, view, data.kind[thing]);
+  const [width, height] = box ? halfBox(layout, thing, view) : dotSize(strength(data, thing), layout, view, data.kind[thing]);
   context.strokeStyle = color;
   context.lineWidth = 2;
   context.setLineDash(dashed ? [4, 3] : []);

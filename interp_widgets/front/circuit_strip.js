@@ -52,8 +52,7 @@ export function createHeatStrip({ signal, onSelect }) {
     rows.replaceChildren(...namedRows(data.rows.slice(0, height), tall).map((row) =>
       h("span", { title: read.rows[row].site, style: `bottom: ${((row + 0.5) / height) * 100}%` }, read.rows[row].text)));
     const some = Math.max(1, Math.ceil((width * 40) / 760));
-    columns.replaceChildren(...data.tokens.map((token, c) => h("span", { title: `${c}: ${quoted(token)}` }, c % some || !token ? "" : visible(token))));
-    columns.style.setProperty("--iw-some", String(some));
+    columns.replaceChildren(...read.tokens.flatMap((token, c) => (c % some ? [] : [h("span", { title: `${c}: ${quoted(token)}`, style: `flex-grow: ${Math.min(some, width - c)}` }, token ? visible(token) : "")])));
     point(cursor);
   }
 

@@ -31,7 +31,7 @@ export function createPrediction(model, signal, data) {
     hint.textContent = !model.get("has_model") ? NO_MODEL : names.length ? about : live ? INVITATION : `${NEEDS_KERNEL} to switch nodes.`;
     hint.hidden = !hint.textContent;
     chips.replaceChildren(...names.map((name) => h("li", {}, h("button", { type: "button", class: "iw-chip", "data-name": name, disabled: !live, "aria-label": `${nameOf(name)} as it is`, title: live ? "Put it back as it is" : NEEDS_KERNEL },
-      `${nameOf(name)} `, h("span", { class: "iw-number" }, switches[name] === 0 ? "off" : `× ${number(switches[name])}`), live ? " ×" : ""))));
+      `${nameOf(name)} `, h("span", { class: "iw-number" }, switches[name] === 0 ? "off" : `at ${number(switches[name])}`), live ? " ×" : ""))));
     chips.hidden = clear.hidden = !names.length;
     needsKernel(clear, live);
     failed.textContent = prediction.failed ?? "";
@@ -52,7 +52,7 @@ export function createPrediction(model, signal, data) {
   /** @param {string} name */
   const nameOf = (name) => {
     const i = data().index.get(name);
-    return i === undefined ? name : `${data().rows[data().row[i]]?.text ?? ""} ${data().short(i)}${model.get("summed") ? "" : `@${data().column[i]}`}`;
+    return i === undefined ? name : data().brief(i);
   };
 
   chips.addEventListener("click", (event) => {

@@ -4,8 +4,9 @@ import { AXIS } from "./circuit_axes.js";
 import { fitZoom } from "./circuit_layout.js";
 
 const ZOOMS = [0.05, 6];
-/** A large graph is not made smaller than this to fit: it is moved instead. */
-const LEAST_FIT = 0.24;
+/** A graph that would be smaller than this is not made to fit, but moved. */
+const LEAST_FIT = 0.3;
+const READABLE = 0.6;
 const MARGIN = 8;
 
 /** @typedef {{ columns: [number, number], rows: [number, number] }} Sight  what is in sight, in columns and in rows from the bottom; 1.5 is the middle of the second */
@@ -24,17 +25,23 @@ export function createView() {
     const before = layout && !fitted ? sight() : null;
     layout = next;
     box.height = tallest;
-    const zoom = Math.max(LEAST_FIT, fitZoom(layout, page()));
+    const zoom = wanted(layout);
     box.height = Math.round(Math.max(200, Math.min(tallest, layout.height * zoom + AXIS.bottom + 2 * MARGIN)));
     if (before) centre((before.columns[0] + before.columns[1]) / 2, (before.rows[0] + before.rows[1]) / 2);
     else fit();
+  }
+
+  /** @param {import("./circuit_layout.js").Layout} whole */
+  function wanted(whole) {
+    const zoom = fitZoom(whole, page());
+    return zoom < LEAST_FIT ? READABLE : zoom;
   }
 
   /** The whole graph; of one too large for that, the end with the answer. */
   function fit() {
     if (!layout) return;
     fitted = true;
-    at.zoom = Math.max(LEAST_FIT, fitZoom(layout, page()));
+    at.zoom = wanted(layout);
     [at.left, at.top] = [layout.width, -Infinity];
     clamp();
   }
