@@ -14,6 +14,8 @@ from .graph import Graph
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 
+FAITHFUL = 0.9
+"""Faithfulness from which on a circuit carries most of what is measured."""
 ANSWERS = "answer"
 """The row of what is measured, the last."""
 _KINDS = {"embed": "embed", "resid_pre": "resid in", "attn_out": "attn", "resid_mid": "resid mid", "mlp_act": "neurons",
@@ -186,3 +188,10 @@ def error_share(nodes: pl.DataFrame) -> float:
     """Share of the summed |effect| that errors hold; 0 where there is no effect. `nodes`: columns CIRCUIT_NODES."""
     size = nodes["effect"].abs()
     return float(size.filter(nodes["kind"] == "error").sum() / total) if (total := size.sum()) else 0.0
+
+
+def enough(curve: pl.DataFrame, fewest: int, most: int) -> int:
+    """Nodes of the smallest circuit on a curve that carries most of what is measured, between two bounds. `curve`: columns
+    CIRCUIT_FAITHFULNESS, of one way to treat errors."""
+    found = curve.filter(pl.col("faithfulness") >= FAITHFUL)["nodes"].min()
+    return most if found is None else max(fewest, min(int(found), most))  # type: ignore[call-overload]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from ..errors import InterpError, TextError
 from ..graphs.graph import Graph
 from ..graphs.page import page
 from ..widgets.circuit import METHODS, CircuitWidget
-from . import circuit_traits, summaries
+from . import circuit_traits
 from .circuit_alone import NoModel, plain
 from .circuit_card import Cards
 from .circuit_edit import Edits
@@ -27,12 +27,10 @@ from .panel import Panel
 if TYPE_CHECKING:
     import altair as alt
 
+    from ..methods.circuits.check import CircuitCheck
     from ..methods.circuits.dictionaries import Given
     from ..sae.corpus.reader import Corpus
     from ..session.session import Session
-
-EDGED = 60
-"""Nodes among which edges are computed, unless more are asked for."""
 
 
 class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
@@ -62,7 +60,8 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         method: str = "attribution",
         steps: int = 10,
         positions: str = "apart",
-        edges: int = EDGED,
+        edges: int | None = None,
+        errors: Sequence[str] = ("nodes", "removed"),
         compare: Sequence[str] = (),
         corpora: Mapping[str, Corpus | str | Path] | None = None,
     ) -> None:
@@ -71,7 +70,9 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         Args:
             model: a session from `iw.load`; or a graph from `iw.read_graph`, and then nothing else.
             clean, corrupt, answer, foil, dictionaries, method, steps, positions: as in `iw.methods.circuit`.
-            edges: edges are computed among so many of the strongest nodes.
+            edges: edges are computed among so many of the strongest nodes; default as many as reach a faithfulness of 0.9, from
+                50 to 400.
+            errors: how errors are treated on the curve (see `iw.methods.circuit_faithfulness`), one curve each; the first is shown.
             compare: "neurons" (of the MLP), "coordinates" or both: their curves are drawn, too.
             corpora: site -> where the atoms of its dictionary fire, for their cards: from `iw.corpus`, or the folder of one.
                 Default: the examples that come with a bundled dictionary.
@@ -84,7 +85,7 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         self._graph: Graph | None = None
         self._page, self._predicted = None, None
         self._options: dict[str, Any] = {"steps": steps, "positions": positions}
-        self._most, self._compared, self._corpora = edges, list(compare), dict(corpora or {})
+        self._most, self._ways, self._compared, self._corpora = edges, list(errors), list(compare), dict(corpora or {})
         self._given, self._dictionaries, self._question = dictionaries, None, Question()
         if isinstance(model, Graph):
             stand: Any = NoModel(model.model)
@@ -109,30 +110,36 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
     @property
     def edges(self) -> pl.DataFrame:
         """Edges among the strongest nodes (see `frames.CIRCUIT_EDGES`); waits for them."""
-        if self._graph is not None:
-            return self._graph.edges
-        return self._part("edges", "edges")
+        found: pl.DataFrame = self._part("edges", "edges") if self._graph is None else self._graph.edges
+        return found
 
     @property
     def faithfulness(self) -> pl.DataFrame:
         """What circuits of growing size carry (see `frames.CIRCUIT_FAITHFULNESS`); waits for it."""
-        return self._part("faithfulness", "faithfulness")
+        found: pl.DataFrame = self._part("faithfulness", "faithfulness")
+        return found
 
     @property
-    def baselines(self) -> dict[str, pl.DataFrame]:
-        """The same of neurons or coordinates, as far as they were compared; waits for them."""
+    def check(self) -> CircuitCheck:
+        """Exact effects of the strongest nodes beside the estimates; waits for it."""
+        found: CircuitCheck = self._part("check", "exact effects")
+        return found
+
+    @property
+    def compared(self) -> dict[str, pl.DataFrame]:
+        """The faithfulness of neurons or coordinates, as far as circuits were compared with them; waits for it."""
         _ = self.frame
         return {} if self._found is None else dict(self._found.baselines)
 
-    def compare(self, with_: str = "neurons") -> pl.DataFrame:
+    def compare(self, nodes: str = "neurons") -> pl.DataFrame:
         """Draw the curve of circuits without dictionaries: of the MLP's "neurons", or of "coordinates". Waits for it.
 
         Raises:
             TextError: something else is given.
         """
-        self._on_compare(with_)
+        self._on_compare(nodes)
         self._wait()
-        return self.baselines[with_]
+        return self.compared[nodes]
 
     def connect(self, nodes: int) -> pl.DataFrame:
         """Compute the edges among so many of the strongest nodes, and return them. Waits for them."""
@@ -161,7 +168,7 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         from ..views.circuit import faithfulness_chart
         from .charts import offline
 
-        others = {BASELINES[name]: frame for name, frame in self.baselines.items()}
+        others = {BASELINES[name]: frame for name, frame in self.compared.items()}
         return offline(faithfulness_chart(self.faithfulness, others, error_nodes=self.way, metric=self.metric))
 
     @property
@@ -169,8 +176,18 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         """What the result rests on; of a graph without its model what its file says."""
         own: dict[str, Any] = {"metric": self.metric, "method": self.method}
         if self._graph is not None:
-            return {**super().provenance, **own, "prompt": self._graph.prompt, "dictionaries": list(self._graph.dictionaries)}
-        return {**super().provenance, **own, **self._options, **circuit_traits.rests_on(self._dictionaries, self._question)}
+            return {
+                **super().provenance,
+                **own,
+                "prompt": self._graph.prompt,
+                "dictionaries": list(self._graph.dictionaries),
+            }
+        return {
+            **super().provenance,
+            **own,
+            **self._options,
+            **circuit_traits.rests_on(self._dictionaries, self._question),
+        }
 
     def code(self) -> str:
         """A script that makes `frame`."""
@@ -191,17 +208,17 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         return super().save(path, theme=theme, width=width, dpi=dpi)
 
     def _inputs(self) -> tuple[Any, ...]:
-        return self._question, self.method, self._most, tuple(self._compared)
+        return str(self._question), self.method, self._most, tuple(self._compared)
 
     def _start(self) -> Job:
         if not self.has_model:
             self.session.refuse("nothing can be computed")  # type: ignore[attr-defined]
         return super()._start()
 
-    def _part(self, name: str, words: str) -> pl.DataFrame:
-        """A frame of the result, once the work is over."""
+    def _part(self, name: str, words: str) -> Any:
+        """A part of the result, once the work is over."""
         _ = self.frame
-        value: pl.DataFrame | None = getattr(self._found, name, None)
+        value = getattr(self._found, name, None)
         if value is None:
             raise InterpError(self.error or f"The {words} of this circuit were not computed. Call .run().")
         return value

@@ -28,7 +28,9 @@ class NoModel:
 
     def refuse(self, what: str) -> None:
         """Raises GraphError: something needs the model."""
-        raise GraphError(f"This graph is shown without its model, so {what}. Load it: iw.Circuit(iw.load(...), clean=...).")
+        raise GraphError(
+            f"This graph is shown without its model, so {what}. Load it: iw.Circuit(iw.load(...), clean=...)."
+        )
 
 
 def plain(graph: Graph) -> dict[str, Any]:

@@ -121,7 +121,9 @@ class Edits:
         known = self._page.index()
         if unknown := [node for node in chosen if node not in known]:
             some = ", ".join(list(known)[1:4])
-            raise GraphError(f"{unknown[0]!r} is no node of this circuit; nodes are named like {some or 'resid_post.2/7@5'}.")
+            raise GraphError(
+                f"{unknown[0]!r} is no node of this circuit; nodes are named like {some or 'resid_post.2/7@5'}."
+            )
         return chosen
 
     # requests from the browser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from ..progress import nobody
 from .circuit_question import Question
 
 if TYPE_CHECKING:
+    from ..methods.circuits.check import CircuitCheck
+    from ..methods.circuits.dictionaries import Dictionaries
     from ..methods.circuits.prompts import Prompts
     from ..progress import Progress
 
@@ -26,15 +29,21 @@ class Found:
     method: str
     options: dict[str, Any]
     """`steps` and `positions`."""
-    dictionaries: Any
-    """As the methods take them."""
+    dictionaries: Dictionaries
     prompts: Prompts
     nodes: pl.DataFrame
     edges: pl.DataFrame | None = None
     edged: int = 0
     """Edges are known among the first so many nodes."""
-    faithfulness: pl.DataFrame | None = None
+    curves: dict[str, pl.DataFrame] = field(default_factory=dict)
+    """How errors are treated -> faithfulness of circuits of growing size."""
+    check: CircuitCheck | None = None
     baselines: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def faithfulness(self) -> pl.DataFrame | None:
+        """All curves; None while there is none."""
+        return pl.concat(self.curves.values()) if self.curves else None
 
     def arguments(self, dictionaries: Any = None) -> dict[str, Any]:
         """What every method of circuits takes; with other dictionaries where they are given."""
@@ -42,13 +51,15 @@ class Found:
 
 
 class Stage:
-    """The progress of a part of some work, which says what part it is."""
+    """The progress of a part of some work, which says what part it is, and how to show what is known so far."""
 
-    def __init__(self, progress: Progress, name: str) -> None:
-        self._progress, self._name = progress, name
+    def __init__(self, progress: Progress, name: str, show: Callable[[Any], None] | None = None) -> None:
+        self._progress, self._name, self._show = progress, name, show
 
     def __call__(self, done: int, total: int, message: str = "", partial: Any = None) -> None:
-        self._progress(done, total, f"{self._name}: {message}" if message else self._name, partial)
+        words = f"{self._name}: {message}" if message else self._name
+        shown = None if self._show is None or partial is None else (self._show, partial)
+        self._progress(done, total, words, shown)
 
     def __reduce__(self) -> Any:
         """Work that travels to a server may hold on to it; nobody looks at it there."""

@@ -8,7 +8,7 @@ import polars as pl
 
 from ..graphs.page import error_share
 from .circuit_traits import NODES
-from .wording import counted, percent
+from .wording import counted, number, percent
 
 if TYPE_CHECKING:
     from ..session.session import Session
@@ -23,7 +23,7 @@ _METHODS = {
 
 def notes(model: Session, found: Found) -> list[str]:
     """What belongs beside the result, a sentence each."""
-    nodes, said = found.nodes, [_METHODS[found.method]]
+    nodes, said = found.nodes, [_METHODS[found.method] + _checked(found)]
     if found.prompts.batches[0].corrupt is None:
         said.append("There are no corrupt prompts, so a node is set to zero, which the model may never have seen.")
     if found.prompts.count == 1:
@@ -40,6 +40,14 @@ def notes(model: Session, found: Found) -> list[str]:
     if nodes.height > NODES:
         said.append(f"The {NODES:,} strongest nodes are drawn; .frame has all {nodes.height:,}.")
     return said + _unknown(model, found)
+
+
+def _checked(found: Found) -> str:
+    if found.check is None:
+        return ""
+    count = counted(found.check.nodes.height, "strongest node")
+    rank = "" if found.check.spearman is None else f", rank correlation {number(found.check.spearman)}"
+    return f" Of the {count} they are off by {number(found.check.largest)} at most from exact effects{rank}."
 
 
 def _unknown(model: Session, found: Found) -> list[str]:

@@ -29,6 +29,10 @@ class Question:
         """Whether there is a prompt."""
         return self.clean is not None and len(self.clean) > 0
 
+    def same_prompts(self, other: Question) -> bool:
+        """Whether both are about the same clean prompts."""
+        return bool(self.clean == other.clean)
+
     def arguments(self) -> dict[str, Any]:
         """For a method: what is empty is not given."""
         given = {name: getattr(self, name) for name in (*PROMPTS, *TOKENS)}

@@ -50,8 +50,10 @@ class Switches:
         _ = self.frame  # waits for one
         [name] = self._checked([node])
         rest = {each: factor for each, factor in self.switches.items() if each != name}
-        self.switches = rest | ({} if scale == 1 else {name: float(scale)})
-        return self.predictions
+        switches = rest | ({} if scale == 1 else {name: float(scale)})
+        self._predicted = switches, self._measure(switches)
+        self.switches = switches
+        return self._predicted[1]
 
     @property
     def predictions(self) -> pl.DataFrame:
@@ -84,6 +86,9 @@ class Switches:
         """Find out what the model predicts with the switches."""
         found, switches = self._found, dict(self.switches)
         if found is None or self.prediction.get("of") == switches:
+            return
+        if self._predicted is not None and self._predicted[0] == switches:
+            self._show_prediction(found, switches, self._predicted[1])
             return
         self.prediction = {**self.prediction, "pending": True, "failed": ""}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ..errors import TextError
 from ..graphs.graph import Graph
-from ..graphs.page import Page, page
+from ..graphs.page import Page, enough, page
 from ..widgets.circuit import METHODS
 from . import circuit_traits, summaries
 from .circuit_found import BASELINES, Found, Stage
@@ -18,8 +19,17 @@ from .jobs import Job
 
 if TYPE_CHECKING:
     from ..methods.circuits.dictionaries import Dictionaries
+    from ..methods.circuits.run import CircuitRun
     from ..session.session import Session
     from .circuit_question import Question
+
+FEWEST, MOST = 50, 400
+"""Nodes that are drawn at first, and among which edges are computed: as many as carry most of what is measured, from so many to so
+many."""
+DRAWN = 300
+"""Edges that are drawn at first."""
+CHECKED = 20
+"""Strongest nodes whose effects are computed exactly, too."""
 
 
 class Works:
@@ -43,9 +53,12 @@ class Works:
         _frame: pl.DataFrame | None
         _question: Question
         _options: dict[str, Any]
-        _dictionaries: Dictionaries | None
-        _most: int
+        _dictionaries: Dictionaries
+        _most: int | None
+        size: int
+        edge_threshold: float
         _compared: list[str]
+        _ways: list[str]
         _edited: Callable[[Graph], Graph]
         _publish: Callable[[Job, Callable[[], None]], None]
         _regroup: Callable[[dict[str, list[str]]], None]
@@ -62,51 +75,79 @@ class Works:
         check_choices(method, **options)
         progress(0, 0, "reading the prompts")
         prompts = prompts_of(self.session, **question.arguments())
-        assert self._dictionaries is not None
-        run = run_circuit(
-            self.session, prompts, self._dictionaries, method=method, **options, progress=Stage(progress, "nodes")
-        )
-        found = Found(question, method, options, self._dictionaries, prompts, run.frame())
+
+        def known(run: CircuitRun, most: int | None = circuit_traits.NODES) -> Found:
+            return Found(question, method, options, self._dictionaries, prompts, run.frame(most))
+
+        stage = Stage(progress, "nodes", lambda run: self._draw(known(run)) if run.found else None)
+        run = run_circuit(self.session, prompts, self._dictionaries, method=method, **options, progress=stage)
+        found = known(run, None)
         self._publish(progress, lambda: self._show(found))
         self._fill(found, progress)
 
     def _fill(self, found: Found, progress: Job) -> None:
-        """What is not known yet: the curve, the edges, the curves to compare with. Each is shown when it is there."""
-        from .. import methods
-
+        """What is not known yet: the curve, the edges, how good the estimates are, the curves to compare with. Each is shown when
+        it is there."""
         if found.nodes.is_empty():
             return
-        session, nodes, positions = self.session, found.nodes, found.options["positions"]
-        if found.faithfulness is None:
-            found.faithfulness = methods.circuit_faithfulness(
-                session, **found.arguments(), nodes=nodes, progress=Stage(progress, "faithfulness")
-            )
-            self._publish(progress, lambda: self._show_curve(found))
-        if found.edged != min(self._most, nodes.height):
-            most = self._most
-            found.edges = methods.circuit_edges(
-                session, **found.arguments(), nodes=nodes.head(most), progress=Stage(progress, "edges")
-            )
-            found.edged = min(most, nodes.height)
-            self._publish(progress, lambda: self._show_edges(found))
+        if not found.curves:
+            self._add_curve(found, "nodes", progress)
+        most = self._most or enough(found.curves["nodes"], FEWEST, MOST)
+        if found.edged != min(most, found.nodes.height):
+            self._add_edges(found, min(most, found.nodes.height), progress)
+        if found.check is None and found.method != "exact":
+            self._add_check(found, progress)
+        for way in self._ways:
+            if way not in found.curves:
+                self._add_curve(found, way, progress)
         for name in self._compared:
             if name not in found.baselines:
-                stage, arguments = Stage(progress, f"compared with {name}"), found.arguments(name)
-                others = methods.circuit(session, **arguments, positions=positions, progress=stage)
-                found.baselines[name] = methods.circuit_faithfulness(
-                    session, **arguments, nodes=others, progress=stage
-                )
-                self._publish(progress, lambda: self._show_curve(found))
+                self._add_baseline(found, name, progress)
 
-    def _show_partial(self, partial: Any) -> None:
-        """Nodes of the sites that are done."""
-        from ..methods.circuits.run import CircuitRun
+    def _add_curve(self, found: Found, errors: str, progress: Job) -> None:
+        from ..methods import circuit_faithfulness
 
-        if isinstance(partial, CircuitRun) and partial.found:
-            nodes = partial.frame(circuit_traits.NODES)
-            shown = Found(self._question, self.method, self._options, self._dictionaries, partial.prompts, nodes)
-            with self.hold_sync():
-                self._draw(shown)
+        def so_far(frame: pl.DataFrame) -> None:
+            if found is self._found and frame.height:
+                self._show_curve(replace(found, curves={**found.curves, errors: frame}))
+
+        words = "faithfulness" if errors == "nodes" else f"faithfulness with errors {errors}"
+        stage = Stage(progress, words, so_far)
+        found.curves[errors] = circuit_faithfulness(
+            self.session, **found.arguments(), nodes=found.nodes, errors=errors, progress=stage
+        )
+        self._publish(progress, lambda: self._show_curve(found, new=errors == "nodes"))
+
+    def _add_edges(self, found: Found, most: int, progress: Job) -> None:
+        from ..methods.circuits.edges import run_edges
+
+        found.edges = run_edges(
+            self.session, found.prompts, found.dictionaries, found.nodes.head(most), Stage(progress, "edges")
+        )
+        found.edged = most
+        self._publish(progress, lambda: self._show_edges(found))
+
+    def _add_check(self, found: Found, progress: Job) -> None:
+        from ..methods.circuits.check import run_check
+
+        stage = Stage(progress, "exact effects of the strongest")
+        found.check = run_check(
+            self.session, found.prompts, found.dictionaries, found.nodes, top=CHECKED, progress=stage
+        )
+        self._publish(progress, self._say)
+
+    def _add_baseline(self, found: Found, name: str, progress: Job) -> None:
+        from ..methods import circuit, circuit_faithfulness
+
+        stage, arguments = Stage(progress, f"compared with {BASELINES[name]}"), found.arguments(name)
+        nodes = circuit(self.session, **arguments, positions=found.options["positions"], progress=stage)
+        found.baselines[name] = circuit_faithfulness(self.session, **arguments, nodes=nodes, progress=stage)
+        self._publish(progress, lambda: self._show_curve(found))
+
+    def _show_partial(self, partial: tuple[Callable[[Any], None], Any]) -> None:
+        show, known = partial
+        with self.hold_sync():
+            show(known)
 
     def _forget(self) -> None:
         self._found = None
@@ -117,7 +158,7 @@ class Works:
         if former is None or not former.question.same_prompts(found.question):
             self.positions, self.cards = [], {}
         self.selected = [node for node in self.selected if node in names]
-        self.size, self.edge_threshold, self.prediction = -1, 0.0, {}
+        self.size, self.edge_threshold, self.prediction, self._predicted = MOST, 0.0, {}, None
         self._draw(found)
         self.set_traits(circuit_traits.prompt_traits(self.session, found.prompts, self.summed))
         self.set_traits(circuit_traits.no_curve())
@@ -134,15 +175,21 @@ class Works:
                          "edged": found.edged and found.edged + answers})  # fmt: skip
         self._regroup({each["name"]: each["nodes"] for each in self.groups})
 
-    def _show_curve(self, found: Found) -> None:
-        assert found.faithfulness is not None and self._page is not None
+    def _show_curve(self, found: Found, new: bool = False) -> None:
+        assert found.faithfulness is not None
+        assert self._page is not None
         baselines = [circuit_traits.baseline_traits(BASELINES[name], each) for name, each in found.baselines.items()]
         self.set_traits(circuit_traits.curve_traits(found.faithfulness, self._page) | {"baselines": baselines})
         self.way = self.way if self.way in self.ways else self.ways[0]
+        if new and self.size == MOST:  # nobody has moved it yet
+            self.size = enough(found.curves["nodes"], FEWEST, MOST)
         self._say()
 
     def _show_edges(self, found: Found) -> None:
         self._draw(found)
+        assert found.edges is not None
+        weights = found.edges["weight"].abs()
+        self.edge_threshold = float(weights[DRAWN]) if len(weights) > DRAWN else 0.0
         self._say()
 
     def _say(self) -> None:

@@ -174,7 +174,6 @@ class Reader:
             )
         return cls(unpack_frame(kept["frame"]), atom=traits.get("atom"), name=traits.get("model_name", ""))
 
-
     def _graph(self, cls: Any, kept: dict[str, Any], traits: dict[str, Any]) -> Widget:
         panel: Widget = cls(circuit_alone.again(kept.get("graph")))
         panel.set_traits({name: value for name, value in traits.items() if name not in ("status", "error", "live")})

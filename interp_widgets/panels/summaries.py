@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from ..graphs.page import FAITHFUL
 from ..widgets.attention import SCORES
 from .wording import counted, name, number, percent, quoted
 
@@ -31,9 +32,6 @@ Text = Callable[[int], str]
 
 FEW = 5
 """Queries below which an induction score says little."""
-
-FAITHFUL = 0.9
-"""Faithfulness from which on a circuit carries most of what the model does."""
 
 _WAYS = {"denoise": "clean into corrupt", "noise": "corrupt into clean"}
 _STEERING = {"add": "Adding", "project_out": "Projecting out", "clamp": "Clamping", "ablate": "Ablating"}

@@ -71,7 +71,9 @@ def circuit_chart(
         .encode(tooltip=[alt.Tooltip(f"{name}:N") for name in ("source", "target")] + [alt.Tooltip("weight:Q")])
     )
     kinds = {kind: shape for kind, shape in _SHAPES.items() if kind in set(placed["kind"])}
-    shapes = alt.Shape("kind:N", scale=alt.Scale(domain=list(kinds), range=list(kinds.values())), title=None, legend=theme.key())
+    shapes = alt.Shape(
+        "kind:N", scale=alt.Scale(domain=list(kinds), range=list(kinds.values())), title=None, legend=theme.key()
+    )
     dots = (
         alt.Chart(alt.InlineData(values=placed.drop("prompts", "method").to_dicts()))
         .mark_point(filled=True, opacity=0.95)
@@ -147,7 +149,10 @@ def faithfulness_chart(
     base = alt.Chart(alt.InlineData(values=rows.to_dicts())).encode(x=x, color=color)
     y = alt.Y("faithfulness:Q", title="faithfulness")
     band = base.mark_area(opacity=0.25).encode(y=alt.Y("low:Q", title="faithfulness"), y2="high:Q")
-    tooltip = [alt.Tooltip("of:N"), *(alt.Tooltip(f"{n}:Q") for n in ("nodes", "faithfulness", "low", "high", "completeness"))]
+    tooltip = [
+        alt.Tooltip("of:N"),
+        *(alt.Tooltip(f"{n}:Q") for n in ("nodes", "faithfulness", "low", "high", "completeness")),
+    ]
     line = base.mark_line(point=True).encode(y=y, tooltip=tooltip)
     sub = [f"Share of {metric} that is left when all else is ablated; band: 95% interval."] if metric else []
     title = theme.headed("Faithfulness of circuits", sub)
