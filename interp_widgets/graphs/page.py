@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ..frames.circuits import GRAPH_EDGES, GRAPH_NODES
+from ..frames.schema import build
 from .graph import Graph
 
 Ints = npt.NDArray[np.int32]
@@ -45,6 +47,11 @@ class Page:
     by_influence: bool
     """Whether strength is influence."""
 
+    @property
+    def answers(self) -> int:
+        """How many of the nodes are what is measured; they are the first."""
+        return int((self.nodes["kind"] == "logit").sum())
+
     def index(self) -> dict[str, int]:
         """Name of a node -> its index."""
         return {name: at for at, name in enumerate(self.nodes["node"])}
@@ -69,7 +76,7 @@ def page(graph: Graph, nodes: int, edges: int) -> Page:
     """
     by_influence = graph.nodes["effect"].is_null().all() and graph.nodes["influence"].is_not_null().any()
     every, rows = _placed(graph, bool(by_influence))
-    columns = max(1, len(graph.tokens), 1 + (every["column"].max() or 0))  # type: ignore[operator]
+    columns = max(1, len(graph.tokens), 1 + _largest(every["column"]))
     answers = pl.col("kind") == "logit"
     every = every.with_columns(answers=answers).sort(
         "answers", pl.col("strength").abs(), descending=True, nulls_last=True, maintain_order=True
@@ -97,7 +104,9 @@ def _placed(graph: Graph, by_influence: bool) -> tuple[pl.DataFrame, list[dict[s
     """All nodes with row, column and strength; and the rows."""
     keys = [_key(row) for row in graph.nodes.select("kind", "site", "layer").iter_rows(named=True)]
     order = sorted(set(keys))
-    rows = [{"site": key[3], "text": key[4], "layer": None if key[1] < 0 else key[1]} for key in order]
+    rows: list[dict[str, object]] = [
+        {"site": key[3], "text": key[4], "layer": None if key[1] < 0 else key[1]} for key in order
+    ]
     if not order or order[-1][0] == 0:
         rows.append({"site": ANSWERS, "text": ANSWERS, "layer": None})
     last = max(0, len(graph.tokens) - 1)
@@ -134,6 +143,10 @@ def _own_influence(nodes: pl.DataFrame) -> pl.Series:
     above = held.unique().drop_nulls().sort()
     own = {value: value - before for value, before in zip(above, [0.0, *above], strict=False)}
     return pl.Series([None if value is None else own[value] for value in held], dtype=pl.Float64)
+
+
+def _largest(values: pl.Series) -> int:
+    return max((value for value in values if value is not None), default=0)
 
 
 def _strip(nodes: pl.DataFrame, rows: int, columns: int) -> Floats:
@@ -180,18 +193,29 @@ def grouped(page: Page, members: Mapping[str, Sequence[str]]) -> Groups:
         .agg(pl.col("weight").sum())
         .sort(pl.col("weight").abs(), descending=True, maintain_order=True)
     )
-    ints = (sums[end].to_numpy().astype(np.int32) for end in ("source", "target"))
-    return Groups(groups, *ints, sums["weight"].to_numpy())
+    source, target = (sums[end].to_numpy().astype(np.int32) for end in ("source", "target"))
+    return Groups(groups, source, target, sums["weight"].to_numpy())
 
 
 def error_share(nodes: pl.DataFrame) -> float:
     """Share of the summed |effect| that errors hold; 0 where there is no effect. `nodes`: columns CIRCUIT_NODES."""
     size = nodes["effect"].abs()
-    return float(size.filter(nodes["kind"] == "error").sum() / total) if (total := size.sum()) else 0.0
+    total = float(size.sum())
+    return float(size.filter(nodes["kind"] == "error").sum()) / total if total else 0.0
 
 
 def enough(curve: pl.DataFrame, fewest: int, most: int) -> int:
     """Nodes of the smallest circuit on a curve that carries most of what is measured, between two bounds. `curve`: columns
     CIRCUIT_FAITHFULNESS, of one way to treat errors."""
-    found = curve.filter(pl.col("faithfulness") >= FAITHFUL)["nodes"].min()
-    return most if found is None else max(fewest, min(int(found), most))  # type: ignore[call-overload]
+    found = curve.filter(pl.col("faithfulness") >= FAITHFUL)["nodes"].to_list()
+    return max(fewest, min(min(found), most)) if found else most
+
+
+NOTHING = page(
+    Graph(
+        build(GRAPH_NODES, {name: [] for name in GRAPH_NODES}), build(GRAPH_EDGES, {name: [] for name in GRAPH_EDGES})
+    ),
+    0,
+    0,
+)
+"""A page before there is a graph."""

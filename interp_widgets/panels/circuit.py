@@ -11,7 +11,7 @@ import traitlets as t
 
 from ..errors import InterpError, TextError
 from ..graphs.graph import Graph
-from ..graphs.page import page
+from ..graphs.page import NOTHING, page
 from ..widgets.circuit import METHODS, CircuitWidget
 from . import circuit_traits
 from .circuit_alone import NoModel, plain
@@ -83,10 +83,10 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         """
         self._found: Found | None = None
         self._graph: Graph | None = None
-        self._page, self._predicted = None, None
+        self._page, self._predicted = NOTHING, None
         self._options: dict[str, Any] = {"steps": steps, "positions": positions}
         self._most, self._ways, self._compared, self._corpora = edges, list(errors), list(compare), dict(corpora or {})
-        self._given, self._dictionaries, self._question = dictionaries, None, Question()
+        self._given, self._question = dictionaries, Question()
         if isinstance(model, Graph):
             stand: Any = NoModel(model.model)
             super().__init__(stand, has_model=False, dictionaries=circuit_traits.dictionaries_words(model.dictionaries))
@@ -254,8 +254,7 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         self._start()
 
     def _on_edges(self, nodes: int) -> None:
-        answers = int((self._page.nodes["kind"] == "logit").sum()) if self._page is not None else 0
-        self._most = max(2, int(nodes) - answers)
+        self._most = max(2, int(nodes) - self._page.answers)
         self._go_on()
 
     def _on_compare(self, name: str = "neurons") -> None:

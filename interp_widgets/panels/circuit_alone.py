@@ -55,11 +55,12 @@ def again(kept: Any) -> Graph:
     if not isinstance(kept, dict) or not (kept.get("nodes") and kept.get("edges")):
         raise KeptError("The graph was too large to be kept. Open its file again with iw.read_graph.")
     try:
+        parts: dict[str, Any] = {name: str(kept[name]) for name in _PLAIN}
+        parts |= {name: tuple(map(str, kept[name])) for name in _TUPLES}
         return Graph(
             nodes=unpack_frame(kept["nodes"]),
             edges=unpack_frame(kept["edges"]),
-            **{name: str(kept[name]) for name in _PLAIN},
-            **{name: tuple(map(str, kept[name])) for name in _TUPLES},
+            **parts,
             sizes={str(site): int(size) for site, size in kept["sizes"].items()},
             labels={str(node): str(text) for node, text in kept["labels"].items()},
             groups={str(name): tuple(map(str, nodes)) for name, nodes in kept["groups"].items()},

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from ..session.session import Session
     from .circuit_found import Found
 
-COORDINATE = "Coordinate {atom} of {site} as it is: nobody trained a dictionary for it, so there is no direction to explain and no examples."
+COORDINATE = (
+    "Coordinate {atom} of {site} as it is: nobody trained a dictionary here, so there is no direction to explain and there are no "
+    "examples."
+)
+NO_CORPUS = (
+    "No examples: no corpus has been read with this dictionary. Give one: iw.Circuit(..., corpora={{{site!r}: iw.corpus(model, "
+    "texts, sae=sae)}})."
+)
 
 
 class Cards:

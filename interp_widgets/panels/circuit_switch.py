@@ -32,7 +32,7 @@ class Switches:
         metric: str
         names: list[str]
         _found: Found | None
-        _predicted: tuple[dict[str, float], pl.DataFrame] | None
+        _predicted: Any
         _checked: Callable[[list[str]], list[str]]
         _aside: Callable[..., Job]
         _publish: Callable[[Job, Callable[[], None]], None]

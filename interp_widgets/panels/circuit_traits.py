@@ -90,8 +90,8 @@ def curve_traits(found: pl.DataFrame, page: Page) -> dict[str, Any]:
         prefix[row, : len(sizes)] = _prefixes(page, sizes, way)
         for at, name in enumerate(_CURVE_COLUMNS):
             curve[at, row, : len(sizes)] = part[name].fill_null(np.nan).to_numpy()
-    [start] = next(iter(parts.values())).filter(nodes=0).head(1).rows(named=True) or [None]
-    ends = {} if start is None else {"model": start["without"], "nothing": start["metric"]}
+    starts = next(iter(parts.values())).filter(nodes=0).rows(named=True)
+    ends = {"model": starts[0]["without"], "nothing": starts[0]["metric"]} if starts else {}
     return {
         "ways": list(parts),
         "curve_nodes": wire.int32(nodes),

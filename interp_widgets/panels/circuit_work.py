@@ -45,11 +45,15 @@ class Works:
         ways: list[str]
         groups: list[dict[str, Any]]
         selected: list[str]
+        positions: list[int]
+        cards: dict[str, Any]
+        prediction: dict[str, Any]
+        _predicted: Any
         hold_sync: Callable[[], Any]
         set_traits: Callable[[dict[str, Any]], None]
         _found: Found | None
         _graph: Graph | None
-        _page: Page | None
+        _page: Page
         _frame: pl.DataFrame | None
         _question: Question
         _options: dict[str, Any]
@@ -170,14 +174,12 @@ class Works:
         """Nodes and edges; and what a person has made of them."""
         bare = self._bare_of(found)
         self._page = page(self._edited(bare), circuit_traits.NODES, circuit_traits.EDGES)
-        answers = int((self._page.nodes["kind"] == "logit").sum())
         self.set_traits({**circuit_traits.page_traits(self._page, bare), "metric": bare.metric,
-                         "edged": found.edged and found.edged + answers})  # fmt: skip
+                         "edged": found.edged and found.edged + self._page.answers})  # fmt: skip
         self._regroup({each["name"]: each["nodes"] for each in self.groups})
 
     def _show_curve(self, found: Found, new: bool = False) -> None:
         assert found.faithfulness is not None
-        assert self._page is not None
         baselines = [circuit_traits.baseline_traits(BASELINES[name], each) for name, each in found.baselines.items()]
         self.set_traits(circuit_traits.curve_traits(found.faithfulness, self._page) | {"baselines": baselines})
         self.way = self.way if self.way in self.ways else self.ways[0]
