@@ -52,6 +52,16 @@ def _nodes() -> pl.DataFrame:
     return m.circuit(iw.load("toy-grammar"), **PAIR, dictionaries=SOME)
 
 
+def _columns(pairs: pl.DataFrame) -> dict[str, list[str]]:
+    return {name: pairs[name].to_list() for name in pairs.columns}
+
+
+def _checked(model: iw.Session) -> pl.DataFrame:
+    """Estimates beside exact effects."""
+    nodes = m.circuit(model, **PAIR, dictionaries=[STREAM, INSIDE])
+    return m.circuit_check(model, nodes, **PAIR, dictionaries=[STREAM, INSIDE], top=12).nodes
+
+
 def _corpus(model: iw.Session) -> pl.DataFrame:
     """The statistics of every atom, and the events of the one that fires most."""
     found = iw.corpus(model, TEXTS * 4, sae=_sae(), batch=3, tokens=150)
@@ -188,6 +198,13 @@ CASES: dict[str, Case] = {
     "circuit_prediction": lambda model: m.circuit_prediction(
         model, text=TEXT, scales={"resid_post.2/5": 0, "mlp_out.1/error@3": 2}, dictionaries=SOME, answer="mary"
     ),
+    "circuit": lambda model: m.circuit(model, **PAIR),
+    "circuit, pairs": lambda model: m.circuit(model, **_columns(_pairs()), dictionaries="neurons", positions="summed", batch=2),
+    "circuit, integrated": lambda model: m.circuit(
+        model, **PAIR, dictionaries=[STREAM, INSIDE], method="integrated_gradients", steps=3
+    ),
+    "circuit, exact": lambda model: m.circuit(model, clean=TEXT, dictionaries=[INSIDE], answer="mary", foil="john", method="exact"),
+    "circuit_check": _checked,
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip
 
