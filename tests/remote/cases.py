@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -27,6 +28,7 @@ TEXTS = [TEXT, PAIR["corrupt"], "the boys near the girl laugh", "the boy near th
          "the key is here", "anna and tom went home", "tom gave a book to anna"]  # fmt: skip
 TWO = [TEXT, "tom gave a book to anna"]
 STREAM, INSIDE = "toy-grammar/resid_post.2", "toy-grammar/mlp_out.1"
+SOME = {"resid_post.2": STREAM, "mlp_out.1": INSIDE}
 
 Case = Callable[[iw.Session], pl.DataFrame]
 
@@ -42,6 +44,12 @@ def _pairs() -> pl.DataFrame:
         start = f"when {a} and {b} went to the store ,"
         rows.append((f"{start} {b} gave a drink to", f"{start} {a} gave a drink to", a, b))
     return pl.DataFrame(rows, schema=["clean", "corrupt", "answer", "foil"], orient="row")
+
+
+@lru_cache
+def _nodes() -> pl.DataFrame:
+    """Ranked here, so that both models keep the same."""
+    return m.circuit(iw.load("toy-grammar"), **PAIR, dictionaries=SOME)
 
 
 def _columns(pairs: pl.DataFrame) -> dict[str, list[str]]:
@@ -183,6 +191,13 @@ CASES: dict[str, Case] = {
     "agreement, here and there": lambda model: m.agreement(model, iw.load("toy-grammar"), TEXT),
     "agreement_tokens": lambda model: m.agreement_tokens(model, iw.load("toy-grammar"), TEXT),
     "agreement, the other way": lambda model: m.agreement(iw.load("toy-grammar"), model, TEXT),
+    "circuit_faithfulness": lambda model: m.circuit_faithfulness(model, nodes=_nodes(), **PAIR, dictionaries=SOME, sizes=[9]),
+    "circuit_faithfulness, errors": lambda model: m.circuit_faithfulness(
+        model, nodes=_nodes(), **PAIR, dictionaries=SOME, sizes=[5, 20], errors="removed", order="turns", intact=2, means=[TEXT]
+    ),
+    "circuit_prediction": lambda model: m.circuit_prediction(
+        model, text=TEXT, scales={"resid_post.2/5": 0, "mlp_out.1/error@3": 2}, dictionaries=SOME, answer="mary"
+    ),
     "circuit": lambda model: m.circuit(model, **PAIR),
     "circuit, pairs": lambda model: m.circuit(model, **_columns(_pairs()), dictionaries="neurons", positions="summed", batch=2),
     "circuit, integrated": lambda model: m.circuit(
