@@ -31,7 +31,6 @@ function render({ model, el, signal }) {
   let stops = readStops(model, data);
   let at = stopAt(stops, model.get("size"));
   let shown = readShown(model, data, data.count);
-  let listed = false; // the table in place of the graph
 
   const now = () => ({ data, stops, at, shown, chosen: chosen() });
   const empty = h("p", { class: "iw-empty" });
@@ -42,9 +41,10 @@ function render({ model, el, signal }) {
   const list = createNodeList(signal, select);
   const legend = createLegend();
   const kinds = h("ul", { class: "iw-curve-legend", "aria-label": "Kinds of nodes" });
-  const zooms = [["−", "Zoom out", () => graph.zoom(1 / ZOOM_STEP)], ["+", "Zoom in", () => graph.zoom(ZOOM_STEP)], ["Fit", "Show the whole graph", graph.fit]].map(([text, name, act]) =>
-    button(String(text), signal, /** @type {() => void} */ (act), { class: "iw-button iw-small", "aria-label": String(name), title: String(name) }));
-  const asList = button("As a list", signal, () => { listed = !listed; drawGraph(); }, { class: "iw-button iw-small", title: "The shown nodes as a table" });
+  const zooms = [button("−", signal, () => graph.zoom(1 / ZOOM_STEP), { class: "iw-button iw-small", "aria-label": "Zoom out" }),
+    button("+", signal, () => graph.zoom(ZOOM_STEP), { class: "iw-button iw-small", "aria-label": "Zoom in" }),
+    button("Fit", signal, graph.fit, { class: "iw-button iw-small", title: "Show the whole graph" })];
+  const asList = button("As a list", signal, () => save(model, { listed: !model.get("listed") }), { class: "iw-button iw-small", title: "The shown nodes as a table" });
   const nothing = h("p", { class: "iw-invite" }, "No node is shown at these thresholds.");
   const thresholds = createThresholds(model, signal, now);
   const curve = createCircuitCurve(signal, (nodes) => save(model, { size: nodes }));
@@ -86,9 +86,8 @@ function render({ model, el, signal }) {
 
   /** @param {number} column @param {number} row */
   function showCell(column, row) {
-    listed = false;
-    if (!model.get("summed")) save(model, { positions: [column] });
-    drawGraph();
+    save(model, model.get("summed") ? { listed: false } : { listed: false, positions: [column] });
+    drawGraph(); // now, not with the next frame: it is moved
     graph.show(column, row);
   }
 
@@ -110,7 +109,7 @@ function render({ model, el, signal }) {
   }
 
   function drawGraph() {
-    const none = !shown.things.length;
+    const [none, listed] = [!shown.things.length, model.get("listed")];
     nothing.hidden = !none;
     graph.element.hidden = none || listed;
     list.element.hidden = none || !listed;
@@ -152,7 +151,7 @@ function render({ model, el, signal }) {
     [() => { method.element.hidden = model.get("methods").length < 2; method.draw(model.get("method")); }, ["method", "methods"]],
     [() => strip.draw(model, data), [...NODES, "strip", "measure"]],
     [thresholds.draw, [...SHOWN, "edged", "total_edges", "has_model", "measure", "live"]],
-    [drawGraph, [...SHOWN, ...SELECTED, "positions", "corrupt_tokens", "variants", "measure"]],
+    [drawGraph, [...SHOWN, ...SELECTED, "listed", "positions", "corrupt_tokens", "variants", "measure"]],
     [() => curve.draw(model, stops[at]), [...CURVE, ...NODES, "size", "ends", "metric"]],
     [() => node.draw(-1), [...SHOWN, ...SELECTED, "activation", "corrupt_activation", "measure", "has_model", "live"]],
     [prediction.draw, ["prediction", "switches", "labels", "has_model", "live", ...NODES]],

@@ -70,7 +70,9 @@ export function createCircuitCurve(signal, onSelect) {
     const to = { ArrowRight: at + 1, ArrowUp: at + 1, ArrowLeft: at - 1, ArrowDown: at - 1, Home: 0, End: all.length - 1 }[event.key];
     if (at < 0 || to === undefined) return;
     event.preventDefault();
-    onSelect(Number(all[Math.min(all.length - 1, Math.max(0, to))].dataset.nodes));
+    const next = all[Math.min(all.length - 1, Math.max(0, to))];
+    next.focus(); // the next key may come before the redraw
+    onSelect(Number(next.dataset.nodes));
   }, { signal });
   setAttributes(svg, { "aria-multiselectable": null });
   return { element, draw };

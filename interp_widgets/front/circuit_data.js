@@ -72,6 +72,7 @@ import { bytes, floats, ints, quoted } from "./numbers.js";
  * @prop {string[]} selected
  * @prop {Record<string, import("./atoms_card.js").Card>} cards
  * @prop {import("./atoms_card.js").CorpusState} corpus_state
+ * @prop {boolean} listed
  * @prop {number[]} positions
  */
 /** @typedef {import("@anywidget/types").AnyModel<CircuitState>} CircuitModel */

@@ -74,7 +74,7 @@ class CircuitWidget(Widget):
     """What is measured, in words, e.g. `logit( is) − logit( are)`."""
 
     measure = t.Unicode("effect").tag(sync=True)
-    """What the number of a node is called: `effect`, or `influence` for graphs of others (each node's own share, without a sign)."""
+    """What the number of a node is called: `effect`, or `influence` for graphs of others (a node's share, without a sign)."""
 
     ends = t.Dict().tag(sync=True)
     """`model` and `nothing`: the metric of the whole model, and with every node ablated; empty where not measured."""
@@ -238,6 +238,9 @@ class CircuitWidget(Widget):
 
     corpus_state = t.Dict().tag(sync=True)
     """What is read of the corpus of the shown card's dictionary; see `AtomsWidget.corpus_state`."""
+
+    listed = t.Bool(False).tag(sync=True)
+    """Whether the shown nodes are a table rather than a picture."""
 
     positions = t.List(t.Int()).tag(sync=True)
     """Selected positions (columns), ascending. Link this between panels."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.front import states
+from tests.front import circuits, states
+from tests.front.pages import settle
 
 Do = Callable[[Any], Any]
 SMALL = {"layers": 6}
@@ -104,6 +105,12 @@ def pattern_cell(page: Any, query: int, key: int) -> tuple[float, float]:
     return box["x"] + (key + 0.5) * box["width"] / 10, box["y"] + (query + 0.5) * box["height"] / 10
 
 
+def heat_cell(page: Any, row: int, column: int) -> tuple[float, float]:
+    """Of 13 rows, the first on top, and 10 columns."""
+    box = page.locator(".iw-heat-field").bounding_box()
+    return box["x"] + (column + 0.5) * box["width"] / 10, box["y"] + (row + 0.5) * box["height"] / 13
+
+
 def lens() -> Any:
     return states.lens(**SMALL)
 
@@ -118,6 +125,71 @@ def dots() -> Any:
 
 def pattern(page: Any) -> Any:
     return page.locator(".iw-pattern-scroll")
+
+
+def few() -> Any:
+    return circuits.circuit(5, 8)
+
+
+def many() -> Any:
+    return circuits.circuit(150, 300, layers=2)
+
+
+def graph(page: Any) -> Any:
+    return page.locator(".iw-graph")
+
+
+FIND = """(name) => {
+  const graph = document.querySelector(".iw-graph");
+  const box = graph.getBoundingClientRect();
+  const point = (x, y) => graph.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + x, clientY: box.top + y }));
+  const found = () => document.querySelector(".iw-node h3").textContent.startsWith(name);
+  for (let y = 6; y < box.height; y += 6) for (let x = 6; x < box.width; x += 6) {
+    point(x, y);
+    if (!found()) continue;
+    graph.dispatchEvent(new PointerEvent("pointerleave"));
+    return [x + 3, y + 3];
+  }
+}"""
+
+
+def node(page: Any, name: str) -> tuple[float, float]:
+    """Where a node of the graph is drawn, on a page scrolled to it."""
+    page.mouse.move(2, 2)
+    settle(page)
+    graph(page).scroll_into_view_if_needed()
+    found, box = page.evaluate(FIND, name), graph(page).bounding_box()
+    return box["x"] + found[0], box["y"] + found[1]
+
+
+def in_sight(page: Any) -> str:
+    """Which part of the graph is seen: the frame in the overview, to a tenth of a per cent."""
+    style = page.locator(".iw-heat-frame").get_attribute("style")
+    return " ".join(f"{float(each.split('%')[0].split(':')[1]):.1f}" for each in style.split(";") if "%" in each)
+
+
+def seen_after(*steps: Do) -> Do:
+    def run(page: Any) -> str:
+        in_turn(*steps)(page)
+        settle(page)
+        return in_sight(page)
+
+    return run
+
+
+def zoom_in(page: Any) -> None:
+    for _ in range(3):
+        page.get_by_role("button", name="Zoom in").click()
+    settle(page)
+
+
+def drag_graph(page: Any) -> None:
+    x, y = middle(graph(page))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y)
+    page.mouse.move(x + 60, y)
+    page.mouse.up()
 
 
 TIP = ".iw-tip"
@@ -186,6 +258,23 @@ ROWS = [
     *grid_rows("Agreement", lambda: states.agreement(**SMALL)),
     Row("Agreement", "read a probability in full", "rest on it", "Tab to the lists, arrow keys", lambda: states.agreement(**SMALL),
         lambda page: page.locator(".iw-both [title]").nth(1).get_attribute("title"), press(lambda page: page.locator(".iw-both"), "ArrowRight", "ArrowRight"), TIP),
+    Row("Circuit", "select a node", "press it in the graph or in the list", "Tab to the graph, arrow keys, Enter; Escape selects none", few,
+        lambda page: page.mouse.click(*node(page, "mlp_out.2 #1557")), press(graph, "ArrowDown", "ArrowDown", "Enter")),
+    Row("Circuit", "select several nodes", "Shift and press", "Shift and Enter", few,
+        in_turn(lambda page: page.mouse.click(*node(page, "answer")), lambda page: page.keyboard.down("Shift"),
+                lambda page: page.mouse.click(*node(page, "mlp_out.2 #1557")), lambda page: page.keyboard.up("Shift")),
+        press(graph, "Enter", "ArrowDown", "ArrowDown", "Shift+Enter")),
+    Row("Circuit", "read a node and its edges", "point at it", "go to it with the arrow keys", few,
+        lambda page: page.mouse.move(*node(page, "mlp_out.2 #1557")), press(graph, "ArrowDown", "ArrowDown"), ".iw-node"),
+    Row("Circuit", "move the graph", "drag it, or the wheel", "Shift and arrow keys", many, seen_after(zoom_in, drag_graph), seen_after(zoom_in, press(graph, "Shift+ArrowLeft"))),
+    Row("Circuit", "make the graph larger or smaller", "press + or −, or Ctrl and the wheel; Fit shows all of it", "+ and −; 0 shows all of it", many,
+        seen_after(zoom_in), seen_after(press(graph, "+", "+", "+"))),
+    Row("Circuit", "show a circuit of the curve", "press it, or move the slider", "Tab to the curve or the slider, arrow keys", few,
+        lambda page: page.locator(".iw-curve-hit").nth(2).click(), press(lambda page: page.locator(".iw-curve-hit").nth(5), "Home", "ArrowRight", "ArrowRight")),
+    Row("Circuit", "go to a cell of the overview", "press it", "Tab to the overview, arrow keys, Enter", few,
+        lambda page: page.mouse.click(*heat_cell(page, 1, 2)), press(lambda page: page.locator(".iw-heat"), "ArrowDown", "ArrowRight", "ArrowRight", "Enter")),
+    Row("Circuit", "read a cell of the overview", "point at it", "go to it with the arrow keys", few,
+        lambda page: page.mouse.move(*heat_cell(page, 1, 2)), press(lambda page: page.locator(".iw-heat"), "ArrowDown", "ArrowRight", "ArrowRight"), ".iw-heat-readout"),
     *strip_rows("Explorer", states.explorer),
     Row("Explorer", "open a panel", "press its tab", "arrow keys in the tabs", states.explorer,
         lambda page: page.get_by_role("tab", name="Atoms").first.click(), press(lambda page: page.get_by_role("tab", name="Lens").first, "ArrowRight")),
@@ -206,5 +295,9 @@ LISTENERS = {
     "click iw-pair": "pair two tokens by hand", "click iw-dots": "keep a pair", "mouseover iw-dots": "keep a pair", "mouseleave iw-dots": "keep a pair",
     "click iw-curve": "show a strength", "click tbody": "read a row", "mouseover tbody": "read a row", "mouseleave tbody": "read a row",
     "click iw-density": "list the atoms of a column", "click iw-audit-atoms": "a button", "click iw-worst": "a button",
+    "pointerdown iw-graph": "move the graph", "pointermove iw-graph": "read a node and its edges", "pointerup iw-graph": "select a node",
+    "pointercancel iw-graph": "move the graph", "pointerleave iw-graph": "read a node and its edges", "wheel iw-graph": "move the graph",
+    "pointermove iw-heat-field": "read a cell of the overview", "pointerleave iw-heat-field": "read a cell of the overview",
+    "click iw-heat-field": "go to a cell of the overview",
     "click iw-models-list": "choose another model of the server",
 }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.browser import skip_or_fail
-from tests.front import states
+from tests.front import circuits, states
 from tests.front.live import Stage
 
 pytestmark = pytest.mark.browser
@@ -72,6 +72,9 @@ def everything() -> dict[str, Any]:
         "audit selected": lambda: states.audit(bin=9, listed=[3, 5], context=1, quantity="loss"),
         "agreement": lambda **t: states.agreement(layers=6, **t),
         "agreement selected": lambda: states.agreement(layers=6, cell=[3, 3], positions=[3]),
+        "circuit": lambda **t: circuits.circuit(12, 20, **t),
+        "circuit selected": circuits.chosen_circuit,
+        "circuit listed": lambda: circuits.circuit(12, 20, listed=True, has_model=False, ways=[], methods=[]),
         "explorer": lambda **t: states.explorer(**t),
         "explorer beside": lambda: states.explorer(beside="attention", positions=[4]),
         "explorer patching": lambda: states.explorer(view="patching"),

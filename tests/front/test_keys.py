@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.front import states
+from tests.front import circuits, states
 from tests.front.keys import LISTENERS, ROWS
 from tests.front.live import Stage
 from tests.front.pages import settle
@@ -90,7 +90,7 @@ def test_no_pointer_is_listened_to_without_a_key(stage):
     assert set(LISTENERS.values()) <= known
     heard = set()
     for show in (states.lens, states.atoms, states.attention, states.patching, states.pairs, states.steering, states.audit,
-                 states.agreement, states.explorer, states.examples):  # fmt: skip
+                 states.agreement, circuits.circuit, states.explorer, states.examples):  # fmt: skip
         page = stage.show(show(), lambda page: page.evaluate(LISTEN))
         heard |= set(page.evaluate("[...window.heard]"))
     assert heard - set(LISTENERS) == set()
@@ -107,13 +107,13 @@ def test_nothing_is_told_to_a_resting_pointer_alone(stage):
     assert wrong == {}
 
 
-@pytest.mark.parametrize("name", ["lens selected", "atoms", "attention selected", "patching selected", "pairs selected", "steering", "audit selected", "agreement selected", "explorer"])  # fmt: skip
+@pytest.mark.parametrize("name", ["lens selected", "atoms", "attention selected", "patching selected", "pairs selected", "steering", "audit selected", "agreement selected", "circuit selected", "explorer"])  # fmt: skip
 def test_a_redraw_does_not_take_the_focus(stage, name):
     page = stage.show(everything()[name]())
     assert page.evaluate(REDRAW) == []
 
 
-@pytest.mark.parametrize("name", ["lens selected", "attention", "patching selected", "explorer"])
+@pytest.mark.parametrize("name", ["lens selected", "attention", "patching selected", "circuit selected", "explorer"])
 def test_tab_goes_through_in_order_and_out(stage, name):
     """Every stop once, from top to bottom as the document has them, and then the page again: no trap."""
     page = stage.show(everything()[name]())

@@ -80,6 +80,9 @@ def test_the_focused_cell_tells_the_rest_once(stage):
         ("pairs selected", "listbox", "Effect of each pair", ["pair 2: ", "from a random pair: pair 2: "]),
         ("steering", "listbox", "Strengths", ["strength 20, norm ratio 0.12: +1.00, random −1.00 [−1.25, −0.75]"]),
         ("audit", "listbox", "Atoms by the share of tokens at which they fire", ["7 atoms never fire"]),
+        ("circuit", "listbox", "Graph of 13 nodes and 20 edges. Arrow keys go from node to node, Enter selects; plus, minus and 0 zoom, Shift and arrow keys move it.", ["answer"]),
+        ("circuit", "listbox", "Circuits of 0 to 12 nodes, by what they carry", ["1 node: faithfulness 0.11 [0.05, 0.15], completeness 0.95 [0.90, 1.00]"]),
+        ("circuit", "grid", "Sum of |effect| by token and site. Arrow keys move, Enter shows the cell in the graph.", ['resid_post.3, token 0 "The": sum of |effect| 0']),
         ("agreement", "grid", "Agreement at each layer and position", ['·the 1.0e−7, layer 0, 0: "The"']),
     ],
 )  # fmt: skip
@@ -146,7 +149,7 @@ OVERFLOW = """() => {
   const wide = document.documentElement;
   const out = [];
   if (wide.scrollWidth > wide.clientWidth) out.push(`the page is ${wide.scrollWidth} of ${wide.clientWidth} wide`);
-  const scrolls = (each) => each.closest(".iw-scroll, .iw-pattern-scroll, .iw-heads, .iw-pair-scroll, .iw-audit-scroll, .iw-strip, .iw-examples, select, .iw-explorer-part");
+  const scrolls = (each) => each.closest(".iw-scroll, .iw-pattern-scroll, .iw-heads, .iw-pair-scroll, .iw-audit-scroll, .iw-strip, .iw-examples, select, .iw-explorer-part, .iw-graph, .iw-node-list, .iw-heat");
   const edge = document.querySelector(".iw").getBoundingClientRect().right + 1;
   for (const each of document.querySelectorAll(".iw *")) {
     if (!each.checkVisibility() || each.closest(".iw-unseen, svg, .iw-tip") || scrolls(each.parentElement)) continue;
@@ -173,6 +176,8 @@ PANELS = [
     "steering",
     "audit",
     "agreement",
+    "circuit selected",
+    "circuit listed",
     "explorer",
     "examples",
 ]
