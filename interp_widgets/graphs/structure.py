@@ -140,5 +140,5 @@ def kind_of(value: Any) -> str:
     if isinstance(value, str):
         return f"the text {value[:20]!r}"
     if isinstance(value, int | float):
-        return f"the number {value:.6g}" if number(value) and abs(value) <= LARGEST else "a number too large"
+        return f"the number {value:.6g}" if number(value) else "a number that is not finite"
     return "a list" if isinstance(value, list) else "an object" if isinstance(value, Mapping) else "no JSON"

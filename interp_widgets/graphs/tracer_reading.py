@@ -48,20 +48,23 @@ def read(content: Mapping[str, Any], where: str) -> Graph:
             f"{said['node_threshold']:g}. All are here."
         )
     features = feature_ids(found, len(tokens))
-    away = set(_texts(parameters.get("hiddenIds")))
+    by_feature: dict[str, list[str]] = {}
+    for feature, row in zip(features, rows, strict=True):
+        by_feature.setdefault(feature, []).append(row["node"])
+    away = dict.fromkeys(_texts(parameters.get("hiddenIds")))
     return Graph(
         nodes=node_frame(pl.DataFrame(rows, schema={name: column.dtype for name, column in GRAPH_NODES.items()})),
         edges=edges,
         tokens=() if own.get("positions") == "summed" else tokens,
         prompt=clean(said["prompt"]),
-        model=_text(own.get("model")) or clean(said["scan"]),
+        model=clean(said["scan"]) if own.get("model") is None else _text(own["model"]),
         dictionaries=tuple(_dictionaries(said)),
         sizes={clean(site): int(size) for site, size in _mapping(own.get("sizes")).items() if whole(size)},
         metric=metric,
         labels=_labels(found, rows, features, parameters.get("clerps"), metric if ours else None),
         groups=groups,
         pinned=pinned,
-        hidden=tuple(row["node"] for row, feature in zip(rows, features, strict=True) if feature in away),
+        hidden=tuple(node for feature in away for node in by_feature.get(feature, ())),
         facts={CONTENT: content},
         notes=tuple(notes),
     )
