@@ -32,6 +32,8 @@ class Found:
     dictionaries: Dictionaries
     prompts: Prompts
     nodes: pl.DataFrame
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Site -> number of atoms of its dictionary."""
     edges: pl.DataFrame | None = None
     edged: int = 0
     """Edges are known among the first so many nodes."""

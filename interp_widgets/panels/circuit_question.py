@@ -14,6 +14,9 @@ TOKENS = ("answer", "foil")
 BETWEEN = " |"
 """Between two tokens of a field; a space after it belongs to the token."""
 
+BY_PROMPT = "one for each prompt"
+"""In the field where prompts have different answers, which a field cannot hold."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -29,6 +32,12 @@ class Question:
         """Whether there is a prompt."""
         return self.clean is not None and len(self.clean) > 0
 
+    @property
+    def count(self) -> int:
+        """How many clean prompts."""
+        one = isinstance(self.clean, str) or not self.asked or isinstance(self.clean[0], int)
+        return 1 if one else len(self.clean)
+
     def same_prompts(self, other: Question) -> bool:
         """Whether both are about the same clean prompts."""
         return bool(self.clean == other.clean)
@@ -41,7 +50,7 @@ class Question:
     def texts(self, model: Session) -> dict[str, str]:
         """As they stand in the fields."""
         prompts = {name: _lines(model, getattr(self, name)) for name in PROMPTS}
-        return prompts | {name: _tokens(model, getattr(self, name)) for name in TOKENS}
+        return prompts | {name: _tokens(model, getattr(self, name), self.count) for name in TOKENS}
 
     def typed(self, model: Session, **fields: str) -> Question:
         """The question once some fields say something else; a field that says the same keeps what was given."""
@@ -50,8 +59,7 @@ class Question:
         if not new:
             return self
         asked = replace(self, **{name: read_prompts(new[name]) for name in PROMPTS if name in new})
-        count = 1 if isinstance(asked.clean, str) else len(asked.clean)
-        tokens = {name: read_tokens(new[name], count) for name in TOKENS if name in new}
+        tokens = {name: read_tokens(new[name], asked.count) for name in TOKENS if name in new}
         return replace(asked, **tokens)
 
 
@@ -80,13 +88,14 @@ def _lines(model: Session, prompts: Any) -> str:
     return "\n".join(each if isinstance(each, str) else "".join(map(model.text_of, each)) for each in several)
 
 
-def _tokens(model: Session, given: Any) -> str:
+def _tokens(model: Session, given: Any, prompts: int) -> str:
     if _empty(given):
         return ""
-    flat: list[str | int] = []
-    for each in [given] if isinstance(given, str | int) else given:
-        flat += [each] if isinstance(each, str | int) else each
-    return BETWEEN.join(dict.fromkeys(model.text_of(each) if isinstance(each, int) else each for each in flat))
+    entries = [given] * prompts if isinstance(given, str | int) else [given] if prompts == 1 else list(given)
+    lists = [[each] if isinstance(each, str | int) else list(each) for each in entries]
+    if any(each != lists[0] for each in lists):
+        return BY_PROMPT
+    return BETWEEN.join(model.text_of(token) if isinstance(token, int) else str(token) for token in lists[0])
 
 
 def as_given(value: Any) -> Any:

@@ -81,7 +81,8 @@ class Works:
         prompts = prompts_of(self.session, **question.arguments())
 
         def known(run: CircuitRun, most: int | None = circuit_traits.NODES) -> Found:
-            return Found(question, method, options, self._dictionaries, prompts, run.frame(most))
+            sizes = {site: tally.width for site, tally in run.found.items()}
+            return Found(question, method, options, self._dictionaries, prompts, run.frame(most), sizes)
 
         stage = Stage(progress, "nodes", lambda run: self._draw(known(run)) if run.found else None)
         run = run_circuit(self.session, prompts, self._dictionaries, method=method, **options, progress=stage)
@@ -218,7 +219,8 @@ class Works:
             tokens=circuit_traits.tokens_of(self.session, found.prompts, summed),
             prompt="".join(map(self.session.text_of, found.prompts.batches[0].clean[0].tolist())),
             model=self.session.name,
-            dictionaries=tuple(self._dictionaries or ()),
+            dictionaries=tuple(found.dictionaries),
+            sizes=found.sizes,
             metric=circuit_traits.metric_words(self.session, found.prompts),
         )
 
