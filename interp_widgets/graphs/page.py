@@ -204,6 +204,12 @@ def error_share(nodes: pl.DataFrame) -> float:
     return float(size.filter(nodes["kind"] == "error").sum()) / total if total else 0.0
 
 
+def at_least(edges: pl.DataFrame, count: int) -> float:
+    """The |weight| that so many edges have; 0 where there are not more."""
+    weights = edges["weight"].abs().sort(descending=True)
+    return float(weights[count - 1]) if len(weights) > count else 0.0
+
+
 def enough(curve: pl.DataFrame, fewest: int, most: int) -> int:
     """Nodes of the smallest circuit on a curve that carries most of what is measured, between two bounds. `curve`: columns
     CIRCUIT_FAITHFULNESS, of one way to treat errors."""

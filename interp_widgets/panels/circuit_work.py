@@ -10,7 +10,7 @@ import polars as pl
 
 from ..errors import TextError
 from ..graphs.graph import Graph
-from ..graphs.page import Page, enough, page
+from ..graphs.page import Page, at_least, enough, page
 from ..widgets.circuit import METHODS
 from . import circuit_traits, summaries
 from .circuit_found import BASELINES, Found, Stage
@@ -191,8 +191,7 @@ class Works:
     def _show_edges(self, found: Found) -> None:
         self._draw(found)
         assert found.edges is not None
-        weights = found.edges["weight"].abs()
-        self.edge_threshold = float(weights[DRAWN]) if len(weights) > DRAWN else 0.0
+        self.edge_threshold = at_least(found.edges, DRAWN)
         self._say()
 
     def _say(self) -> None:
@@ -240,6 +239,7 @@ class Works:
                 "metric": graph.metric,
                 "method": methods[0] if len(methods) == 1 and methods[0] in METHODS else "",
                 "edged": self._page.nodes.height,
+                "edge_threshold": at_least(graph.edges, DRAWN),
                 "notes": list(graph.notes),
                 "summary": summaries.graph(graph.nodes, graph.edges, graph.prompt),
             }

@@ -64,7 +64,7 @@ def circuit_chart(
     y = _axis("y", rows, 0)
     sign = alt.Color("sign:N", scale=alt.Scale(domain=_SIGNS, range=[UP, DOWN]), title=None, legend=theme.key("circle"))
     strokes = (
-        alt.Chart(alt.InlineData(values=lines.to_dicts()))
+        _chart(lines.select(*_LINE))
         .mark_rule(opacity=0.55)
         .encode(x=x, y=y, x2="x2:Q", y2="y2:Q", color=sign)
         .encode(strokeWidth=alt.StrokeWidth("width:Q", scale=alt.Scale(range=[0.3, 4]), legend=None))
@@ -75,14 +75,14 @@ def circuit_chart(
         "kind:N", scale=alt.Scale(domain=list(kinds), range=list(kinds.values())), title=None, legend=theme.key()
     )
     dots = (
-        alt.Chart(alt.InlineData(values=placed.drop("prompts", "method").to_dicts()))
+        _chart(placed.select(*_DOT))
         .mark_point(filled=True, opacity=0.95)
         .encode(x=x, y=y, color=sign, shape=shapes)
         .encode(size=alt.Size("size:Q", scale=alt.Scale(range=[6, 160], zero=True), legend=None))
         .encode(tooltip=[alt.Tooltip(f"{n}:N") for n in ("node", "label", "token")] + [alt.Tooltip("effect:Q")])
     )
     names = (
-        alt.Chart(alt.InlineData(values=placed.filter(pl.col("label") != "").to_dicts()))
+        _chart(placed.filter(pl.col("label") != "").select("x", "y", "label"))
         .mark_text(fontSize=9, dy=-9)
         .encode(x=x, y=y, text="label:N")
     )
@@ -93,6 +93,15 @@ def circuit_chart(
         height=min(700, _CELL // 2 * len(rows) + 10),
         background="transparent",
     )
+
+
+_LINE = ("x", "y", "x2", "y2", "sign", "width", "source", "target", "weight")
+_DOT = ("x", "y", "sign", "size", "kind", "node", "label", "token", "effect")
+
+
+def _chart(rows: pl.DataFrame) -> alt.Chart:
+    """A chart of rows as they are: Altair would take seconds to check thousands."""
+    return alt.Chart({"values": rows.to_dicts()})  # type: ignore[arg-type]
 
 
 _SHAPES = {"atom": "circle", "error": "diamond", "embedding": "square", "logit": "triangle-up", "other": "cross"}
@@ -146,7 +155,7 @@ def faithfulness_chart(
     color = alt.Color("of:N", scale=alt.Scale(domain=list(parts), range=colors), sort=list(parts), title=None,
                       legend=theme.key() if len(parts) > 1 else None)  # fmt: skip
     x = alt.X("nodes:Q", scale=alt.Scale(type="symlog", constant=10), title="nodes in the circuit")
-    base = alt.Chart(alt.InlineData(values=rows.to_dicts())).encode(x=x, color=color)
+    base = _chart(rows).encode(x=x, color=color)
     y = alt.Y("faithfulness:Q", title="faithfulness")
     band = base.mark_area(opacity=0.25).encode(y=alt.Y("low:Q", title="faithfulness"), y2="high:Q")
     tooltip = [

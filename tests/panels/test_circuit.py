@@ -19,6 +19,7 @@ from .conftest import click
 
 CLEAN = "the keys that the king admires"
 CORRUPT = "the key that the king admires"
+FEW = [f"toy-grammar/{site}" for site in ("embed", "resid_post.1", "resid_post.2", "mlp_out.3")]
 ASKED = {"clean": CLEAN, "corrupt": CORRUPT, "answer": "are", "foil": "is"}
 
 
@@ -45,7 +46,8 @@ def panel(toy, several) -> iw.Circuit:
 
 @pytest.fixture
 def circuit(toy) -> iw.Circuit:
-    made = iw.Circuit(toy, **ASKED, errors=("nodes",), edges=40)
+    """Of four sites, for speed."""
+    made = iw.Circuit(toy, **ASKED, dictionaries=FEW, errors=("nodes",), edges=40)
     made.run()
     return made
 
@@ -106,6 +108,7 @@ def test_the_curve_lies_on_the_threshold(panel) -> None:
     curve = floats(panel.curve, len(CURVE), *sizes.shape)
     assert panel.ways == ["nodes", "removed"]
     kinds = np.array(["logit", *panel.frame["kind"]])
+    there = {"nodes": panel.frame.height, "removed": panel.frame.filter(kind="atom").height}
     for way, name in zip(range(ways), panel.ways, strict=True):
         part = panel.faithfulness.filter(error_nodes=name).sort("nodes")
         known = sizes[way] >= 0
@@ -114,7 +117,7 @@ def test_the_curve_lies_on_the_threshold(panel) -> None:
         for size, until in zip(sizes[way][known], prefix[way][known], strict=True):
             inside = kinds[:until]
             counted = ((inside != "logit") & ((inside != "error") | (name == "nodes"))).sum()
-            assert counted == min(size, counted if until == len(kinds) else size)
+            assert counted == min(size, there[name])
     ends = panel.faithfulness.filter(error_nodes="nodes").sort("nodes")["metric"]
     assert panel.ends == {"model": pytest.approx(ends[-1]), "nothing": pytest.approx(ends[0])}
     assert curve[1, 0, 0] == 0
@@ -147,7 +150,7 @@ def test_more_edges_are_computed_when_they_are_asked_for(circuit) -> None:
 def test_another_method_computes_again(toy, circuit) -> None:
     click(circuit, "method", method="integrated_gradients")
     circuit._job.wait(30)
-    assert circuit.frame.equals(methods.circuit(toy, **ASKED, method="integrated_gradients"))
+    assert circuit.frame.equals(methods.circuit(toy, **ASKED, dictionaries=FEW, method="integrated_gradients"))
     assert circuit.method == "integrated_gradients"
     click(circuit, "method", method="guess")
     assert "no method 'guess'" in circuit.error
@@ -165,9 +168,12 @@ def test_summed_positions_have_one_column(toy) -> None:
 
 
 def test_switching_a_node_changes_the_prediction(toy, circuit) -> None:
-    node = circuit.frame.filter(pl.col("activation") > 0)["node"][0]
+    on = circuit.frame.filter(pl.col("activation") > 0, pl.col("corrupt_activation") == 0, kind="atom")
+    node = on.sort("effect")["node"][-1]
     found = circuit.switch(node, 0)
-    expected = methods.circuit_prediction(toy, text=CLEAN, scales={node: 0.0}, answer="are", foil="is", top=8)
+    expected = methods.circuit_prediction(
+        toy, text=CLEAN, scales={node: 0.0}, dictionaries=FEW, answer="are", foil="is", top=8
+    )
     assert found.equals(expected)
     assert circuit.prediction["of"] == {node: 0.0}
     before, after = (circuit.prediction["metric"][name] for name in ("before", "after"))
@@ -181,7 +187,7 @@ def test_switching_a_node_changes_the_prediction(toy, circuit) -> None:
     assert "resid_post.9" in circuit.prediction["failed"]
 
 
-def test_a_selected_node_has_the_card_of_its_atom(toy, circuit) -> None:
+def test_a_selected_node_has_the_card_of_its_atom(circuit) -> None:
     node = circuit.frame.filter(pl.col("activation") > 0, kind="atom", site="resid_post.2")["node"][0]
     error = circuit.frame.filter(kind="error")["node"][0]
     circuit.select(node)
@@ -190,8 +196,6 @@ def test_a_selected_node_has_the_card_of_its_atom(toy, circuit) -> None:
     atom = int(node.split("/")[1].split("@")[0])
     assert card["atom"] == atom
     assert "corpora={'resid_post.2'" in card["corpus"]
-    alone = methods.ablate_atom(toy, CLEAN, sae=iw.load_sae("toy-grammar/resid_post.2"), atom=atom, answer="are")
-    assert alone.height
     assert card["removed"]["answer"] == "are"
     assert len(card["removed"]["up"]) > 0
     circuit.select(error)
@@ -304,7 +308,11 @@ def test_typed_prompts_are_read_line_by_line(toy, circuit) -> None:
     assert circuit.error == ""
     assert circuit.frame["prompts"][0] == 2
     assert circuit.metric == "mean logit(are, were) − mean logit(is, was)"
-    expected = methods.circuit(toy, clean=[CLEAN, "the dogs that the king admires"], corrupt=[CORRUPT, "the dog that the king admires"], answer=[["are", "were"]] * 2, foil=[["is", "was"]] * 2)  # fmt: skip
+    several = {
+        "clean": [CLEAN, "the dogs that the king admires"],
+        "corrupt": [CORRUPT, "the dog that the king admires"],
+    }
+    expected = methods.circuit(toy, **several, answer=[["are", "were"]] * 2, foil=[["is", "was"]] * 2, dictionaries=FEW)
     assert circuit.frame.equals(expected)
 
 
@@ -457,5 +465,5 @@ def test_charts_and_figures(panel, tmp_path) -> None:
     for name in ("figure.svg", "frame.csv", "graph.json", "graph.pt"):
         assert panel.save(tmp_path / name).stat().st_size > 1000
     panel.set_state({"size": 10})
-    points = panel.chart.to_dict()["layer"][1]["data"]["values"]
-    assert len(points) == 11
+    spec = panel.chart.to_dict()
+    assert len(spec["datasets"][spec["layer"][1]["data"]["name"]]) == 11
