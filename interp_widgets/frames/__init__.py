@@ -24,6 +24,7 @@ from .audit import CONTEXT_SUMMARY as CONTEXT_SUMMARY
 from .audit import FAITHFULNESS as FAITHFULNESS
 from .audit import SPLITTING as SPLITTING
 from .audit import TRAINING as TRAINING
+from .circuits import CIRCUIT_CHECK as CIRCUIT_CHECK
 from .circuits import CIRCUIT_EDGES as CIRCUIT_EDGES
 from .circuits import CIRCUIT_FAITHFULNESS as CIRCUIT_FAITHFULNESS
 from .circuits import CIRCUIT_NODES as CIRCUIT_NODES

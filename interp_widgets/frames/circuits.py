@@ -46,6 +46,16 @@ CIRCUIT_NODES: Schema = {
 }
 """Node effects: one row per node whose value differs between clean and corrupt, the largest effect first."""
 
+CIRCUIT_CHECK: Schema = {
+    "node": Column(pl.String, "name of the node"),
+    "method": Column(pl.String, "what the estimate is: attribution, integrated_gradients or exact"),
+    "effect": Column(pl.Float64, "the estimate, mean over prompts"),
+    "exact": Column(pl.Float64, "of a run with the node changed, mean over prompts"),
+    "exact_low": Column(pl.Float64, "lower end of the 95 % interval of that mean; null for one prompt", nullable=True),
+    "exact_high": Column(pl.Float64, "upper end of it", nullable=True),
+}
+"""Estimated effects beside exact ones: one row per node, in the order of the estimates."""
+
 CIRCUIT_EDGES: Schema = {
     "source": Column(pl.String, "name of the upstream node"),
     "target": Column(pl.String, "name of the downstream node, or answer"),

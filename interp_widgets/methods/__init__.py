@@ -15,6 +15,7 @@ from .atom_search import similar_atoms as similar_atoms
 from .attention import attention as attention
 from .attribution_patching import attribution_patching as attribution_patching
 from .audit import audit as audit
+from .circuits.check import circuit_check as circuit_check
 from .circuits.edges import circuit_edges as circuit_edges
 from .circuits.nodes import circuit as circuit
 from .context_effects import context_summary as context_summary

@@ -103,17 +103,22 @@ def go_on(
     base: torch.Tensor,
     then: Callable[[torch.Tensor], Any],
     *,
+    reads: str = "final_norm",
     grad: bool = False,
 ) -> Any:
-    """What `then` makes of the final norm [R, T, width], with `put` [R, T, d] in the place of a site.
+    """What `then` makes of the final norm [R, T, width], or of another site `reads`, with `put` [R, T, d] in the place of a site.
 
     `base` [W, T, width]: the stream at `resume(model, site).base`, with R a multiple of W.
     """
     how = resume(model, site)
-    more: dict[str, Any] = {} if how.whole else {"edit": {site: lambda x: put.to(x)}}
-    if how.layer is not None:
+    later = how.layer is not None and model.site(reads).order >= (
+        how.layer,
+        0,
+    )  # else what is read lies before the start
+    more: dict[str, Any] = {} if how.whole and later else {"edit": {site: lambda x: put.to(x)}}
+    if how.layer is not None and later:
         more["start"] = (how.layer, put.to(base) if how.whole else base.repeat(len(put) // len(base), 1, 1))
-    return model.run(ids.tolist(), ["final_norm"], then=lambda read: then(read["final_norm"]), grad=grad, **more)
+    return model.run(ids.tolist(), [reads], then=lambda read: then(read[reads]), grad=grad, **more)
 
 
 def _loss(model: Runner, normed: torch.Tensor, ids: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:

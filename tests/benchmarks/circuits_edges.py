@@ -40,7 +40,6 @@ PAPER_NODES = 60
 
 def main() -> None:
     import polars as pl
-    import torch
 
     import interp_widgets as iw
     from interp_widgets.methods.circuits.dictionaries import dictionaries_of

@@ -44,6 +44,23 @@ def _pairs() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["clean", "corrupt", "answer", "foil"], orient="row")
 
 
+def _columns(pairs: pl.DataFrame) -> dict[str, list[str]]:
+    return {name: pairs[name].to_list() for name in pairs.columns}
+
+
+def _edges(model: iw.Session) -> pl.DataFrame:
+    """Edges into and out of the nodes of largest effect, errors too, in the order of their names."""
+    saes = [STREAM, INSIDE, "toy-grammar/attn_out.2"]
+    nodes = m.circuit(model, **PAIR, dictionaries=saes)
+    return m.circuit_edges(model, **PAIR, dictionaries=saes, nodes=nodes.head(20)).sort("source", "target")
+
+
+def _checked(model: iw.Session) -> pl.DataFrame:
+    """Estimates beside exact effects."""
+    nodes = m.circuit(model, **PAIR, dictionaries=[STREAM, INSIDE])
+    return m.circuit_check(model, nodes, **PAIR, dictionaries=[STREAM, INSIDE], top=12).nodes
+
+
 def _corpus(model: iw.Session) -> pl.DataFrame:
     """The statistics of every atom, and the events of the one that fires most."""
     found = iw.corpus(model, TEXTS * 4, sae=_sae(), batch=3, tokens=150)
@@ -173,6 +190,14 @@ CASES: dict[str, Case] = {
     "agreement, here and there": lambda model: m.agreement(model, iw.load("toy-grammar"), TEXT),
     "agreement_tokens": lambda model: m.agreement_tokens(model, iw.load("toy-grammar"), TEXT),
     "agreement, the other way": lambda model: m.agreement(iw.load("toy-grammar"), model, TEXT),
+    "circuit": lambda model: m.circuit(model, **PAIR),
+    "circuit, pairs": lambda model: m.circuit(model, **_columns(_pairs()), dictionaries="neurons", positions="summed", batch=2),
+    "circuit, integrated": lambda model: m.circuit(
+        model, **PAIR, dictionaries=[STREAM, INSIDE], method="integrated_gradients", steps=3
+    ),
+    "circuit, exact": lambda model: m.circuit(model, clean=TEXT, dictionaries=[INSIDE], answer="mary", foil="john", method="exact"),
+    "circuit_check": _checked,
+    "circuit_edges": _edges,
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip
 

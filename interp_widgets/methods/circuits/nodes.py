@@ -17,15 +17,19 @@ atom's direction: see `passes`. So the gradient is taken once, of the unchanged 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 import torch
 
 from ...errors import TextError
+from ...frames.circuits import Node
 from ...progress import Progress, silent
 from ...sae.dictionary import Dictionary
 from ...session.session import Session, Text
+from .changed import slope_along
 from .dictionaries import Dictionaries, Given, dictionaries_of
+from .exact import Wanted, exact_effects
 from .prompts import Prompts, Tokens, prompts_of
 from .reading import Piece, Reading, parts_of, read_piece
 from .run import CircuitRun, Tally, new_run
@@ -94,55 +98,94 @@ def run_circuit(
     steps: int = 10,
     positions: str = "apart",
     batch: int | None = None,
+    only: Sequence[Node] | None = None,
     progress: Progress = silent,
 ) -> CircuitRun:
-    """The measurement behind `circuit`."""
+    """The measurement behind `circuit`. `only`: of exact effects those of some nodes, others of their sites counting as 0."""
     apart = positions == "apart"
     if apart and prompts.length is None:
         raise TextError(
             "The prompts have different lengths, so their positions are not the same ones. Give prompts of one length, or "
             'positions="summed".'
         )
-    sites = list(dictionaries)
+    wanted = None if only is None else _by_site(only)
+    sites = [site for site in dictionaries if wanted is None or site in wanted]
     run = new_run(model, prompts, sites, method, positions)
-    run.metric = torch.zeros(prompts.count, dtype=torch.float64)
-    if prompts.batches[0].corrupt is not None:
-        run.corrupt_metric = torch.zeros(prompts.count, dtype=torch.float64)
     for part in parts_of(model, prompts, sites, apart=apart, batch=batch):
         readings = []
         for piece in part:
             progress(run.done, prompts.count, "reading the prompts", run)
             readings.append(model.work(read_piece, piece, sites, method == "attribution"))
-            _note(run, piece, readings[-1])
+            run.note(piece, readings[-1])
+        prompts_here = sum(len(piece.batch) for piece in part)
         for index, site in enumerate(sites):
-            progress(
-                run.done * len(sites) + index * sum(len(piece.batch) for piece in part),
-                prompts.count * len(sites),
-                site,
-                run,
-            )
+            done, of_all = run.done * len(sites) + index * prompts_here, prompts.count * len(sites)
             sae = dictionaries[site]
             for piece, reading in zip(part, readings, strict=True):
-                _add(run, site, sae, piece, reading)
-        run.done += sum(len(piece.batch) for piece in part)
-    progress(1, 1, "", run)
+                progress(done, of_all, site, run)
+                done += len(piece.batch)
+                chosen = None if wanted is None else wanted[site]
+                _add(model, run, site, sae, piece, reading, steps, chosen, _at(progress, done, of_all, run))
+        run.done += prompts_here
+    progress(prompts.count * len(sites), prompts.count * len(sites), "", run)
     return run
 
 
-def _note(run: CircuitRun, piece: Piece, reading: Reading) -> None:
-    run.metric[piece.batch.rows] = reading.metric
-    if run.corrupt_metric is not None and reading.corrupt_metric is not None:
-        run.corrupt_metric[piece.batch.rows] = reading.corrupt_metric
-
-
-def _add(run: CircuitRun, site: str, sae: Dictionary, piece: Piece, reading: Reading) -> None:
+def _add(
+    model: Session, run: CircuitRun, site: str, sae: Dictionary, piece: Piece, reading: Reading, steps: int,
+    only: Sequence[Node] | None, progress: Progress,
+) -> None:  # fmt: skip
     """The nodes of a site in some prompts, into the sums."""
     x = reading.clean.pop(site)
     y = None if reading.corrupt is None else reading.corrupt.pop(site)
     sae = sae if sae.W_enc.device == x.device else sae.to(x.device)
     values = site_values(sae, x, y)
-    atoms, errors = effects(sae, values, reading.gradient.pop(site))
-    tally(run, site, sae.width, piece, values, atoms, errors)
+    if run.method == "attribution":
+        found = effects(sae, values, reading.gradient.pop(site))
+    elif run.method == "exact":
+        apart = run.positions == "apart"
+        wanted = None if only is None else _among(only, piece, sae.width, apart)
+        found = exact_effects(
+            model, piece, site, sae, values, reading.metric, apart=apart, wanted=wanted, progress=progress
+        )
+    else:
+        start = sae.bias(x) if y is None else y
+        gradient, changed = model.work(slope_along, piece, site, start, x, steps)
+        found = effects(sae, values, gradient)
+        left = (reading.metric - changed).sum() - found[0].sum() - found[1].sum()
+        run.residual[site] = run.residual.get(site, 0.0) + float(left) / run.prompts.count
+    tally(run, site, sae.width, piece, values, *found)
+
+
+def _by_site(nodes: Sequence[Node]) -> dict[str, list[Node]]:
+    found: dict[str, list[Node]] = {}
+    for node in nodes:
+        found.setdefault(node.site, []).append(node)
+    return found
+
+
+def _among(nodes: Sequence[Node], piece: Piece, width: int, apart: bool) -> Wanted:
+    """Whether entries, by token and unit, are of one of these nodes."""
+    names = {
+        ((node.position or 0) if apart else 0) * (width + 1) + (width if node.atom is None else node.atom)
+        for node in nodes
+    }
+    keys = torch.tensor(sorted(names))
+
+    def wanted(token: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
+        position = piece.position.to(token.device)[token] if apart else torch.zeros_like(token)
+        return torch.isin(position * (width + 1) + unit, keys.to(token.device))
+
+    return wanted
+
+
+def _at(progress: Progress, begin: int, of_all: int, run: CircuitRun) -> Progress:
+    """The progress of runs at one site, which does not count them."""
+
+    def inner(done: int, total: int, message: str = "", partial: Any = None) -> None:
+        progress(begin, of_all, f"{message}: run {done} of {total}" if total else message, run)
+
+    return inner
 
 
 def tally(

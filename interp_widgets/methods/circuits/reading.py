@@ -13,11 +13,12 @@ import torch
 
 from ...session.runner import Runner
 from ...session.session import Session
+from ..splicing import TOKENS_AT_ONCE
 from .passes import Values, gradients
 from .prompts import Batch, Prompts
 
-TOKENS_AT_ONCE = 512
-"""Prompts x tokens of a pass whose gradients are kept: a layer of SmolLM2 keeps about 50 kB a token."""
+GRAPH = 1 << 30
+"""Bytes that a pass may keep for its gradients: 1 GB."""
 KEPT = 1 << 28
 """Bytes of activations kept at a time: 256 MB."""
 
@@ -69,7 +70,7 @@ def parts_of(
     Args:
         apart: whether positions are nodes of their own. Then those that no difference reaches in any prompt are left out; summed
             they are read, for the activations.
-        batch: prompts of a piece; default as many as `TOKENS_AT_ONCE` allows.
+        batch: prompts of a piece; default as many as `tokens_at_once` allows.
     """
     size = 3 * 4 * sum(model.size(site) for site in sites)
     part: list[Piece] = []
@@ -78,7 +79,7 @@ def parts_of(
         at, reached = whole.counted, _reached(whole)
         if apart:
             at = at & (at & reached).any(0)
-        step = batch or max(1, TOKENS_AT_ONCE // whole.clean.shape[1])
+        step = batch or max(1, tokens_at_once(model) // whole.clean.shape[1])
         for begin in range(0, len(whole), step):
             here = at[begin : begin + step]
             piece = Piece(whole.take(begin, begin + step), here, reached[begin : begin + step][here])
@@ -89,6 +90,11 @@ def parts_of(
             part.append(piece)
             held += cost
     yield part
+
+
+def tokens_at_once(model: Runner) -> int:
+    """Prompts x tokens of a pass that keeps what its gradients need: about 20 numbers a layer for each of the stream's."""
+    return max(1, min(TOKENS_AT_ONCE, GRAPH // (model.num_layers * model.width * 20 * 4)))
 
 
 def read_piece(model: Runner, piece: Piece, sites: Sequence[str], slope: bool) -> Reading:
@@ -118,8 +124,8 @@ def _reached(batch: Batch) -> torch.Tensor:
 
 
 def _at(value: torch.Tensor, piece: Piece) -> torch.Tensor:
-    """[n, T, ...] -> [C, d]"""
-    return value.flatten(2)[piece.at.to(value.device)]
+    """[n, T, d] -> [C, d]"""
+    return value[piece.at.to(value.device)]
 
 
 def _measured(model: Runner, batch: Batch, ids: torch.Tensor, sites: Sequence[str]) -> tuple[torch.Tensor, Values]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 import torch
@@ -12,6 +13,7 @@ from ... import frames
 from ...session.session import Session
 from ..pair_statistics import student
 from .prompts import Prompts
+from .reading import Piece, Reading
 
 
 @dataclass(eq=False)
@@ -56,15 +58,21 @@ class CircuitRun:
     sites: list[str]
     """in the order of the forward pass"""
     layers: list[int | None]
-    found: dict[str, Tally] = field(default_factory=dict)
-    metric: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    metric: torch.Tensor
     """[n], float64: of each clean prompt"""
-    corrupt_metric: torch.Tensor | None = None
+    corrupt_metric: torch.Tensor | None
+    found: dict[str, Tally] = field(default_factory=dict)
     residual: dict[str, float] = field(default_factory=dict)
     """Site -> the effect of changing all of it at once less the sum of its nodes' effects, mean over prompts. Integrated gradients
     only: the first order has no such sum, and single exact effects need not add up."""
     done: int = 0
     """Prompts that are in the sums of every site."""
+
+    def note(self, piece: Piece, reading: Reading) -> None:
+        """The metrics of some prompts."""
+        self.metric[piece.batch.rows] = reading.metric
+        if self.corrupt_metric is not None and reading.corrupt_metric is not None:
+            self.corrupt_metric[piece.batch.rows] = reading.corrupt_metric
 
     @property
     def count(self) -> int:
@@ -98,16 +106,16 @@ class CircuitRun:
         half = half_width(sums[0], sums[1], count)
         apart, tokens = self.positions == "apart", self.prompts.tokens
         data = pl.DataFrame({"at": at.numpy(), "position": position.numpy(), "unit": unit.numpy()})
-        site, where = pl.col("at").replace_strict(dict(enumerate(sites)), return_dtype=pl.String), pl.col("position")
+        site, where = _named(pl.col("at"), sites), pl.col("position")
         name = pl.when(pl.col("unit") < 0).then(pl.lit("error")).otherwise(pl.col("unit").cast(pl.String))
         layers = dict(zip(self.sites, self.layers, strict=True))
         frame = data.select(
             pl.concat_str([site, pl.lit("/"), name, *([pl.lit("@"), where] if apart else [])]).alias("node"),
             site.alias("site"),
-            pl.col("at").replace_strict({i: layers[s] for i, s in enumerate(sites)}, return_dtype=pl.Int32).alias("layer"),
+            _named(pl.col("at"), [layers[site] for site in sites], pl.Int32).alias("layer"),
             (where if apart else pl.lit(None)).cast(pl.Int32).alias("position"),
             pl.lit(None, pl.String).alias("token") if not apart
-            else where.replace_strict(dict(enumerate(tokens)), return_dtype=pl.String).alias("token"),
+            else _named(where, tokens).alias("token"),
             pl.when(pl.col("unit") < 0).then(pl.lit("error")).otherwise(pl.lit("atom")).alias("kind"),
             pl.when(pl.col("unit") >= 0).then(pl.col("unit")).cast(pl.Int32).alias("atom"),
             pl.Series("activation", mean[2].numpy()),
@@ -119,6 +127,10 @@ class CircuitRun:
             pl.lit(self.method).alias("method"),
         )  # fmt: skip
         return frames.check(frame, frames.CIRCUIT_NODES)
+
+
+def _named(index: pl.Expr, names: Sequence[Any], dtype: Any = pl.String) -> pl.Expr:
+    return pl.lit(pl.Series(names, dtype=dtype)).gather(index)
 
 
 def half_width(total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor | None:
@@ -139,4 +151,7 @@ def _grouped(key: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, to
 
 def new_run(model: Session, prompts: Prompts, sites: Sequence[str], method: str, positions: str) -> CircuitRun:
     """A run before anything is computed."""
-    return CircuitRun(prompts, method, positions, list(sites), [model.site(site).layer for site in sites])
+    layers = [model.site(site).layer for site in sites]
+    nothing = torch.zeros(prompts.count, dtype=torch.float64)
+    corrupt = None if prompts.batches[0].corrupt is None else nothing.clone()
+    return CircuitRun(prompts, method, positions, list(sites), layers, nothing, corrupt)
