@@ -16,8 +16,8 @@ from .attention import attention as attention
 from .attribution_patching import attribution_patching as attribution_patching
 from .audit import audit as audit
 from .circuits.check import circuit_check as circuit_check
-from .circuits.faithfulness import circuit_faithfulness as circuit_faithfulness
 from .circuits.edges import circuit_edges as circuit_edges
+from .circuits.faithfulness import circuit_faithfulness as circuit_faithfulness
 from .circuits.nodes import circuit as circuit
 from .circuits.prediction import circuit_prediction as circuit_prediction
 from .context_effects import context_summary as context_summary

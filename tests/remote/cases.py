@@ -56,6 +56,13 @@ def _columns(pairs: pl.DataFrame) -> dict[str, list[str]]:
     return {name: pairs[name].to_list() for name in pairs.columns}
 
 
+def _edges(model: iw.Session) -> pl.DataFrame:
+    """Edges into and out of the nodes of largest effect, errors too, in the order of their names."""
+    saes = [STREAM, INSIDE, "toy-grammar/attn_out.2"]
+    nodes = m.circuit(model, **PAIR, dictionaries=saes)
+    return m.circuit_edges(model, **PAIR, dictionaries=saes, nodes=nodes.head(20)).sort("source", "target")
+
+
 def _checked(model: iw.Session) -> pl.DataFrame:
     """Estimates beside exact effects."""
     nodes = m.circuit(model, **PAIR, dictionaries=[STREAM, INSIDE])
@@ -205,6 +212,7 @@ CASES: dict[str, Case] = {
     ),
     "circuit, exact": lambda model: m.circuit(model, clean=TEXT, dictionaries=[INSIDE], answer="mary", foil="john", method="exact"),
     "circuit_check": _checked,
+    "circuit_edges": _edges,
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip
 

@@ -90,15 +90,16 @@ def kept_nodes(nodes: pl.DataFrame, dictionaries: Dictionaries, prompts: Prompts
     frames.check(nodes, frames.CIRCUIT_NODES)
     if nodes["node"].n_unique() < len(nodes):
         raise FrameError("The frame of nodes names a node twice. Give each node one row.")
+    sites = list(dictionaries)  # asking a mapping for a site would load its dictionary
     named: dict[str, list[tuple[int, int | None, int | None]]] = {}
     for row, name in enumerate(nodes["node"]):
         node = parse_node(name)
         if node is None:
             raise FrameError(f"{name!r} is no node. A node is written site/atom@position, such as resid_post.2/122@5.")
-        if node.site not in dictionaries:
+        if node.site not in sites:
             raise SiteError(
                 f"{name} is at {node.site}, which has no dictionary here. Give the dictionaries that the nodes were found with: "
-                f"{', '.join(dictionaries)} have one."
+                f"{', '.join(sites)} have one."
             )
         named.setdefault(node.site, []).append((row, node.atom, node.position))
     positions = [position for here in named.values() for _, _, position in here if position is not None]
@@ -110,7 +111,7 @@ def kept_nodes(nodes: pl.DataFrame, dictionaries: Dictionaries, prompts: Prompts
             f"A node is at position {max(positions)}, and the prompts have {have}. Give the prompts that the nodes were found on."
         )
     rows = (prompts.length or 1) if positions else 1
-    return {site: _kept(named[site], rows) for site in dictionaries if site in named}
+    return {site: _kept(named[site], rows) for site in sites if site in named}
 
 
 def _kept(here: list[tuple[int, int | None, int | None]], positions: int) -> Kept:
