@@ -1,9 +1,7 @@
-"""Circuits kept alone, and nodes scaled: against plain hooks that do the same one prompt, token and node at a time."""
+"""Circuits kept alone: against plain hooks, exact where all or nothing is kept, and what cannot be asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -18,181 +16,24 @@ from interp_widgets.frames.circuits import Node
 from interp_widgets.methods.circuits import kept as keeping
 from interp_widgets.methods.circuits.order import order_of
 from interp_widgets.methods.circuits.prompts import prompts_of
-from interp_widgets.sae import JumpReLU, ReLU, TopK
-from interp_widgets.sae.dictionary import Dictionary
 
+from .circuit_hooks import (
+    CLEAN,
+    CORRUPT,
+    FAMILIES,
+    PAIRS,
+    Change,
+    activations,
+    all_nodes,
+    by_hand,
+    hooked,
+    mean,
+    membership,
+    node_frame,
+    random_nodes,
+    some_dictionaries,
+)  # fmt: skip
 from .conftest import tiny_session
-
-CLEAN = [[1, 5, 6, 7, 8], [1, 9, 10, 11, 12], [1, 13, 6, 11, 8]]
-CORRUPT = [[1, 15, 6, 7, 8], [1, 19, 10, 11, 12], [1, 23, 6, 11, 8]]
-PAIRS: dict[str, Any] = {
-    "clean": CLEAN,
-    "corrupt": CORRUPT,
-    "answer": [[20], [21, 22], [23]],
-    "foil": [[30], [31], [32]],
-}
-FAMILIES = {
-    "llama": ["embed", "attn_out.0", "mlp_act.0", "resid_post.0", "attn_out.1", "mlp_out.1", "resid_post.1"],
-    "gpt2": ["attn_out.0", "mlp_out.0", "resid_post.0", "attn_out.1", "resid_post.1"],
-}
-MODULES = {
-    "llama": {"embed": "model.embed_tokens", "attn_out": "model.layers.{}.self_attn", "mlp_out": "model.layers.{}.mlp",
-              "mlp_act": "model.layers.{}.mlp.down_proj", "resid_post": "model.layers.{}"},
-    "gpt2": {"attn_out": "transformer.h.{}.attn", "mlp_out": "transformer.h.{}.mlp", "resid_post": "transformer.h.{}"},
-}  # fmt: skip
-Change = Callable[[torch.Tensor], torch.Tensor]
-
-
-def dictionaries(model: iw.Session, sites: Sequence[str]) -> dict[str, Dictionary]:
-    """Random ones of every kind in turn, with and without norms."""
-    made: dict[str, Dictionary] = {}
-    for number, site in enumerate(sites):
-        torch.manual_seed(number)
-        size, width = model.size(site), 7 + number
-        weights: dict[str, Any] = {
-            "name": site, "site": site, "W_enc": torch.randn(size, width) / size**0.5, "b_enc": 0.1 * torch.randn(width),
-            "W_dec": torch.randn(width, size) / size**0.5, "b_dec": 0.1 * torch.randn(size),
-            "norm": ("", "layer_norm", "unit_rms", "center", "")[number % 5],
-        }  # fmt: skip
-        kind = number % 3
-        made[site] = (
-            TopK(**weights, k=3)
-            if kind == 0
-            else ReLU(**weights)
-            if kind == 1
-            else JumpReLU(**weights, threshold=0.2 * torch.rand(width))
-        )
-    return made
-
-
-def node_frame(names: Sequence[Node], effects: Sequence[float]) -> pl.DataFrame:
-    """Nodes with made-up effects, the largest first."""
-    columns: dict[str, Any] = {
-        "node": [str(node) for node in names],
-        "site": [node.site for node in names],
-        "layer": [None if "." not in node.site else int(node.site.split(".")[1]) for node in names],
-        "position": [node.position for node in names],
-        "token": [None] * len(names),
-        "kind": ["error" if node.atom is None else "atom" for node in names],
-        "atom": [node.atom for node in names],
-        **{name: [0.0] * len(names) for name in ("activation", "corrupt_activation")},
-        "effect": list(effects),
-        **{name: [None] * len(names) for name in ("low", "high")},
-        "prompts": [3] * len(names),
-        "method": ["exact"] * len(names),
-    }
-    return frames.build(frames.CIRCUIT_NODES, columns).sort(pl.col("effect").abs(), descending=True)
-
-
-def all_nodes(saes: Mapping[str, Dictionary], positions: Sequence[int | None] = (None,)) -> list[Node]:
-    units = {site: [*range(sae.width), None] for site, sae in saes.items()}
-    return [Node(site, unit, position) for site in saes for unit in units[site] for position in positions]
-
-
-def random_nodes(saes: Mapping[str, Dictionary], positions: Sequence[int | None] = (None,)) -> pl.DataFrame:
-    found = all_nodes(saes, positions)
-    return node_frame(found, torch.randn(len(found), generator=torch.Generator().manual_seed(0)).tolist())
-
-
-def hooked(model: iw.Session, ids: Sequence[int], family: str, change: Mapping[str, Change]) -> torch.Tensor:
-    """The last logits of a prompt; `change` sees each activation [T, d] of its site and returns another."""
-    with ExitStack() as stack:
-        for site, function in change.items():
-            kind, _, layer = site.partition(".")
-            module = model.torch_module.get_submodule(MODULES[family][kind].format(layer))
-
-            def before(_: Any, given: Any, function: Change = function) -> Any:
-                return (function(given[0][0])[None], *given[1:])
-
-            def after(_: Any, __: Any, out: Any, function: Change = function) -> Any:
-                return (function(out[0][0])[None], *out[1:]) if isinstance(out, tuple) else function(out[0])[None]
-
-            handle = (
-                module.register_forward_pre_hook(before) if kind == "mlp_act" else module.register_forward_hook(after)
-            )
-            stack.callback(handle.remove)
-        with torch.no_grad():
-            return model.torch_module(torch.tensor([list(ids)])).logits[0, -1].double()
-
-
-def parts(sae: Dictionary, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of one token [d]: what each atom adds [width, d], and the rest [d]."""
-    x = x[None]
-    adds = (sae.encode(x) * sae.scale(x))[0, :, None] * sae.W_dec
-    return adds, x[0] - adds.sum(0)
-
-
-def activations(model: iw.Session, ids: Sequence[int], family: str, sites: Sequence[str]) -> dict[str, torch.Tensor]:
-    seen: dict[str, torch.Tensor] = {}
-
-    def see(site: str) -> Change:
-        def note(x: torch.Tensor) -> torch.Tensor:
-            seen[site] = x.clone()
-            return x
-
-        return note
-
-    hooked(model, ids, family, {site: see(site) for site in sites})
-    return seen
-
-
-def by_hand(
-    model: iw.Session,
-    family: str,
-    saes: Mapping[str, Dictionary],
-    is_kept: Callable[[Node], bool],
-    *,
-    clean: Sequence[Sequence[int]] = CLEAN,
-    sources: Sequence[Sequence[int]] | None = CORRUPT,
-) -> list[float]:
-    """The metric of each prompt with every node outside at its mean over `sources`: a node is asked with its position."""
-    means: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-    found = [activations(model, ids, family, list(saes)) for ids in sources or clean]
-    for site, sae in saes.items():
-        for position in range(len(clean[0])):
-            each = [parts(sae, values[site][position]) for values in found]
-            mean = tuple(torch.stack(several).mean(0) for several in zip(*each, strict=True))
-            if sources is None:
-                bias = torch.stack([sae.bias(values[site][position][None])[0] for values in found]).mean(0)
-                mean = (torch.zeros_like(mean[0]), bias)
-            means.setdefault(site, []).append(mean)
-
-    def altered(site: str) -> Change:
-        def change(x: torch.Tensor) -> torch.Tensor:
-            y = x.clone()
-            for position in range(1, len(x)):  # 0 is the marker <s>
-                adds, rest = parts(saes[site], x[position])
-                mean_adds, mean_rest = means[site][position]
-                for atom in range(len(adds)):
-                    if not is_kept(Node(site, atom, position)):
-                        adds[atom] = mean_adds[atom]
-                y[position] = adds.sum(0) + (rest if is_kept(Node(site, None, position)) else mean_rest)
-            return y
-
-        return change
-
-    metrics = []
-    for ids, answer, foil in zip(clean, PAIRS["answer"], PAIRS["foil"], strict=False):
-        logits = hooked(model, ids, family, {site: altered(site) for site in saes})
-        metrics.append(float(logits[answer].mean() - logits[foil].mean()))
-    return metrics
-
-
-def mean(numbers: Sequence[float]) -> float:
-    return sum(numbers) / len(numbers)
-
-
-def membership(nodes: pl.DataFrame, size: int, errors: str, inside: bool) -> Callable[[Node], bool]:
-    """Whether a node with its position is kept in the circuit of the first `size` nodes, or in all that is not in it."""
-    counted = nodes.filter(pl.lit(errors == "nodes") | (pl.col("kind") == "atom"))
-    names = set(counted["node"][:size])
-
-    def is_kept(node: Node) -> bool:
-        if node.atom is None and errors != "nodes":
-            return errors == "kept"
-        return (str(node) in names or str(node._replace(position=None)) in names) == inside
-
-    return is_kept
 
 
 @pytest.mark.parametrize("errors", ["nodes", "kept", "removed"])
@@ -200,7 +41,7 @@ def membership(nodes: pl.DataFrame, size: int, errors: str, inside: bool) -> Cal
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_a_circuit_alone_is_what_plain_hooks_make_of_it(family, positions, errors) -> None:
     model = tiny_session(family)
-    saes = dictionaries(model, FAMILIES[family])
+    saes = some_dictionaries(model, FAMILIES[family])
     nodes = random_nodes(saes, positions)
     sizes = [1, len(nodes) // 3, 2 * len(nodes) // 3]
     found = iw.methods.circuit_faithfulness(model, nodes=nodes, **PAIRS, dictionaries=saes, sizes=sizes, errors=errors)
@@ -222,7 +63,7 @@ def test_a_circuit_alone_is_what_plain_hooks_make_of_it(family, positions, error
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "gemma2", "falcon"])
 def test_all_nodes_are_the_model_and_none_is_nothing_to_the_bit(family, errors) -> None:
     model = tiny_session(family)
-    saes = dictionaries(model, ["embed", "attn_out.0", "mlp_out.0", "resid_post.0", "attn_out.1", "resid_post.1"])
+    saes = some_dictionaries(model, ["embed", "attn_out.0", "mlp_out.0", "resid_post.0", "attn_out.1", "resid_post.1"])
     nodes = random_nodes(saes)
     found = iw.methods.circuit_faithfulness(model, nodes=nodes, **PAIRS, dictionaries=saes, errors=errors)
     frames.check(found, frames.CIRCUIT_FAITHFULNESS)
@@ -237,7 +78,7 @@ def test_all_nodes_are_the_model_and_none_is_nothing_to_the_bit(family, errors) 
 def test_the_last_node_makes_no_jump() -> None:
     """That all nodes are the model is not by decree alone: the masks agree up to a node whose mean is its value."""
     model = tiny_session("llama")
-    saes = dictionaries(model, FAMILIES["llama"])
+    saes = some_dictionaries(model, FAMILIES["llama"])
     silent = replace(saes["mlp_out.1"], b_enc=torch.full((saes["mlp_out.1"].width,), -1e3))
     saes["mlp_out.1"] = silent
     nodes = random_nodes(saes)
@@ -253,7 +94,7 @@ def test_the_last_node_makes_no_jump() -> None:
 
 def test_what_is_all_kept_is_not_touched_and_what_is_not_is_its_mean() -> None:
     model = tiny_session("llama")
-    saes = dictionaries(model, ["resid_post.0"])
+    saes = some_dictionaries(model, ["resid_post.0"])
     ranked = order_of(random_nodes(saes), saes, errors=True, order="effect")
     (batch,) = prompts_of(model, **PAIRS).batches
     x = torch.randn(3, 5, model.width)
@@ -268,7 +109,7 @@ def test_what_is_all_kept_is_not_touched_and_what_is_not_is_its_mean() -> None:
 
 def test_intact_layers_are_left_alone_and_embed_with_them() -> None:
     model = tiny_session("llama")
-    saes = dictionaries(model, FAMILIES["llama"])
+    saes = some_dictionaries(model, FAMILIES["llama"])
     late = {site: sae for site, sae in saes.items() if site.endswith(".1")}
     nodes = random_nodes(saes)
     found, expected = (
@@ -284,7 +125,7 @@ def test_intact_layers_are_left_alone_and_embed_with_them() -> None:
 
 def test_prompts_of_several_lengths_have_means_of_their_own_length() -> None:
     model = tiny_session("llama")
-    saes = dictionaries(model, FAMILIES["llama"])
+    saes = some_dictionaries(model, FAMILIES["llama"])
     nodes = random_nodes(saes)
     short = {"clean": [[1, 40, 41], [1, 42, 43]], "corrupt": [[1, 44, 41], [1, 45, 43]]}
     both = {
@@ -305,7 +146,7 @@ def test_prompts_of_several_lengths_have_means_of_their_own_length() -> None:
 
 def test_means_come_from_other_prompts_or_are_zero() -> None:
     model = tiny_session("llama")
-    saes = dictionaries(model, FAMILIES["llama"])
+    saes = some_dictionaries(model, FAMILIES["llama"])
     nodes = random_nodes(saes)
     more = [[1, 50, 51, 52, 53], [1, 60, 61, 62, 63]]
     ask: dict[str, Any] = {"nodes": nodes, "dictionaries": saes, "sizes": [20], "clean": CLEAN}
@@ -365,7 +206,7 @@ def test_orders_sizes_and_thresholds() -> None:
     assert turns.threshold(4) == 1.0
     assert order_of(nodes, sites, errors=False, order="effect").effects.tolist() == [5.0, 4.0, 2.0, 1.0]
     model = tiny_session("llama")
-    saes = dictionaries(model, sites)
+    saes = some_dictionaries(model, sites)
     ask: dict[str, Any] = {"nodes": nodes, **PAIRS, "dictionaries": saes}
     found = iw.methods.circuit_faithfulness(model, **ask, thresholds=[3.0, 1.5, 10.0])
     assert found["nodes"].to_list()[:-1] == [0, 3, 4]
@@ -393,7 +234,7 @@ def test_orders_sizes_and_thresholds() -> None:
 )
 def test_what_cannot_be_is_a_sentence(more, error, says) -> None:
     model = tiny_session("llama")
-    saes = dictionaries(model, ["mlp_act.0"])
+    saes = some_dictionaries(model, ["mlp_act.0"])
     ask: dict[str, Any] = {"nodes": random_nodes(saes), **PAIRS, "dictionaries": saes, **more}
     with pytest.raises(error, match=says):
         iw.methods.circuit_faithfulness(model, **ask)
@@ -417,67 +258,3 @@ def test_dictionaries_named_by_a_text_give_the_same_and_the_curve_grows(toy, mon
     assert len(heard) > 1
     for partial in heard:
         assert partial.equals(found.filter(pl.col("nodes").is_in(partial["nodes"].implode())))
-
-
-@pytest.mark.parametrize("family", list(FAMILIES))
-def test_scaled_nodes_are_what_plain_hooks_make_of_them(family) -> None:
-    model = tiny_session(family)
-    saes = dictionaries(model, FAMILIES[family])
-    scales = {"attn_out.0/2": 0.0, "attn_out.0/1@3": 3.0, "resid_post.0/error@2": 0.5, "resid_post.0/4": 2.0,
-              "resid_post.1/error": 0.0, "resid_post.1/0@4": 1.5}  # fmt: skip
-    found = iw.methods.circuit_prediction(
-        model, text=CLEAN[0], scales=scales, dictionaries=saes, answer=20, foil=[30, 31], top=100
-    )
-    frames.check(found, frames.CIRCUIT_PREDICTION)
-
-    def factor(site: str, unit: str, position: int) -> float:
-        return scales.get(f"{site}/{unit}@{position}", scales.get(f"{site}/{unit}", 1.0))
-
-    def scaled(site: str) -> Change:
-        sae = saes[site]
-
-        def change(x: torch.Tensor) -> torch.Tensor:
-            y = x.clone()
-            for position in range(1, len(x)):
-                adds, _ = parts(sae, x[position])
-                error = x[position] - sae.decode(sae.encode(x[position][None]), x[position][None])[0]
-                for atom in range(len(adds)):
-                    y[position] += (factor(site, str(atom), position) - 1) * adds[atom]
-                y[position] += (factor(site, "error", position) - 1) * error
-            return y
-
-        return change
-
-    before = hooked(model, CLEAN[0], family, {})
-    after = hooked(model, CLEAN[0], family, {site: scaled(site) for site in saes})
-    for prefix, logits in (("", before), ("changed_", after)):
-        expected = logits[found["token_id"].to_list()]
-        assert found[f"{prefix}logit"].to_list() == pytest.approx(expected.tolist(), abs=2e-5)
-        assert found[f"{prefix}probability"].sum() == pytest.approx(1, abs=1e-6)
-        assert found[f"{prefix}rank"].sort().to_list() == list(range(1, 101))
-        assert found[f"{prefix}metric"][0] == pytest.approx(float(logits[20] - logits[[30, 31]].mean()), abs=2e-5)
-    assert found.filter(pl.col("role") == "foil")["token_id"].sort().to_list() == [30, 31]
-    assert found["token_id"].n_unique() == 100
-
-
-def test_a_factor_of_one_changes_nothing_to_the_bit(toy) -> None:
-    text = "the boy near the keys"
-    found = iw.methods.circuit_prediction(toy, text=text, scales={"resid_post.2/122": 1, "mlp_out.1/error@3": 1})
-    assert found["logit"].to_list() == found["changed_logit"].to_list()
-    assert found["metric"].to_list() == found["changed_metric"].to_list()
-    assert found["rank"].to_list() == list(range(1, 11))
-
-
-@pytest.mark.parametrize(
-    ("scales", "error", "says"),
-    [
-        ({"resid_post.2": 0}, TextError, "is no node"),
-        ({"resid_post.2/5@0": 0}, TextError, "has no nodes"),
-        ({"resid_post.2/5@99": 0}, TextError, "has no nodes"),
-        ({"resid_post.2/9999": 0}, DictionaryError, "does not exist"),
-        ({"resid_pre.2/3": 0}, DictionaryError, "nodes at resid_pre.2"),
-    ],
-)
-def test_what_cannot_be_scaled_is_a_sentence(toy, scales, error, says) -> None:
-    with pytest.raises(error, match=says):
-        iw.methods.circuit_prediction(toy, text="the boy near the keys", scales=scales)
