@@ -1,6 +1,7 @@
 """The layers of the package, and the two ways to find a breach of them. test_layers.py applies them.
 
     errors <- frames <- session, sae <- methods, lab      torch world    (no altair, no ipywidgets)
+                     <- graphs                            files          (torch inside functions only)
                      <- views                             altair world   (no torch, no ipywidgets)
                      <- widgets (+ front)                 browser world  (no torch, no nnsight, no altair)
                               all of these <- panels <- export, __init__ <- sphinx

@@ -18,6 +18,7 @@ GROUPS = {
         ["load_sae", "sae.dictionary.Dictionary", "train_sae", "corpus", "open_corpus", "sae.corpus.reader.Corpus",
          "audit", "read_examples", "to_neuronpedia", "read_neuronpedia"],
     ),
+    "graphs": ("Circuit graphs", ["Graph", "read_graph"]),
     "sharing": ("Sharing", ["to_html", "export.fragment"]),
 }  # fmt: skip
 """By page: its title and the names on it. A public name that is in no group is added to the page `more`."""
@@ -26,6 +27,7 @@ ABOUT = {
     "models": "What opens a model, and what it is once it is open.",
     "panels": "Each panel has a page on how to read it and on the columns of its frame; here are its calls.",
     "dictionaries": "Sparse autoencoders, where their atoms fire, and how they are trained, measured and passed on.",
+    "graphs": "A circuit as it is shown, and its files. See :doc:`/graphs`.",
     "sharing": "One file or fragment of panels and charts. See :doc:`/embedding`.",
 }
 CONTRACT = "What every panel has"
@@ -38,7 +40,7 @@ def pages() -> dict[str, str]:
     groups = GROUPS | ({"more": ("More", more)} if more else {})
     written = {f"{page}.rst": _group(page, title, names) for page, (title, names) in groups.items()}
     written |= {"methods.rst": _methods(), "frames.rst": _frames(), "errors.rst": _errors()}
-    order = ["models", "panels", "methods", "dictionaries", "sharing", "frames", "errors", *(["more"] if more else [])]
+    order = ["models", "panels", "methods", "dictionaries", "graphs", "sharing", "frames", "errors", *(["more"] if more else [])]
     return written | {"index.rst": _index(order)}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from ..errors import GraphError
-from ..frames.circuits import ANSWER, GRAPH_EDGES, GRAPH_NODES
+from ..frames.circuits import ANSWER, CIRCUIT_NODES, GRAPH_EDGES, GRAPH_NODES
 from ..frames.schema import build, check
 
 KINDS = ("atom", "error", "embedding", "logit", "other")
@@ -108,6 +108,28 @@ class Graph:
             edges=build(GRAPH_EDGES, {name: [] for name in GRAPH_EDGES}) if edges is None else edges,
             tokens=tuple(tokens),
             **rest,
+        )
+
+    def circuit_nodes(self) -> pl.DataFrame:
+        """The atoms and errors as methods take them (`nodes=`), so that a circuit out of a file can be measured on its model.
+
+        Returns:
+            Columns CIRCUIT_NODES, in the order of the graph. What a file does not say is NaN (activations), 0 (prompts) or
+            `unknown` (the method).
+
+        Raises:
+            GraphError: a node that does not say its site or effect, as in graphs of circuit-tracer.
+        """
+        units = self.nodes.filter(pl.col("kind").is_in(["atom", "error"])).select(list(CIRCUIT_NODES))
+        for name in ("site", "effect"):
+            if units[name].null_count():
+                node = units.filter(pl.col(name).is_null())["node"][0]
+                raise GraphError(
+                    f"{node} does not say its {name}, so this graph is no circuit that a method could measure."
+                )
+        unknown = {"activation": float("nan"), "corrupt_activation": float("nan"), "prompts": 0, "method": "unknown"}
+        return check(
+            units.with_columns(pl.col(name).fill_null(value) for name, value in unknown.items()), CIRCUIT_NODES
         )
 
     def annotated(self, annotations: str | Path | Mapping[str, str]) -> Graph:

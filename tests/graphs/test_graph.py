@@ -10,7 +10,7 @@ import pytest
 import interp_widgets as iw
 from interp_widgets import frames
 from interp_widgets.errors import FrameError, GraphError
-from tests.graphs.samples import circuit
+from tests.graphs.samples import PAPER, circuit, tracer
 from tests.layers import fresh
 
 
@@ -35,6 +35,29 @@ def test_no_edges_and_summed_positions() -> None:
     graph = iw.Graph.of(nodes)
     assert graph.edges.height == 0
     assert graph.nodes["position"].null_count() == graph.nodes.height == nodes.height + 1
+
+
+@pytest.mark.parametrize("ending", ["json", "pt"])
+def test_a_circuit_out_of_a_file_as_methods_take_it(tmp_path, ending) -> None:
+    graph = circuit(2, PAPER)
+    nodes = iw.read_graph(graph.save(tmp_path / f"graph.{ending}")).circuit_nodes()
+    frames.check(nodes, frames.CIRCUIT_NODES)
+    known = (
+        list(frames.CIRCUIT_NODES)
+        if ending == "json"
+        else ["node", "site", "layer", "position", "kind", "atom", "effect"]
+    )
+    assert nodes.sort("node").select(known).equals(graph.circuit_nodes().sort("node").select(known))
+    if ending == "pt":
+        assert nodes.select(pl.col("activation", "corrupt_activation").is_nan().all()).row(0) == (True, True)
+        assert set(nodes.select("prompts", "method").rows()) == {(1, "unknown")}
+
+
+def test_a_graph_of_circuit_tracer_is_no_circuit_to_measure() -> None:
+    with pytest.raises(
+        GraphError, match=r"does not say its site, so this graph is no circuit that a method could measure"
+    ):
+        iw.read_graph(tracer(0)).circuit_nodes()
 
 
 def test_equal_by_content_and_frozen() -> None:
