@@ -17,7 +17,8 @@ import { follow, h, s, save, setAttributes } from "./dom.js";
 import { createPanel, showResults } from "./head.js";
 import { change, count, known, number } from "./numbers.js";
 
-const METHOD_NAMES = { attribution: "attribution", integrated_gradients: "integrated gradients", exact: "exact" };
+/** @type {[string, string][]} */
+const METHODS = [["attribution", "attribution"], ["integrated_gradients", "integrated gradients"], ["exact", "exact"]];
 const FIELDS = [{ trait: "clean", label: "Clean" }, { trait: "corrupt", label: "Corrupt" },
   { trait: "answer", label: "Answer", short: true, hint: "One token, or several with a bar between" }, { trait: "foil", label: "Foil", short: true, hint: "One token, or several with a bar between" }];
 const SHOWN = [...NODES, ...CURVE, "size", "edge_threshold", "pinned", "hidden", "total", "summed"];
@@ -34,7 +35,7 @@ function render({ model, el, signal }) {
 
   const now = () => ({ data, stops, at, shown, chosen: chosen() });
   const empty = h("p", { class: "iw-empty" });
-  const method = createChoice({ legend: "Effects by", options: model.get("methods").map((name) => [name, METHOD_NAMES[/** @type {keyof typeof METHOD_NAMES} */ (name)] ?? name]), signal,
+  const method = createChoice({ legend: "Effects by", options: METHODS, signal,
     onChoose: (name) => { model.send({ type: "method", method: name }); method.draw(model.get("method")); } });
   const strip = createHeatStrip({ signal, onSelect: showCell });
   const graph = createGraph({ signal, onSelect: select, onPoint: (thing) => node.draw(thing), tell, onMove: strip.look });
@@ -148,7 +149,7 @@ function render({ model, el, signal }) {
     [read, [...NODES, ...CURVE, "summed"]],
     [readThresholds, SHOWN],
     [() => showResults(model, results, empty, !data.count, model.get("has_model") ? "Type a clean and a corrupt prompt and the answer above, and run it: the nodes that carry the answer appear here." : "The graph has no nodes."), [...NODES, "status"]],
-    [() => { method.element.hidden = model.get("methods").length < 2; method.draw(model.get("method")); }, ["method", "methods"]],
+    [() => { method.offer(model.get("methods")); method.draw(model.get("method")); }, ["method", "methods"]],
     [() => strip.draw(model, data), [...NODES, "strip", "measure"]],
     [thresholds.draw, [...SHOWN, "edged", "total_edges", "has_model", "measure", "live"]],
     [drawGraph, [...SHOWN, ...SELECTED, "listed", "positions", "corrupt_tokens", "variants", "measure"]],

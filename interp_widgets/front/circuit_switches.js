@@ -30,7 +30,7 @@ export function createPrediction(model, signal, data) {
     const changed = names.length > 0 && !!found;
     hint.textContent = !model.get("has_model") ? NO_MODEL : names.length ? about : live ? INVITATION : `${NEEDS_KERNEL} to switch nodes.`;
     hint.hidden = !hint.textContent;
-    chips.replaceChildren(...names.map((name) => h("li", {}, h("button", { type: "button", class: "iw-chip", "data-name": name, disabled: !live, "aria-label": `${nameOf(name)} as it is`, title: live ? "Put it back as it is" : NEEDS_KERNEL },
+    chips.replaceChildren(...names.map((name) => h("li", {}, h("button", { type: "button", class: "iw-chip", "data-name": name, disabled: !live, title: live ? "Put it back as it is" : NEEDS_KERNEL },
       `${nameOf(name)} `, h("span", { class: "iw-number" }, switches[name] === 0 ? "off" : `at ${number(switches[name])}`), live ? " ×" : ""))));
     chips.hidden = clear.hidden = !names.length;
     needsKernel(clear, live);

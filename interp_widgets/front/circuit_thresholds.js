@@ -6,7 +6,8 @@ import { h, save, setAttributes } from "./dom.js";
 import { count, known, number } from "./numbers.js";
 
 const STEPS_OF_EDGES = 60;
-const WAY_NAMES = { nodes: "are nodes", kept: "are kept", removed: "are removed" };
+/** @type {[string, string][]} */
+const WAYS = [["nodes", "are nodes"], ["kept", "are kept"], ["removed", "are removed"]];
 
 /**
  * @param {import("./circuit_data.js").CircuitModel} model
@@ -16,7 +17,7 @@ const WAY_NAMES = { nodes: "are nodes", kept: "are kept", removed: "are removed"
 export function createThresholds(model, signal, now) {
   const nodes = createSlider("Nodes", signal, (step) => save(model, { size: now().stops[step].nodes }));
   const edges = createSlider("Edges", signal, (step) => save(model, { edge_threshold: levels()[step] }));
-  const ways = createChoice({ legend: "Errors", options: model.get("ways").map((way) => [way, WAY_NAMES[/** @type {keyof typeof WAY_NAMES} */ (way)] ?? way]), signal, onChoose: (way) => save(model, { way }) });
+  const ways = createChoice({ legend: "Errors", options: WAYS, signal, onChoose: (way) => save(model, { way }) });
   const carried = h("dl", { class: "iw-carried" });
   const hidden = h("p", { class: "iw-hint", role: "status" });
   const all = button("Show all", signal, showAll, { class: "iw-button iw-small" });
@@ -51,7 +52,7 @@ export function createThresholds(model, signal, now) {
     const step = Math.max(0, steps.findLastIndex((each) => each <= threshold * 1.0001));
     edges.element.hidden = !data.edges.length;
     edges.draw(step, steps.length - 1, `${count(shown.edges.length)} of ${count(model.get("total_edges"))}`, threshold ? `|weight| ≥ ${number(threshold, 2)}` : "", `${count(shown.edges.length)} edges`);
-    ways.element.hidden = model.get("ways").length < 2;
+    ways.offer(model.get("ways"));
     ways.draw(model.get("way"));
     const measured = stop && known(stop.faithfulness);
     carried.replaceChildren(...(measured ? [["faithfulness", withInterval(stop.faithfulness, stop.interval)], ["completeness", withInterval(stop.completeness, stop.completenessInterval)]]

@@ -44,7 +44,12 @@ export function createChoice({ legend, options, signal, onChoose }) {
   element.addEventListener("change", (event) => onChoose(/** @type {HTMLInputElement} */ (event.target).value), { signal });
   /** @param {string} value */
   const draw = (value) => inputs.forEach((input) => { input.checked = input.value === value; });
-  return { element, draw };
+  /** Show those of the options that can be chosen now; nothing where that is no choice. @param {string[]} values */
+  const offer = (values) => {
+    for (const input of inputs) setAttributes(/** @type {Element} */ (input.parentElement), { hidden: !values.includes(input.value) });
+    element.hidden = values.length < 2;
+  };
+  return { element, draw, offer };
 }
 
 /**

@@ -81,7 +81,7 @@ def test_the_focused_cell_tells_the_rest_once(stage):
         ("steering", "listbox", "Strengths", ["strength 20, norm ratio 0.12: +1.00, random −1.00 [−1.25, −0.75]"]),
         ("audit", "listbox", "Atoms by the share of tokens at which they fire", ["7 atoms never fire"]),
         ("circuit", "listbox", "Graph of 13 nodes and 20 edges. Arrow keys go from node to node, Enter selects; plus, minus and 0 zoom, Shift and arrow keys move it.", ["answer"]),
-        ("circuit", "listbox", "Circuits of 0 to 12 nodes, by what they carry", ["1 node: faithfulness 0.11 [0.05, 0.15], completeness 0.95 [0.90, 1.00]"]),
+        ("circuit", "listbox", "Circuits of 0 to 12 nodes, by what they carry", ["1 node: faithfulness 0.11 [0.05, 0.15], completeness 0.9"]),
         ("circuit", "grid", "Sum of |effect| by token and site. Arrow keys move, Enter shows the cell in the graph.", ['resid_post.3, token 0 "The": sum of |effect| 0']),
         ("agreement", "grid", "Agreement at each layer and position", ['·the 1.0e−7, layer 0, 0: "The"']),
     ],
