@@ -69,6 +69,14 @@ CIRCUIT_EDGES: Schema = {
 }
 """Edge effects: one row per pair of kept nodes with a direct path that carries something, the largest first."""
 
+CIRCUIT_EDGE_KINDS: Schema = {
+    "source_kind": Column(pl.String, "kind of site of the upstream nodes, such as attn_out"),
+    "target_kind": Column(pl.String, "kind of site of the downstream nodes, or answer"),
+    "edges": Column(pl.Int32, "number of edges"),
+    "weight": Column(pl.Float64, "sum of their |weight|"),
+}
+"""How many edges join which kinds of site: one row per pair of kinds, the heaviest first."""
+
 CIRCUIT_FAITHFULNESS: Schema = {
     "nodes": Column(pl.Int32, "number of nodes in the circuit"),
     "threshold": Column(pl.Float64, "smallest |effect| among them; null for none", nullable=True),

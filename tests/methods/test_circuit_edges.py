@@ -101,11 +101,15 @@ def test_any_subset_of_sites(variant: str, sites: tuple[str, ...]) -> None:
     assert "answer" in ends
 
 
-@pytest.mark.parametrize("norm", ["", "center", "layer_norm", "unit_rms"])
-@pytest.mark.parametrize("kind", [ReLU, TopK, JumpReLU, GroupMax, Linear])
-@pytest.mark.parametrize("pair", [True, False], ids=["corrupt", "alone"])
-def test_every_kind_of_dictionary(llama, kind: type, norm: str, pair: bool) -> None:
-    """`Brute` differentiates the whole encoder: that a nonlinearity only says which atoms are on is no assumption there."""
+NORMS, KINDS = ("", "center", "layer_norm", "unit_rms"), (ReLU, TopK, JumpReLU, GroupMax, Linear)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_dictionary(llama, kind: type, norm: str) -> None:
+    """`Brute` differentiates the whole encoder: that a nonlinearity only says which atoms are on is no assumption there. With a
+    corrupt prompt and without one in turn."""
+    pair = (NORMS.index(norm) + KINDS.index(kind)) % 2
     sites = ("embed", "attn_out.0", "resid_post.0", "mlp_out.1")
     dictionaries = dictionaries_at(llama.session, sites, kind=kind, norm=norm, subtract=norm != "center")
     kept = names(llama.session, dictionaries, EVERYWHERE, atoms=8)
@@ -335,6 +339,25 @@ def test_toy_grammar_and_its_dictionaries(toy) -> None:
     into = found.filter(pl.col("target") == "answer").join(nodes, left_on="source", right_on="node")
     assert set(into["site"]) == {"resid_post.3"}
     assert into.select((pl.col("weight") - pl.col("effect")).abs().max()).item() < 1e-5
+
+
+def test_kinds_of_edges() -> None:
+    """Counted by hand."""
+    columns = {
+        "source": ["embed/1@2", "attn_out.0/3", "attn_out.1/error@1", "attn_out.1/4@1"],
+        "target": ["attn_out.0/3", "resid_post.1/9", "resid_post.1/error@1", "answer"],
+        "weight": [0.5, -3.0, 1.0, 0.25],
+        "low": [None] * 4,
+        "high": [None] * 4,
+    }
+    found = iw.methods.circuit_edge_kinds(iw.frames.build(iw.frames.CIRCUIT_EDGES, columns))
+    assert found.rows() == [
+        ("attn_out", "resid_post", 2, 4.0),
+        ("embed", "attn_out", 1, 0.5),
+        ("attn_out", "answer", 1, 0.25),
+    ]
+    with pytest.raises(FrameError, match="does not fit"):
+        iw.methods.circuit_edge_kinds(pl.DataFrame({"source": ["a"]}))
 
 
 def test_what_does_not_fit(llama) -> None:

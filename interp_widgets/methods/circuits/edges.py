@@ -60,6 +60,22 @@ def circuit_edges(
     return run_edges(model, prompts, found, nodes, progress)
 
 
+def circuit_edge_kinds(edges: pl.DataFrame) -> pl.DataFrame:
+    """How many edges join which kinds of site (see `frames.CIRCUIT_EDGE_KINDS`).
+
+    Args:
+        edges: what `circuit_edges` found, or some rows of it.
+
+    Raises:
+        FrameError: it is no frame of edges.
+    """
+    frames.check(edges, frames.CIRCUIT_EDGES)
+    kinds = [pl.col(end).str.extract(r"^([^./]+)").alias(f"{end}_kind") for end in ("source", "target")]
+    counts = edges.group_by(*kinds).agg(pl.len().alias("edges"), pl.col("weight").abs().sum())
+    counts = counts.sort("weight", "source_kind", "target_kind", descending=[True, False, False])
+    return frames.build(frames.CIRCUIT_EDGE_KINDS, counts.to_dict())
+
+
 def run_edges(
     model: Session, prompts: Prompts, dictionaries: Dictionaries, nodes: pl.DataFrame, progress: Progress = silent
 ) -> pl.DataFrame:

@@ -95,12 +95,21 @@ nodes, edges = circuit.get_circuit(
     node_threshold=request["threshold"],
 )  # fmt: skip
 seconds = time.perf_counter() - begin
+kinds = {"attn": "attn_out", "mlp": "mlp_out", "resid": "resid_post"}
+
+
+def named(node):
+    """attn_0 -> attn_out.0"""
+    kind, _, layer = node.partition("_")
+    return f"{kinds[kind]}.{layer}" if layer else kind
+
+
 out = []
 for source, targets in edges.items():
     for target, weights in targets.items():
         if target != "y":
             w = weights.to_dense()
             at = w.nonzero()
-            out.append((source, target, w.shape[-1] - 1, at, w[tuple(at.T)]))
+            out.append((named(source), named(target), w.shape[-1] - 1, at, w[tuple(at.T)]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 torch.save({"seconds": seconds, "edges": out, "extra_mb": (peak - before) / 1024}, found)
