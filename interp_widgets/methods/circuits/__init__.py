@@ -6,4 +6,8 @@ passes.py         forward and backward passes of a batch: activations, gradients
 edges.py          circuit_edges: effects from node to node over direct paths, as a frame
 kept.py           the nodes that edges are asked of: what the pass has to know of each
 direct.py         that pass: every dictionary's site a leaf, many nodes a gradient
+order.py          which nodes a circuit of N nodes has
+kept.py           runs in which some nodes keep their value and all others get their mean
+faithfulness.py   circuit_faithfulness: circuits of growing size alone, and all but them
+prediction.py     circuit_prediction: what the model says with nodes scaled
 """
