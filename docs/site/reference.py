@@ -40,7 +40,17 @@ def pages() -> dict[str, str]:
     groups = GROUPS | ({"more": ("More", more)} if more else {})
     written = {f"{page}.rst": _group(page, title, names) for page, (title, names) in groups.items()}
     written |= {"methods.rst": _methods(), "frames.rst": _frames(), "errors.rst": _errors()}
-    order = ["models", "panels", "methods", "dictionaries", "graphs", "sharing", "frames", "errors", *(["more"] if more else [])]
+    order = [
+        "models",
+        "panels",
+        "methods",
+        "dictionaries",
+        "graphs",
+        "sharing",
+        "frames",
+        "errors",
+        *(["more"] if more else []),
+    ]
     return written | {"index.rst": _index(order)}
 
 

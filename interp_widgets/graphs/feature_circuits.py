@@ -23,7 +23,7 @@ from ..frames.schema import build
 from .annotations import own_site
 from .graph import Graph, node_frame
 from .sparse_act import SparseAct, load
-from .structure import clean, kind_of
+from .structure import LARGEST, clean, kind_of
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 EXAMPLES = "feature_circuits"
 """Key of `Graph.facts` under which the examples of the file are kept."""
 METRIC = "y"
+PROMPTS = "prompts"
+"""Key of ours in a file, where it has fewer examples than the circuit prompts; that code does not look at it."""
 MOST_NODES = 2_000_000
 
 
@@ -67,12 +69,16 @@ def read_circuit(file: Path) -> Graph:
     positions = next(iter(shapes.values())).positions if shapes else None
     examples = content.get("examples")
     examples = examples if isinstance(examples, list) else []
+    prompts = content.get(PROMPTS)
+    prompts = prompts if type(prompts) is int and 0 < prompts <= LARGEST else len(examples)
     for node in (parse_node(end) for source, target, _ in edges for end in (source, target)):
         if node is not None:
             effects.setdefault(node, 0.0)
     tokens, alike = _words(examples, positions)
+    if prompts > len(examples):  # the others may differ
+        alike = [False] * len(tokens)
     return Graph(
-        nodes=_node_rows(effects, tokens, alike, len(examples), positions),
+        nodes=_node_rows(effects, tokens, alike, prompts, positions),
         edges=build(GRAPH_EDGES, {
             "source": [edge[0] for edge in edges],
             "target": [edge[1] for edge in edges],

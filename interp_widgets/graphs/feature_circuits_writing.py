@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import GraphError
 from ..frames.circuits import ANSWER, Node, parse_node
 from .annotations import their_site
-from .feature_circuits import EXAMPLES, METRIC, Shape
+from .feature_circuits import EXAMPLES, METRIC, PROMPTS, Shape
 from .graph import Graph
 from .sparse_act import SparseAct, dump
 
@@ -42,8 +42,11 @@ def write_circuit(graph: Graph, file: Path) -> None:
     tensors = {name: torch.zeros(*lead, shape.atoms + 1, dtype=torch.float64) for name, shape in shapes.items()}
     for (name, node), row in zip(nodes, rows, strict=True):
         tensors[name][_index(node, shapes[name])] = row["effect"]
+    examples = kept.get("examples") or ([{"clean_prefix": graph.prompt}] if graph.prompt else [])
+    prompts = max((row["prompts"] or 0 for row in rows), default=0)
     content = {
-        "examples": kept.get("examples") or ([{"clean_prefix": graph.prompt}] if graph.prompt else []),
+        "examples": examples,
+        **({PROMPTS: prompts} if prompts > len(examples) else {}),
         "nodes": {name: _act(tensor) for name, tensor in tensors.items()},
         "edges": _edge_tensors(graph, shapes) if graph.edges.height else None,  # as saved with --nodes_only
     }

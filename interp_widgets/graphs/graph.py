@@ -77,7 +77,7 @@ class Graph:
     __hash__ = None  # type: ignore[assignment]  # equal by its content, which is too large to hash
 
     def __repr__(self) -> str:
-        of = f" of {self.prompt!r}" if self.prompt else ""
+        of = f" of {self.prompt[:60]!r}" if self.prompt else ""
         return f"<Graph: {self.nodes.height} nodes, {self.edges.height} edges{of}>"
 
     @classmethod

@@ -113,7 +113,15 @@ def _faults(content: Any) -> Iterator[str]:
             yield f"{name} is {kind_of(rows)}, but must be a list" if name in content else f"it has no {name}"
             continue
         for i, row in enumerate(rows):
-            yield from _of(row, rules, f"{name}[{i}]")
+            if not _fits(row, rules):
+                yield from _of(row, rules, f"{name}[{i}]")
+
+
+def _fits(row: Any, rules: Mapping[str, _Rule]) -> bool:
+    """Whether `_of` finds nothing, without its sentences: a file has hundreds of thousands of links."""
+    if not isinstance(row, Mapping):
+        return False
+    return all(rule.holds(row[name]) if name in row else not rule.needed for name, rule in rules.items())
 
 
 def _of(found: Any, rules: Mapping[str, _Rule], place: str) -> Iterator[str]:

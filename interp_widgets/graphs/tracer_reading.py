@@ -135,18 +135,19 @@ def _name_apart(rows: list[dict[str, Any]]) -> list[str]:
 def _edges(links: list[Mapping[str, Any]], by_id: Mapping[str, list[str]], ours: bool) -> tuple[pl.DataFrame, int]:
     """Columns GRAPH_EDGES, and how many links lead nowhere."""
     kept = [link for link in links if link["source"] in by_id and link["target"] in by_id]
-    seen: Counter[tuple[str, str]] = Counter()
-    ends = []
-    for link in kept:
-        sources, targets = by_id[link["source"]], by_id[link["target"]]
-        before = seen[link["source"], link["target"]]
-        seen[link["source"], link["target"]] += 1
-        ends.append((sources[min(before, len(sources) - 1)], targets[min(before, len(targets) - 1)]))
+    first = {node_id: names[0] for node_id, names in by_id.items()}
     columns: dict[str, Any] = {
-        "source": [source for source, _ in ends],
-        "target": [target for _, target in ends],
+        "source": [first[link["source"]] for link in kept],
+        "target": [first[link["target"]] for link in kept],
         "weight": [float(link["weight"]) for link in kept],
     }
+    seen: Counter[tuple[str, str]] = Counter()
+    for i, link in enumerate(kept if len(first) < sum(map(len, by_id.values())) else ()):
+        before = seen[link["source"], link["target"]]
+        seen[link["source"], link["target"]] += 1
+        for end in ("source", "target"):
+            names = by_id[link[end]]
+            columns[end][i] = names[min(before, len(names) - 1)]
     for end in ("low", "high"):
         columns[end] = [float(link[end]) if ours and number(link.get(end)) else None for link in kept]
     return build(GRAPH_EDGES, columns), len(links) - len(kept)

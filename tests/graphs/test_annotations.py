@@ -108,6 +108,20 @@ def test_out_and_in_again(graph, tmp_path) -> None:
     assert graph.annotated(file).labels == labelled.labels
 
 
+def test_of_several_positions_the_first_label_counts(tmp_path) -> None:
+    graph = circuit(1, [("resid_post.2", 2)])
+    atoms = [node for node in graph.nodes["node"] if "error" not in node and node != "answer"]
+    twice = next(
+        [first, second] for first in atoms for second in atoms[atoms.index(first) + 1 :] if same_atom(first, second)
+    )
+    file = replace(graph, labels=dict(zip(twice, ["first", "second"], strict=True))).save(tmp_path / "labels.jsonl")
+    assert list(read_annotations(file).values()) == ["first"]
+
+
+def same_atom(first: str, second: str) -> bool:
+    return first.partition("@")[0] == second.partition("@")[0]
+
+
 def test_no_label_of_an_atom(graph, tmp_path) -> None:
     for labels in ({}, {"answer": "the metric"}):
         with pytest.raises(GraphError, match="there is no annotation to write"):

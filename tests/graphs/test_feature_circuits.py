@@ -100,12 +100,13 @@ def test_theirs_comes_back_as_it_was(tmp_path, positions) -> None:
 def test_ours_comes_back_with_what_the_format_holds(tmp_path, seed) -> None:
     graph = circuit(seed, PAPER)
     back = iw.read_graph(graph.save(tmp_path / "circuit.pt"))
-    held = ["node", "site", "layer", "position", "kind", "atom", "effect"]
+    held = ["node", "site", "layer", "position", "kind", "atom", "effect", "prompts"]
     order = pl.col("node")
     assert back.nodes.select(held).sort(order).equals(graph.nodes.select(held).sort(order))
     edges = ["source", "target", "weight"]
     assert back.edges.select(edges).sort(edges).equals(graph.edges.select(edges).sort(edges))
     assert back.sizes == graph.sizes
+    assert back.nodes["token"].null_count() == back.nodes.height  # of three prompts the file has one
 
 
 def test_submodules_that_their_code_looks_up_are_there(tmp_path) -> None:
@@ -197,11 +198,13 @@ def test_the_evil_of_this_test_works(tmp_path) -> None:
 
 
 def test_their_class_is_let_in_for_one_file_only(tmp_path) -> None:
-    before = list(torch.serialization.get_safe_globals())
     file = with_act(tmp_path / "circuit.pt")
-    assert iw.read_graph(file).nodes.height == 5
-    refused(saved(tmp_path / "other.pt", examples=[Evil(tmp_path / "marker")]))
-    assert torch.serialization.get_safe_globals() == before
+    with torch.serialization.safe_globals([Evil]):  # someone else lets a class in for good
+        before = list(torch.serialization.get_safe_globals())
+        assert iw.read_graph(file).nodes.height == 5
+        refused(saved(tmp_path / "other.pt", examples=[Path(tmp_path)]))
+        assert set(torch.serialization.get_safe_globals()) == set(before)
+        assert Evil in before
     with pytest.raises(pickle.UnpicklingError):
         torch.load(file, weights_only=True)
 

@@ -50,7 +50,7 @@ def test_a_circuit_out_of_a_file_as_methods_take_it(tmp_path, ending) -> None:
     assert nodes.sort("node").select(known).equals(graph.circuit_nodes().sort("node").select(known))
     if ending == "pt":
         assert nodes.select(pl.col("activation", "corrupt_activation").is_nan().all()).row(0) == (True, True)
-        assert set(nodes.select("prompts", "method").rows()) == {(1, "unknown")}
+        assert set(nodes.select("prompts", "method").rows()) == {(3, "unknown")}
 
 
 def test_a_graph_of_circuit_tracer_is_no_circuit_to_measure() -> None:
