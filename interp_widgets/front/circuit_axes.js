@@ -25,10 +25,11 @@ export function createAxes(field) {
     built = key;
     rows.replaceChildren(...data.rows.map(({ text, site }) => h("span", { title: site }, text)));
     columns.replaceChildren(...data.tokens.map((token, column) => {
-      const others = (variants[column] ?? [corrupt[column] ?? token]).filter((other) => other !== token);
-      const said = others.length ? `${variants[column] ? "other prompts" : "corrupt"}: ${others.map(quoted).join(", ")}` : "";
-      return h("span", { title: [`${column}: ${quoted(token)}`, said].filter(Boolean).join("; ") }, h("b", {}, token ? visible(token) : "all positions"),
-        ...(others.length ? [h("small", {}, `${visible(others[0])}${others.length > 1 ? " …" : ""}`)] : []));
+      const others = (variants[column] ?? []).filter((other) => other !== token);
+      const changed = (corrupt[column] ?? token) !== token;
+      const said = [`${column}: ${quoted(token)}`, changed ? `corrupt ${quoted(corrupt[column])}` : "", others.length ? `in other prompts ${others.map(quoted).join(", ")}` : ""];
+      return h("span", { title: said.filter(Boolean).join("; ") }, h("b", {}, token ? visible(token) : "all positions"),
+        ...(changed ? [h("small", { "data-changed": true }, visible(corrupt[column]))] : others.length ? [h("small", {}, `or ${visible(others[0])}${others.length > 1 ? " …" : ""}`)] : []));
     }));
   }
 
@@ -55,7 +56,7 @@ export function createAxes(field) {
     (/** @type {HTMLElement[]} */ ([...columns.children])).forEach((span, column) => {
       const wide = (layout.columns[column + 1] - layout.columns[column]) * zoom;
       const x = (layout.columns[column] - left) * zoom + wide / 2;
-      const most = Math.max(wide - 4, 34);
+      const most = Math.max(wide - 6, 30);
       const needed = Math.min(most, LETTER_WIDTH * Math.max(2, (span.textContent ?? "").length));
       const room = x - needed / 2 >= end && x > AXIS.left && x < box.width + needed / 2;
       if (room) end = x + needed / 2 + 2;

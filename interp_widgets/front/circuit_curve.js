@@ -7,8 +7,11 @@ import { count, known, level } from "./numbers.js";
 const PLOT = { width: 420, height: 230, left: 40, right: 12, top: 12, bottom: 40 };
 const BASELINES = ["iw-line-1", "iw-line-2", "iw-line-3"];
 
+/** Two decimals, and no minus before zero. @param {number | null | undefined} value */
+const part = (value) => level(known(value) && Math.abs(value) < 0.005 ? 0 : value);
+
 /** @param {number | null | undefined} value @param {(number | null | undefined)[]} interval */
-export const withInterval = (value, [low, high]) => `${level(value)}${known(low) && known(high) ? ` [${level(low)}, ${level(high)}]` : ""}`;
+export const withInterval = (value, [low, high]) => `${part(value)}${known(low) && known(high) ? ` [${part(low)}, ${part(high)}]` : ""}`;
 
 /**
  * @param {AbortSignal} signal

@@ -19,7 +19,7 @@
 
 /** Up to so many things are boxes with their names in them; more are dots. */
 const BOXES = 120;
-const BOX = { height: 24, least: 50, most: 118, letter: 6.6, around: 22 };
+const BOX = { height: 24, least: 50, most: 118, letter: 6.9, around: 24 };
 const DOT = { width: 22, height: 20 };
 /** Empty rows and columns stay, but small. */
 const EMPTY_ROW = 7;

@@ -31,6 +31,8 @@ import { DIVERGING_COLORS, STEPS } from "./color.js";
  */
 
 const LEVELS = 10; // of weight: one path each, so that thousands of edges are a few strokes
+/** Colour of the weakest dot, on light and on dark pages: dots are small, and have to be seen. */
+const DOTS = [0.32, 0.52];
 /** Blue for what helps, orange for what hurts, on light and on dark pages. */
 const SIGNS = { positive: ["#2467a8", "#62a8ea"], negative: ["#c05a08", "#f39a45"] };
 
@@ -132,7 +134,7 @@ export function paintThing(context, data, layout, thing, view, ink, off) {
   const [x, y] = [(layout.x[thing] - view.left) * view.zoom, (layout.y[thing] - view.top) * view.zoom];
   const [power, kind] = [strength(data, thing), data.kind[thing]];
   const plain = kind === KIND.logit || kind === KIND.embedding || Number.isNaN(data.effect[thing]);
-  const place = 0.5 + 0.5 * (data.effect[thing] < 0 ? -1 : 1) * (layout.boxes ? 0.12 + 0.82 * power : 0.32 + 0.64 * power); // dots are small: their colour has to say it
+  const place = 0.5 + 0.5 * (data.effect[thing] < 0 ? -1 : 1) * (layout.boxes ? 0.12 + 0.82 * power : DOTS[Number(ink.dark)] + (0.96 - DOTS[Number(ink.dark)]) * power);
   const { fill, ink: letters } = plain ? { fill: ink.surface, ink: ink.text } : DIVERGING_COLORS[Number(ink.dark)][Math.round(place * (STEPS - 1))];
   const faded = off.has(thing);
   context.fillStyle = faded ? ink.surface : fill;

@@ -47,7 +47,7 @@ export function createThresholds(model, signal, now) {
     const { data, stops, at, shown } = now();
     const stop = stops[at];
     const total = model.get("total");
-    nodes.draw(at, Math.max(0, stops.length - 1), `${count(stop?.nodes ?? 0)} of ${count(total)}`, stop && known(stop.threshold) ? `|${model.get("measure")}| ≥ ${number(stop.threshold, 2)}` : "", stop ? (known(stop.faithfulness) ? describeStop(stop) : `${count(stop.nodes)} nodes`) : "none");
+    nodes.draw(at, Math.max(0, stops.length - 1), amountOf(stop?.nodes ?? 0, total), stop && known(stop.threshold) ? `|${model.get("measure")}| ≥ ${number(stop.threshold, 2)}` : "", stop ? (known(stop.faithfulness) ? describeStop(stop) : `${count(stop.nodes)} nodes`) : "none");
     const [steps, threshold] = [levels(), model.get("edge_threshold")];
     const step = Math.max(0, steps.findLastIndex((each) => each <= threshold * 1.0001));
     edges.element.hidden = !data.edges.length;
@@ -73,6 +73,9 @@ export function createThresholds(model, signal, now) {
 
   return { element, draw };
 }
+
+/** The largest circuit of the curve may be the whole model, with nodes that change nothing. @param {number} nodes @param {number} total */
+const amountOf = (nodes, total) => (nodes > total ? `${count(nodes)}, ${count(total)} with an effect` : `${count(nodes)} of ${count(total)}`);
 
 /**
  * @param {string} name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from interp_widgets.widgets import wire
 from interp_widgets.widgets.circuit import CURVE, CircuitWidget
 from tests.front import circuits, states
 from tests.front.keys import graph, in_sight, middle, node, zoom_in
@@ -74,7 +75,7 @@ def test_a_threshold_redraws_and_asks_nothing(stage):
         slide(page, "Nodes", k)
         assert get(page, "size") == counts[k]
         assert len(listed(page)) == counts[k] + 1, "the answer is always there"
-        value, low, high, rest = (f"{curve[i, k]:.2f}".replace("-", "−") for i in (1, 2, 3, 4))
+        value, low, high, rest = (f"{curve[i, k] + 0:.2f}".replace("-", "−") for i in (1, 2, 3, 4))
         assert carried(page)[0] == f"{value} [{low}, {high}]"
         assert carried(page)[1].startswith(rest)
         assert hidden(page).startswith(f"Hidden: {120 - counts[k]} nodes ({120 - counts[k]} below the threshold).")
@@ -146,6 +147,24 @@ def test_the_points_of_the_curve_lie_where_their_numbers_are(stage):
     assert np.corrcoef(np.log1p(nodes), xs)[0, 1] > 0.99999
     assert page.locator(".iw-circuit-curve .iw-circuit-band").count() == 4, "each line has its intervals"
     assert page.locator(".iw-circuit-curve").get_by_role("option").count() == len(nodes)
+
+
+def test_the_whole_model_is_said_to_be_more_than_what_is_drawn(stage):
+    widget = circuits.circuit(12, 20)
+    counts = np.frombuffer(widget.curve_nodes, "<i4").reshape(3, -1).copy()
+    counts[:, -1] = 25_025
+    page = stage.show(widget)
+    arrive(page, curve_nodes=wire.int32(counts))
+    assert page.locator(".iw-threshold .iw-amount").first.text_content() == "25,025, 36 with an effect"
+    assert hidden(page).startswith("Hidden: 24 nodes")
+
+
+def test_a_column_names_its_other_tokens(stage):
+    page = stage.show(circuits.circuit(12, 20, variants={"1": [" boys", " keys"], "4": [" girl", " car", " man"]}))
+    columns = page.locator(".iw-graph-columns span")
+    assert columns.nth(1).get_attribute("title") == '1: " boys"; corrupt " boy"; in other prompts " keys"'
+    assert columns.nth(1).locator("[data-changed]").text_content() == "·boy"
+    assert columns.nth(4).locator("small").text_content() == "or ·car …"
 
 
 def test_without_a_curve_nodes_are_counted_and_nothing_is_claimed(stage):
