@@ -118,8 +118,8 @@ def panels(model: iw.Session) -> dict[str, Callable[[], Any]]:
     def chart() -> Any:
         return iw.Lens(model, said["fact"]).chart
 
-    made = (lens, atoms, attention, patching, patchingpairs, steering, circuit, audit, agreement, explorer, examples, chart)
-    return {make.__name__: make for make in made}
+    made = (lens, atoms, attention, patching, patchingpairs, steering, circuit, audit, agreement, explorer, examples)
+    return {make.__name__: make for make in (*made, chart)}
 
 
 FRENCH = [

@@ -29,9 +29,9 @@ from .circuits import CIRCUIT_EDGE_KINDS as CIRCUIT_EDGE_KINDS
 from .circuits import CIRCUIT_EDGES as CIRCUIT_EDGES
 from .circuits import CIRCUIT_FAITHFULNESS as CIRCUIT_FAITHFULNESS
 from .circuits import CIRCUIT_NODES as CIRCUIT_NODES
+from .circuits import CIRCUIT_PREDICTION as CIRCUIT_PREDICTION
 from .circuits import GRAPH_EDGES as GRAPH_EDGES
 from .circuits import GRAPH_NODES as GRAPH_NODES
-from .circuits import CIRCUIT_PREDICTION as CIRCUIT_PREDICTION
 from .corpus import ATOM_EVENTS as ATOM_EVENTS
 from .corpus import ATOM_EXAMPLES as ATOM_EXAMPLES
 from .corpus import ATOM_HISTOGRAM as ATOM_HISTOGRAM

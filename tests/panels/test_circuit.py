@@ -44,14 +44,6 @@ def panel(toy, several) -> iw.Circuit:
     return made
 
 
-@pytest.fixture
-def circuit(toy) -> iw.Circuit:
-    """Of four sites, for speed."""
-    made = iw.Circuit(toy, **ASKED, dictionaries=FEW, errors=("nodes",), edges=40)
-    made.run()
-    return made
-
-
 @pytest.fixture(scope="module")
 def graph(panel) -> Graph:
     return panel.graph
