@@ -190,14 +190,14 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         }
 
     def code(self) -> str:
-        """A script that makes `frame`."""
+        """A script that makes `frame`: nnsight alone for attribution, else this package called."""
         from .circuit_code import OF_A_GRAPH, script
 
         if self._graph is not None:
             return OF_A_GRAPH
         _ = self.frame
         assert self._found is not None
-        return script(self.session, self._found.question, self._given, self._found.method, self._options)
+        return script(self.session, self._found, self._given)
 
     def save(self, path: str | Path, *, theme: str = "light", width: float | None = None, dpi: float = 300) -> Path:
         """Write `chart` as a figure, `frame` as a table, or the graph: `.json` for circuit-tracer and Neuronpedia, `.pt` for the

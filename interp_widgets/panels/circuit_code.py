@@ -1,4 +1,4 @@
-"""The script of a circuit: this package called with what was asked."""
+"""The script of a circuit: with nnsight alone where effects are by attribution, else this package called with what was asked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..errors import DictionaryError
 
 if TYPE_CHECKING:
     from ..session.session import Session
+    from .circuit_found import Found
     from .circuit_question import Question
 
 OF_A_GRAPH = """# A circuit graph without its model. Save it first: panel.save("graph.json")
@@ -19,18 +20,28 @@ frame = iw.read_graph("graph.json").nodes
 """
 
 
-def script(model: Session, question: Question, given: Any, method: str, options: Mapping[str, Any]) -> str:
+def script(model: Session, found: Found, given: Any) -> str:
     """A script that makes the frame of nodes.
 
     Args:
         model: the session.
-        question: prompts and what is measured.
+        found: the result.
         given: dictionaries as `methods.circuit` takes them.
-        method, options: as in `methods.circuit`.
 
     Raises:
         DictionaryError: a dictionary that was made in memory.
     """
+    if found.method == "attribution":
+        from ..methods.pair_statistics import student
+        from ..session import scripts
+
+        count = found.prompts.count
+        return scripts.circuit(model, found.run, found.dictionaries, student(count - 1) if count > 1 else None)
+    return _calling(model, found.question, given, found.method, found.options)
+
+
+def _calling(model: Session, question: Question, given: Any, method: str, options: Mapping[str, Any]) -> str:
+    """The same by this package."""
     asked = {name: value for name, value in question.arguments().items() if value is not None}
     lines = [f"{name}={value!r}," for name, value in asked.items()]
     if given is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..methods.circuits.check import CircuitCheck
     from ..methods.circuits.dictionaries import Dictionaries
     from ..methods.circuits.prompts import Prompts
+    from ..methods.circuits.run import CircuitRun
     from ..progress import Progress
 
 BASELINES = {"neurons": "MLP neurons", "coordinates": "coordinates"}
@@ -32,8 +33,8 @@ class Found:
     dictionaries: Dictionaries
     prompts: Prompts
     nodes: pl.DataFrame
-    sizes: dict[str, int] = field(default_factory=dict)
-    """Site -> number of atoms of its dictionary."""
+    run: CircuitRun
+    """What `nodes` was made of."""
     edges: pl.DataFrame | None = None
     edged: int = 0
     """Edges are known among the first so many nodes."""

@@ -81,8 +81,7 @@ class Works:
         prompts = prompts_of(self.session, **question.arguments())
 
         def known(run: CircuitRun, most: int | None = circuit_traits.NODES) -> Found:
-            sizes = {site: tally.width for site, tally in run.found.items()}
-            return Found(question, method, options, self._dictionaries, prompts, run.frame(most), sizes)
+            return Found(question, method, options, self._dictionaries, prompts, run.frame(most), run)
 
         stage = Stage(progress, "nodes", lambda run: self._draw(known(run)) if run.found else None)
         run = run_circuit(self.session, prompts, self._dictionaries, method=method, **options, progress=stage)
@@ -219,7 +218,7 @@ class Works:
             prompt="".join(map(self.session.text_of, found.prompts.batches[0].clean[0].tolist())),
             model=self.session.name,
             dictionaries=tuple(found.dictionaries),
-            sizes=found.sizes,
+            sizes={site: tally.width for site, tally in found.run.found.items()},
             metric=circuit_traits.metric_words(self.session, found.prompts),
         )
 

@@ -100,7 +100,7 @@ def test_the_frames_have_their_schemas(lens, atoms, attention, patching, audit, 
 
 @pytest.mark.slow
 def test_code_makes_the_same_frame_in_a_clean_process(panel, tmp_path) -> None:
-    run_code(panel, tmp_path, alone=not isinstance(panel, iw.Circuit))  # whose script calls this package
+    run_code(panel, tmp_path)
 
 
 @pytest.mark.slow

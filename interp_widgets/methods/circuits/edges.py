@@ -109,7 +109,8 @@ def _parts(
     for site, here in kept.items():
         sae = dictionaries[site]
         for part, piece, reading in zip(out, pieces, readings, strict=True):
-            x = reading.clean.pop(site)
+            whole = reading.clean.pop(site)
+            x = whole[piece.at.to(whole.device)]
             y = None if reading.corrupt is None else reading.corrupt.pop(site)
             sae = sae if sae.W_enc.device == x.device else sae.to(x.device)
             part[site] = part_of(sae, here, piece, x, y, reading.gradient.pop(site))
