@@ -215,7 +215,7 @@ def compare(model: Any, pairs: dict[str, list[str]], given: Any, method: str, ro
 
 
 def compare_accuracy(model: Any, pairs: dict[str, list[str]], given: Any, steps: int, rounds: int) -> list[object]:
-    """Integrated gradients at fewer midpoints against the code's ten left points: what each leaves of the whole effect, and time."""
+    """Integrated gradients at fewer midpoints against the code's ten left points: what each misses, and time."""
     prompts, dictionaries = prompts_of(model, **pairs), dictionaries_of(model, given)
     kept, counted = dict(dictionaries), prompts.batches[0].counted
     left = [step / STEPS for step in range(STEPS)]
