@@ -81,12 +81,14 @@ def test_a_circuit_is_found_pressed_switched_and_saved(lab_url, lab_page, tmp_pa
 def portraits(page, box, pictures) -> None:
     page.mouse.move(0, 0)
     page.evaluate("() => document.activeElement?.blur()")
+    page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+    page.set_viewport_size({"width": 1340, "height": 2000})
+    page.wait_for_timeout(700)
     for dark in (False, True):
         jupyterlab.set_theme(page, dark=dark)
         page.wait_for_timeout(700)
         box.screenshot(path=pictures / f"circuit-{'dark' if dark else 'light'}.png")
     jupyterlab.set_theme(page, dark=False)
-    page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
-    page.set_viewport_size({"width": 600, "height": 2400})
+    page.set_viewport_size({"width": 600, "height": 3400})
     page.wait_for_timeout(700)
     box.screenshot(path=pictures / "circuit-narrow.png")
