@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -11,6 +12,8 @@ import torch
 import interp_widgets as iw
 from interp_widgets.errors import DictionaryError, FrameError, SiteError, TextError
 from interp_widgets.methods.circuits import direct, edges
+from interp_widgets.methods.circuits.dictionaries import dictionaries_of
+from interp_widgets.methods.circuits.edges import run_edges
 from interp_widgets.methods.circuits.prompts import prompts_of
 from interp_widgets.sae.dictionary import GroupMax, JumpReLU, Linear, ReLU, TopK
 from tests.methods.direct_paths import Brute, dictionary, names, node_frame
@@ -321,6 +324,41 @@ def test_attention_by_another_kernel_and_half_precision() -> None:
     pairs = list(expected.keys() | found.keys())
     both = torch.tensor([[each.get(pair, 0.0) for pair in pairs] for each in (expected, found)])
     assert float(torch.corrcoef(both)[0, 1]) > 0.99
+
+
+def test_a_model_whose_weights_are_frozen(llama) -> None:
+    dictionaries = dictionaries_at(llama.session)
+    kept = names(llama.session, dictionaries, EVERYWHERE)
+    frozen = iw.load(tiny.model("llama").requires_grad_(False), tokenizer=tiny.tokenizer())
+    expected = weights(found_edges(llama.session, dictionaries, kept))
+    assert_equal(weights(found_edges(frozen, dictionaries, kept)), expected, close=1e-6)
+
+
+def test_a_metric_that_reads_a_site_of_its_own(llama) -> None:
+    """As a probe does: of the stream after layer 0, here its first coordinate. Later sites have no edges."""
+
+    class First:
+        reads = "resid_post.0"
+
+        def measure(self, model, value: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+            return value[:, -1, 0]
+
+    dictionaries = dictionaries_of(llama.session, "coordinates")
+    prompts = prompts_of(llama.session, CLEAN, CORRUPT, ANSWER, FOIL)
+    prompts = replace(prompts, batches=[replace(batch, metric=First()) for batch in prompts.batches])
+    found = run_edges(
+        llama.session, prompts, dictionaries, node_frame(["attn_out.0/0@4", "resid_post.0/0@4", "attn_out.1/0@4"])
+    )
+    values = [llama.session.read(ids, ["attn_out.0", "resid_post.0"]) for ids in (CLEAN, CORRUPT)]
+    change = {site: float(values[0][site][4, 0] - values[1][site][4, 0]) for site in values[0]}
+    assert_equal(
+        weights(found),
+        {
+            ("resid_post.0/0@4", "answer"): change["resid_post.0"],
+            ("attn_out.0/0@4", "resid_post.0/0@4"): change["attn_out.0"],
+        },
+    )
+    assert len(found) == 2
 
 
 def test_equal_prompts_and_no_nodes_give_no_edges(llama) -> None:

@@ -3,8 +3,8 @@
 At every site with a dictionary the activation is replaced by a leaf of the same value. A leaf stops gradients of what comes before
 it and collects those of what follows, up to the next leaf. So one forward pass gives each site as a function of the leaves alone,
 and a backward pass from a node ends at the nodes that have a direct path to it, wherever these are: attention and MLP of the same
-layer, the stream below, sites of layers far apart. No list of kinds of edges is needed, nor whether attention and MLP run side by
-side.
+layer, the stream below, sites of layers far apart. Tokens that are no nodes, markers and attention sinks, are leaves too. No list
+of kinds of edges is needed, nor whether attention and MLP run side by side.
 
 A backward pass carries one target for each row of what does not mix. Prompts do not mix. Where no attention lies on the paths into
 a site, tokens do not mix either: then as many gradients are enough as nodes are on at one token, whatever their number in all.
@@ -84,7 +84,7 @@ def direct_effects(
                 out[source, name] = torch.stack([effects.sum(0), (effects**2).sum(0)]).cpu()
 
         for index, site in enumerate(sites):
-            if site in parts and seen[site].requires_grad:
+            if site in parts:
                 x = seen[site].float().flatten(2).flatten(0, 1).index_select(0, at)
                 row = prompt if mixes(model, site, sites[:index]) else token
                 add(site, Targets(parts[site].weighted(x), parts[site].moving, row, row, counts[site]), sites[:index])
@@ -128,7 +128,7 @@ def _effects(
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """Source site -> [prompts, targets, sources], float64: the effects of its nodes through each target, of those with a path."""
     tasks = _tasks(targets)
-    if not leaves or not len(tasks):
+    if not leaves or not len(tasks) or not targets.values.requires_grad:
         return
     found: Values = {}
     step = max(1, TOKENS_BACK // next(iter(leaves.values())).shape[:2].numel())
