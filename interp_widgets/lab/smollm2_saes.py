@@ -2,8 +2,9 @@
 
     python -m interp_widgets.lab.smollm2_saes FOLDER                    the bundled ones: 4 GB on disk, two hours on one core
     python -m interp_widgets.lab.smollm2_saes FOLDER --tokens 100000    a trial
-    python -m interp_widgets.lab.smollm2_saes --sites circuit --tokens 300000 --width 2048
-                                                                        15 sites for circuits, into the cache: TIME
+    python -m interp_widgets.lab.smollm2_saes --sites circuit --tokens 250000 --width 2048 --epochs 2
+                                                                        15 sites for circuits, into the cache: 5 GB on disk, half
+                                                                        an hour to an hour on one core
 
 `iw.train_sae` reads the model for one site; here one forward pass serves all, and each is trained from the disk, by the same
 `sae.training.fit`. Begun again in the same folder, what is finished is kept, and a training goes on from its checkpoint.

@@ -130,7 +130,8 @@ def smollm2(folder: str | None = None) -> None:
     if not saes:
         sys.exit("There are no dictionaries. Train them: python -m interp_widgets.lab.smollm2_saes --sites circuit ...")
     pairs = right(model, agreement())
-    ranked_on, tested_on = pairs[::2], pairs[1::2]
+    half = len(pairs) // 2  # in each half plural and singular subjects take turns, and no noun is in both
+    ranked_on, tested_on = pairs[:half], pairs[half:]
     title = (
         f"SmolLM2-135M, {len(ranked_on)} + {len(tested_on)} pairs of 48 that it gets right, {len(saes)} dictionaries"
     )
