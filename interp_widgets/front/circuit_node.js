@@ -43,8 +43,8 @@ export function createNodeView(model, signal, now, select) {
       ...(known(clean) ? [[known(corrupt) ? "activation, clean → corrupt" : "activation", `${number(clean)}${known(corrupt) ? ` → ${number(corrupt)}` : ""}`]] : []),
     ].flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
     const ends = edgesOf(shown.edges, thing);
-    drawEnds(from, "From", ends.from.map(({ source, weight }) => [source, weight]));
-    drawEnds(to, "To", ends.to.map(({ target, weight }) => [target, weight]));
+    drawEnds(from, "From", ends.from, (edge) => edge.source);
+    drawEnds(to, "To", ends.to, (edge) => edge.target);
   }
 
   /** @param {number} thing */
@@ -54,13 +54,15 @@ export function createNodeView(model, signal, now, select) {
     return `${names.slice(0, 12).join("; ")}${names.length > 12 ? ` and ${names.length - 12} more` : ""}`;
   }
 
-  /** @param {HTMLElement} place @param {string} title @param {[number, number][]} ends */
-  function drawEnds(place, title, ends) {
+  /** @param {HTMLElement} place @param {string} title @param {import("./circuit_data.js").Edge[]} ends @param {(edge: import("./circuit_data.js").Edge) => number} other */
+  function drawEnds(place, title, ends, other) {
     const { data } = now();
-    place.replaceChildren(h("h4", {}, `${title} (${count(ends.length)} ${ends.length === 1 ? "edge" : "edges"} shown)`), h("ol", {}, ...ends.slice(0, LISTED).map(([thing, weight]) => {
+    place.replaceChildren(h("h4", {}, `${title} (${count(ends.length)} ${ends.length === 1 ? "edge" : "edges"} shown)`), h("ol", {}, ...ends.slice(0, LISTED).map((edge) => {
+      const [thing, { weight, low, high }] = [other(edge), edge];
+      const sure = known(low) && known(high) ? ` [${number(low, 2)}, ${number(high, 2)}]` : "";
       const bar = h("span", { "data-negative": weight < 0 });
       bar.style.width = `${(100 * Math.abs(weight)) / (data.heaviest || 1)}%`;
-      return h("li", {}, h("button", { type: "button", class: "iw-entry", "data-thing": thing, title: data.full(thing) },
+      return h("li", {}, h("button", { type: "button", class: "iw-entry", "data-thing": thing, title: `${data.full(thing)}: weight ${change(weight)}${sure}` },
         h("span", { class: "iw-entry-token" }, data.short(thing), h("small", { class: "iw-quiet" }, ` ${data.where(thing)}`)), h("span", { class: "iw-share" }, bar), h("span", { class: "iw-number" }, change(weight))));
     })));
   }
