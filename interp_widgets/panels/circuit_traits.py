@@ -153,16 +153,16 @@ def tokens_of(model: Session, prompts: Prompts, summed: bool) -> tuple[str, ...]
 
 def metric_words(model: Session, prompts: Prompts) -> str:
     """What is measured, such as `logit( is) − logit( are)`."""
-    sides = [_side(model, prompts.answers), _side(model, prompts.foils)]
+    sides = [_side(model, prompts.answers, "answer"), _side(model, prompts.foils, "foil")]
     return f"{sides[0]} − {sides[1] or 'mean logit'}"
 
 
-def _side(model: Session, tokens: Sequence[Sequence[int]]) -> str:
+def _side(model: Session, tokens: Sequence[Sequence[int]], role: str) -> str:
     several = {tuple(each) for each in tokens}
     if several == {()}:
         return ""
     if len(several) > 1:
-        return "logit(answer)" if max(map(len, tokens)) == 1 else "mean logit(answers)"
+        return f"logit({role})" if max(map(len, tokens)) == 1 else f"mean logit({role}s)"
     [one] = several
     if len(one) == 1:
         return f"logit({model.text_of(one[0])})"

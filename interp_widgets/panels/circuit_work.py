@@ -215,7 +215,7 @@ class Works:
             found.nodes,
             found.edges,
             tokens=circuit_traits.tokens_of(self.session, found.prompts, summed),
-            prompt="".join(map(self.session.text_of, found.prompts.batches[0].clean[0].tolist())),
+            prompt=found.question.texts(self.session)["clean"].partition("\n")[0],
             model=self.session.name,
             dictionaries=tuple(found.dictionaries),
             sizes={site: tally.width for site, tally in found.run.found.items()},

@@ -82,7 +82,7 @@ def portraits(page, box, pictures) -> None:
     page.mouse.move(0, 0)
     page.evaluate("() => document.activeElement?.blur()")
     page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
-    page.set_viewport_size({"width": 1340, "height": 2000})
+    page.set_viewport_size({"width": 1340, "height": 2300})
     page.wait_for_timeout(700)
     for dark in (False, True):
         jupyterlab.set_theme(page, dark=dark)
