@@ -5,9 +5,10 @@ Each needs a checkout and a Python of its own, with the nnsight that it was writ
     IW_PAPER=CHECKOUT    IW_PAPER_PYTHON=PYTHON     saprmarks/feature-circuits; nnsight 0.3.7, transformers 4.46
     IW_TRACER=CHECKOUT   IW_TRACER_PYTHON=PYTHON    decoderesearch/circuit-tracer; nnsight 0.6.1, transformers 4.57
 
-One that is not named is left out; names of models as arguments leave out the others. All take turns on one machine; loading the model and its dictionaries is not counted. With the
-paper the model, the prompts, the dictionaries, the nodes and the gradients at them are the same, and so must be the edges.
-circuit-tracer has another graph (transcoders, attention and norms frozen), so its graph is only of equal size: as many features.
+One that is not named is left out; names of models as arguments leave out the others. All take turns on one machine; loading the
+model and its dictionaries is not counted. With the paper the model, the prompts, the dictionaries, the nodes and the gradients at
+them are the same, and so must be the edges. circuit-tracer has another graph (transcoders, attention and norms frozen), so its
+graph is only of equal size: as many features.
 """
 
 from __future__ import annotations
@@ -101,8 +102,13 @@ def _save(model: Any, folder: Path) -> None:
     """The model as older versions of transformers read it."""
     model.torch_module.save_pretrained(folder / "model")
     model.tokenizer.save_pretrained(folder / "model")
-    settings = folder / "model" / "tokenizer_config.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
+    theta = model.torch_module.config.rope_parameters["rope_theta"]
+    for name, older in (
+        ("tokenizer_config", {"tokenizer_class": "PreTrainedTokenizerFast"}),
+        ("config", {"rope_theta": theta}),
+    ):
+        file = folder / "model" / f"{name}.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | older))
 
 
 def _paper_request(model: Any, batch: Any, dictionaries: Any, threshold: float) -> dict[str, Any]:
