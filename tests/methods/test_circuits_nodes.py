@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
 import interp_widgets as iw
 from interp_widgets import frames
@@ -20,6 +22,7 @@ from interp_widgets.methods.circuits.nodes import METHODS, run_circuit
 from interp_widgets.methods.circuits.prompts import prompts_of
 from interp_widgets.methods.pair_statistics import student
 from interp_widgets.sae.dictionary import Dictionary, GroupMax, JumpReLU, ReLU, TopK
+from interp_widgets.session import scripts
 from interp_widgets.session.load import load
 
 from ..session import tiny
@@ -408,6 +411,22 @@ def test_a_metric_of_a_lower_activation(method) -> None:
     assert frame.filter(site="resid_post.0")["effect"].sum() == pytest.approx(whole, abs=2e-5)
     assert frame.filter(site="attn_out.1")["effect"].abs().max() == pytest.approx(0, abs=1e-6)
     assert frame.filter(site="mlp_out.0")["effect"].abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("more", "given"),
+    [({}, None), ({"corrupt": None, "foil": None}, ["toy-grammar/resid_post.1"]), ({"positions": "summed"}, "neurons")],
+)
+def test_the_script_makes_the_frame(toy, tmp_path, more, given) -> None:
+    asked = {**some_pairs(2), **more}
+    positions = asked.pop("positions", "apart")
+    prompts, dictionaries = prompts_of(toy, **asked), dictionaries_of(toy, given)
+    run = run_circuit(toy, prompts, dictionaries, positions=positions)
+    path = tmp_path / "script.py"
+    path.write_text(scripts.circuit(toy, run, dictionaries, student(prompts.count - 1)), encoding="utf-8")
+    made, expected = runpy.run_path(str(path))["frame"], run.frame()
+    frames.check(made, frames.CIRCUIT_NODES)
+    assert_frame_equal(made.sort("node"), expected.sort("node"), abs_tol=1e-4)
 
 
 def test_what_cannot_be_measured_gets_a_sentence(toy) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from ...progress import Progress, silent
 from ...session.runner import Runner
-from ..splicing import TOKENS_AT_ONCE, go_on, resume
+from ..splicing import TOKENS_AT_ONCE, go_on
 from .reading import Piece, tokens_at_once
 
 
@@ -31,12 +31,15 @@ class Changes:
 
 
 def slope_along(
-    model: Runner, piece: Piece, site: str, start: torch.Tensor, end: torch.Tensor, steps: int
+    model: Runner, piece: Piece, site: str, whole: torch.Tensor, base: torch.Tensor, start: torch.Tensor, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The gradient of the metric [C, d], mean over midpoints of the way from `start` [C, d] to `end`, all tokens of a prompt moving
-    together; and the metric of each prompt at `start` [n], float64."""
-    whole, base = _stream(model, piece, site)
+    """The gradient of the metric [C, d], mean over midpoints of the way from `start` [C, d] to the clean activation, all tokens of
+    a prompt moving together; and the metric of each prompt at `start` [n], float64.
+
+    `whole` [n, T, d], `base` [n, T, width]: of the clean prompts the activation, and the stream that a run goes on from.
+    """
     at = piece.at.to(whole.device)
+    end = whole[at]
     way = torch.cat([(torch.arange(steps, device=whole.device) + 0.5) / steps, torch.zeros(1, device=whole.device)])
     total, count = torch.zeros_like(end), len(piece.batch)
     last = torch.empty(0)
@@ -73,16 +76,21 @@ def slope_along(
 
 
 def changed_metrics(
-    model: Runner, piece: Piece, site: str, changes: Changes, message: str, progress: Progress = silent
+    model: Runner,
+    piece: Piece,
+    site: str,
+    whole: torch.Tensor,
+    base: torch.Tensor,
+    changes: Changes,
+    progress: Progress = silent,
 ) -> torch.Tensor:
-    """[R], float64: the metric of each run."""
-    whole, base = _stream(model, piece, site)
+    """[R], float64: the metric of each run. `whole`, `base`: as in `slope_along`."""
     position = piece.position.to(whole.device)
     ends = torch.searchsorted(changes.run, torch.arange(len(changes.row) + 1, device=changes.run.device)).tolist()
     found, ids = [], piece.batch.clean
     step = max(1, TOKENS_AT_ONCE // piece.at.shape[1])
     for begin in range(0, len(changes.row), step):
-        progress(begin, len(changes.row), message)
+        progress(begin, len(changes.row), site)
         row = changes.row[begin : begin + step].to(whole.device)
         moves = slice(ends[begin], ends[begin + len(row)])
         put = whole[row]
@@ -94,16 +102,3 @@ def changed_metrics(
 
         found.append(go_on(model, ids[row.cpu()], site, put, base[row], measure, reads=piece.batch.metric.reads))
     return torch.cat(found) if found else torch.empty(0, dtype=torch.float64)
-
-
-def _stream(model: Runner, piece: Piece, site: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of the clean prompts, the activation at the site [n, T, d], float32, and the stream that a run goes on from [n, T, width]."""
-    base = resume(model, site).base
-
-    def then(values: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        return values[site].float(), values[base].clone()
-
-    found: tuple[torch.Tensor, torch.Tensor] = model.run(
-        piece.batch.clean.tolist(), dict.fromkeys([site, base]), then=then
-    )
-    return found

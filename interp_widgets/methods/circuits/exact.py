@@ -24,6 +24,8 @@ def exact_effects(
     sae: Dictionary,
     values: SiteValues,
     metric: torch.Tensor,
+    whole: torch.Tensor,
+    base: torch.Tensor,
     *,
     apart: bool,
     wanted: Wanted | None = None,
@@ -34,6 +36,7 @@ def exact_effects(
 
     Args:
         metric: [n], of the clean prompts.
+        whole, base: of them, as in `changed.slope_along`.
         wanted: which entries to run, others having no effect; default all that differ.
     """
     tokens, device = len(values.error), values.error.device
@@ -56,7 +59,7 @@ def exact_effects(
     rows = torch.empty(len(runs), dtype=torch.long, device=device)
     rows[run] = row[order]
     changes = Changes(rows, run, token[at], direction, amount, torch.cat([sae.W_dec[used], values.error]))
-    found = metric[rows.cpu()] - model.work(changed_metrics, piece, site, changes, site, progress=progress)
+    found = metric[rows.cpu()] - model.work(changed_metrics, piece, site, whole, base, changes, progress=progress)
     share = run.bincount(minlength=len(runs)).cpu()
     effects[at.cpu()] = (found / share)[run.cpu()]
     return effects[: len(values.token)], effects[len(values.token) :]

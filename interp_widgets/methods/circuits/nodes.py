@@ -27,6 +27,7 @@ from ...frames.circuits import Node
 from ...progress import Progress, silent
 from ...sae.dictionary import Dictionary
 from ...session.session import Session, Text
+from ..splicing import resume
 from .changed import slope_along
 from .dictionaries import Dictionaries, Given, dictionaries_of
 from .exact import Wanted, exact_effects
@@ -136,21 +137,22 @@ def _add(
     only: Sequence[Node] | None, progress: Progress,
 ) -> None:  # fmt: skip
     """The nodes of a site in some prompts, into the sums."""
-    x = reading.clean.pop(site)
+    whole = reading.clean.pop(site)
+    x = whole[piece.at.to(whole.device)]
     y = None if reading.corrupt is None else reading.corrupt.pop(site)
     sae = sae if sae.W_enc.device == x.device else sae.to(x.device)
     values = site_values(sae, x, y)
     if run.method == "attribution":
         found = effects(sae, values, reading.gradient.pop(site))
     elif run.method == "exact":
-        apart = run.positions == "apart"
+        apart, base = run.positions == "apart", reading.streams[resume(model, site).base]
         wanted = None if only is None else _among(only, piece, sae.width, apart)
         found = exact_effects(
-            model, piece, site, sae, values, reading.metric, apart=apart, wanted=wanted, progress=progress
+            model, piece, site, sae, values, reading.metric, whole, base, apart=apart, wanted=wanted, progress=progress
         )
     else:
-        start = sae.bias(x) if y is None else y
-        gradient, changed = model.work(slope_along, piece, site, start, x, steps)
+        start, base = sae.bias(x) if y is None else y, reading.streams[resume(model, site).base]
+        gradient, changed = model.work(slope_along, piece, site, whole, base, start, steps)
         found = effects(sae, values, gradient)
         left = (reading.metric - changed).sum() - found[0].sum() - found[1].sum()
         run.residual[site] = run.residual.get(site, 0.0) + float(left) / run.prompts.count

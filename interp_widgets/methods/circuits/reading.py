@@ -6,14 +6,14 @@ server none travels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from ...session.runner import Runner
 from ...session.session import Session
-from ..splicing import TOKENS_AT_ONCE
+from ..splicing import TOKENS_AT_ONCE, resume
 from .passes import Values, gradients
 from .prompts import Batch, Prompts
 
@@ -51,15 +51,19 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A piece at all sites, [C, d] each, float32. Equal in clean and corrupt where no difference reaches."""
+    """A piece at all sites, float32."""
 
     metric: torch.Tensor
     """[n], float64: of the clean prompts"""
     corrupt_metric: torch.Tensor | None
     clean: Values
+    """[n, T, d]"""
     corrupt: Values | None
+    """[C, d]; equal to the clean ones where no difference reaches"""
     gradient: Values
-    """Of the metric, at the clean prompts; empty where it was not asked for"""
+    """[C, d]: of the metric, at the clean prompts; empty where it was not asked for"""
+    streams: Values
+    """[n, T, width]: what runs with other values at the sites go on from (`splicing.resume`); empty beside gradients"""
 
 
 def parts_of(
@@ -100,20 +104,22 @@ def tokens_at_once(model: Runner) -> int:
 def read_piece(model: Runner, piece: Piece, sites: Sequence[str], slope: bool) -> Reading:
     """One pass over the clean prompts, with `slope` forwards and backwards, and one over the corrupt."""
     batch = piece.batch
+    gradient: Values = {}
+    streams: Values = {}
     if slope:
-        metric, clean, gradient = gradients(model, batch, sites)
+        metric, clean, whole = gradients(model, batch, sites)
+        gradient = {site: _at(value, piece) for site, value in whole.items()}
     else:
-        metric, clean = _measured(model, batch, batch.clean, sites)
-        gradient = {}
-    clean, gradient = ({site: _at(value, piece) for site, value in values.items()} for values in (clean, gradient))
+        bases = dict.fromkeys(resume(model, site).base for site in sites)
+        metric, clean, streams = _measured(model, batch, batch.clean, sites, bases)
     if batch.corrupt is None:
-        return Reading(metric, None, clean, None, gradient)
-    corrupt_metric, corrupt = _measured(model, batch, batch.corrupt, sites)
-    same = ~piece.reached
+        return Reading(metric, None, clean, None, gradient, streams)
+    corrupt_metric, corrupt, _ = _measured(model, batch, batch.corrupt, sites)
     for site, value in corrupt.items():
+        same = ~piece.reached.to(value.device)
         corrupt[site] = _at(value, piece)
-        corrupt[site][same.to(value.device)] = clean[site][same.to(value.device)]
-    return Reading(metric, corrupt_metric, clean, corrupt, gradient)
+        corrupt[site][same] = _at(clean[site], piece)[same]
+    return Reading(metric, corrupt_metric, clean, corrupt, gradient, streams)
 
 
 def _reached(batch: Batch) -> torch.Tensor:
@@ -128,13 +134,17 @@ def _at(value: torch.Tensor, piece: Piece) -> torch.Tensor:
     return value[piece.at.to(value.device)]
 
 
-def _measured(model: Runner, batch: Batch, ids: torch.Tensor, sites: Sequence[str]) -> tuple[torch.Tensor, Values]:
-    """The metric [n] of the batch run as `ids`, and the activations of that run."""
+def _measured(
+    model: Runner, batch: Batch, ids: torch.Tensor, sites: Sequence[str], streams: Iterable[str] = ()
+) -> tuple[torch.Tensor, Values, Values]:
+    """The metric [n] of the batch run as `ids`, and of that run the activations and streams."""
     metric = batch.metric
 
-    def then(values: Values) -> tuple[torch.Tensor, Values]:
-        found = metric.measure(model, values[metric.reads], torch.arange(len(batch)))
-        return found.double().cpu(), {site: values[site].float() for site in sites}
+    def then(values: Values) -> tuple[torch.Tensor, Values, Values]:
+        found = metric.measure(model, values[metric.reads], torch.arange(len(batch))).double().cpu()
+        return found, {site: values[site].float() for site in sites}, {name: values[name].clone() for name in streams}
 
-    out: tuple[torch.Tensor, Values] = model.run(ids.tolist(), dict.fromkeys([*sites, metric.reads]), then=then)
+    out: tuple[torch.Tensor, Values, Values] = model.run(
+        ids.tolist(), dict.fromkeys([*sites, *streams, metric.reads]), then=then
+    )
     return out

@@ -48,17 +48,17 @@ class SiteValues:
 
 def site_values(sae: Dictionary, x: torch.Tensor, y: torch.Tensor | None) -> SiteValues:
     """The nodes of a dictionary at tokens x [C, d] of the clean prompts and y of the corrupt ones; None: everything goes to 0."""
-    a = sae.encode(x)
-    scale = sae.scale(x)
     bias = sae.bias(x)
     if y is None:
-        on = a != 0
-        b, b_scale, norm = torch.zeros_like(a), scale, x.new_zeros(len(x))
-        moved = x - bias
+        a, scale = sae.encode(x), sae.scale(x)
+        b, b_scale, moved = torch.zeros_like(a), scale, x - bias
     else:
-        b, b_scale = _encoded_again(sae, x, y, a), sae.scale(y)
-        on = (a != 0) | (b != 0)
-        moved = x - y
+        other = (x != y).any(-1)
+        both = sae.encode(torch.cat([x, y[other]]))  # one product reads the weights once
+        a, b = both[: len(x)], both[: len(x)].clone()
+        b[other] = both[len(x) :]
+        scale, b_scale, moved = sae.scale(x), sae.scale(y), x - y
+    on = (a != 0) | (b != 0)
     token, atom = on.nonzero(as_tuple=True)
     clean, corrupt = a[token, atom], b[token, atom]
     change = clean * scale[token, 0] - corrupt * b_scale[token, 0]
@@ -73,9 +73,8 @@ def site_values(sae: Dictionary, x: torch.Tensor, y: torch.Tensor | None) -> Sit
 
     error = moved - decoded(change)
     error_clean = (x - bias - decoded(clean * scale[token, 0])).norm(dim=-1)
-    if y is not None:
-        norm = (y - sae.bias(y) - decoded(corrupt * b_scale[token, 0])).norm(dim=-1)
-    return SiteValues(token, atom, clean, corrupt, change, error, error_clean, norm)
+    theirs = x.new_zeros(1) if y is None else y - sae.bias(y) - decoded(corrupt * b_scale[token, 0])
+    return SiteValues(token, atom, clean, corrupt, change, error, error_clean, theirs.norm(dim=-1).expand(len(x)))
 
 
 def effects(sae: Dictionary, values: SiteValues, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,11 +90,3 @@ def effects(sae: Dictionary, values: SiteValues, gradient: torch.Tensor) -> tupl
         ]
         slope = torch.cat(parts) if parts else gradient.new_zeros(0)
     return (values.change * slope).double(), (values.error * gradient).sum(-1).double()
-
-
-def _encoded_again(sae: Dictionary, x: torch.Tensor, y: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
-    """Activations of y, computed only where it is not x."""
-    other = (x != y).any(-1)
-    b = a.clone()
-    b[other] = sae.encode(y[other])
-    return b

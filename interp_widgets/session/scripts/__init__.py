@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DictionaryError, SiteError
-from ..architectures import Tap
 from ..harvest import markers
+from .access import access as _access
+from .access import assign as _assign
+from .access import vector as _vector
+from .circuits import circuit as circuit
 from .loading import as_comment, fill, loading
 
 if TYPE_CHECKING:
@@ -255,39 +258,3 @@ def _steered_sites(session: Session, kinds: Iterable[str]) -> str:
             *(f"        {line}" for line in _assign(session, kind, "value")),
         ]
     return "\n".join(" " * 16 + line for line in lines)
-
-
-def _vector(session: Session, name: str) -> str:
-    """The expression that reads a site of the first row of a batch, [tokens, size]."""
-    site = session.site(name)
-    columns = session.layout.columns(site) if site.unit is not None else None
-    part = "" if columns is None else f"[:, {int(columns[0])}:{int(columns[-1]) + 1}]"
-    return f"{_access(session, site.kind, f'layers[{site.layer}]')}[0]{part}"
-
-
-def _access(session: Session, kind: str, layer: str) -> str:
-    """The expression that reads a kind of site of a layer."""
-    whole = {"embed": session.architecture.embed, "final_norm": session.architecture.final_norm}
-    if kind in whole:
-        return f"model.{whole[kind]}.output"
-    tap = session.architecture.taps[kind]
-    return (
-        f"{_end(tap, layer)}"
-        + (f"[{tap.index!r}]" if tap.index is not None else "")
-        + (".clone()" if tap.copied else "")
-    )
-
-
-def _assign(session: Session, kind: str, value: str) -> list[str]:
-    """The lines that replace it."""
-    tap = session.architecture.taps[kind]
-    whole = _end(tap, "module")
-    if tap.shared:  # the layer adds this very tensor to the MLP's output later, so it must change in place
-        return [f"{whole}.copy_({value})"]
-    if tap.index is None:
-        return [f"{whole} = {value}"]
-    return [f"old = {whole}", f"{whole} = ({value}, *old[1:])"]
-
-
-def _end(tap: Tap, layer: str) -> str:
-    return ".".join(part for part in (layer, tap.module, tap.end) if part)
