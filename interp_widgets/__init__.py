@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .panels.atoms import Atoms as Atoms
     from .panels.attention import Attention as Attention
     from .panels.audit import Audit as Audit
+    from .panels.circuit import Circuit as Circuit
     from .panels.examples import Examples as Examples
     from .panels.explorer import Explorer as Explorer
     from .panels.lens import Lens as Lens
@@ -59,6 +60,7 @@ _CONTENTS = {
     "Atoms": ".panels.atoms",
     "Attention": ".panels.attention",
     "Audit": ".panels.audit",
+    "Circuit": ".panels.circuit",
     "Examples": ".panels.examples",
     "Explorer": ".panels.explorer",
     "Graph": ".graphs.graph",
@@ -95,6 +97,7 @@ __all__ = [
     "Atoms",
     "Attention",
     "Audit",
+    "Circuit",
     "Examples",
     "Explorer",
     "Graph",
@@ -126,7 +129,8 @@ __all__ = [
 ]
 
 
-_RECALLED = ("Agreement", "Atoms", "Attention", "Audit", "Explorer", "Lens", "Patching", "PatchingPairs", "Steering")
+_RECALLED = ("Agreement", "Atoms", "Attention", "Audit", "Circuit", "Explorer", "Lens", "Patching", "PatchingPairs",
+             "Steering")  # fmt: skip
 _WITHOUT_TORCH = dict.fromkeys(_RECALLED, ".panels.recalled") | {
     "load_sae": ".panels.named",
     "replay": ".session.recorded.shown",

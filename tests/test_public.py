@@ -16,6 +16,7 @@ CONTENTS = [
     "Atoms",
     "Attention",
     "Audit",
+    "Circuit",
     "Examples",
     "Explorer",
     "Graph",

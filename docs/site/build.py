@@ -30,6 +30,7 @@ PANELS = {
     "patching": "where an answer is carried between two prompts",
     "patchingpairs": "the same over many pairs, with intervals and tests",
     "steering": "what the model says when a direction is put into it, beside random ones",
+    "circuit": "which atoms carry an answer, how they feed each other, and how much they hold",
     "audit": "how much a dictionary keeps and misses, beside dictionaries that nobody trained",
     "agreement": "whether two sessions predict the same",
     "examples": "where atoms fire, in any table of examples",
@@ -51,7 +52,7 @@ def pages() -> dict[str, str]:
 
 
 def _notebooks() -> list[Path]:
-    return [ROOT / "notebooks" / f"{name}.ipynb" for name in ("start", "patching", "atoms")]
+    return [ROOT / "notebooks" / f"{name}.ipynb" for name in ("start", "patching", "atoms", "circuits")]
 
 
 def relinked(text: str, name: str, there: dict[str, str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import interp_widgets as iw
 from interp_widgets.lab import prompts, texts
+from interp_widgets.lab.toy_grammar import pairs as toy_pairs
 from interp_widgets.sae.load import bundled_corpus
 
 SMOLLM2 = {
@@ -79,6 +80,16 @@ def panels(model: iw.Session) -> dict[str, Callable[[], Any]]:
             model, said["steered"], direction=french, strengths=strengths, tokens=12, answer=" le", foil=" the"
         )
 
+    def circuit() -> iw.Circuit:
+        grammar = model if small else iw.load("toy-grammar")  # where each site has a dictionary
+        asked = toy_pairs.agreement_pairs(24, "rc_obj")[::2]
+        panel = iw.Circuit(grammar, **{name: asked[name].to_list() for name in asked.columns}, compare=["neurons"])
+        panel.run()
+        strongest = panel.frame.filter(position=2, kind="atom")["node"][0]
+        panel.label(strongest, "plural subject")
+        panel.select(strongest)
+        return panel
+
     def audit() -> iw.Audit:
         text, answer = said["number"]
         measured = {"sentences": [said["text"], said["again"]] * 4} if small else texts.samples()
@@ -107,8 +118,8 @@ def panels(model: iw.Session) -> dict[str, Callable[[], Any]]:
     def chart() -> Any:
         return iw.Lens(model, said["fact"]).chart
 
-    made = (lens, atoms, attention, patching, patchingpairs, steering, audit, agreement, explorer, examples, chart)
-    return {make.__name__: make for make in made}
+    made = (lens, atoms, attention, patching, patchingpairs, steering, circuit, audit, agreement, explorer, examples)
+    return {make.__name__: make for make in (*made, chart)}
 
 
 FRENCH = [

@@ -25,9 +25,11 @@ from .audit import FAITHFULNESS as FAITHFULNESS
 from .audit import SPLITTING as SPLITTING
 from .audit import TRAINING as TRAINING
 from .circuits import CIRCUIT_CHECK as CIRCUIT_CHECK
+from .circuits import CIRCUIT_EDGE_KINDS as CIRCUIT_EDGE_KINDS
 from .circuits import CIRCUIT_EDGES as CIRCUIT_EDGES
 from .circuits import CIRCUIT_FAITHFULNESS as CIRCUIT_FAITHFULNESS
 from .circuits import CIRCUIT_NODES as CIRCUIT_NODES
+from .circuits import CIRCUIT_PREDICTION as CIRCUIT_PREDICTION
 from .circuits import GRAPH_EDGES as GRAPH_EDGES
 from .circuits import GRAPH_NODES as GRAPH_NODES
 from .corpus import ATOM_EVENTS as ATOM_EVENTS

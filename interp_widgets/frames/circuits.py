@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from .schema import SITE, Column, Schema
+from .schema import LOGIT, PROBABILITY, SITE, TOKEN, TOKEN_ID, Column, Schema
 
 ANSWER = "answer"
 """Name of the node that stands for what is measured."""
@@ -69,6 +69,14 @@ CIRCUIT_EDGES: Schema = {
 }
 """Edge effects: one row per pair of kept nodes with a direct path that carries something, the largest first."""
 
+CIRCUIT_EDGE_KINDS: Schema = {
+    "source_kind": Column(pl.String, "kind of site of the upstream nodes, such as attn_out"),
+    "target_kind": Column(pl.String, "kind of site of the downstream nodes, or answer"),
+    "edges": Column(pl.Int32, "number of edges"),
+    "weight": Column(pl.Float64, "sum of their |weight|"),
+}
+"""How many edges join which kinds of site: one row per pair of kinds, the heaviest first."""
+
 CIRCUIT_FAITHFULNESS: Schema = {
     "nodes": Column(pl.Int32, "number of nodes in the circuit"),
     "threshold": Column(pl.Float64, "smallest |effect| among them; null for none", nullable=True),
@@ -125,6 +133,22 @@ GRAPH_EDGES: Schema = {
     "high": Column(pl.Float64, "upper end of it", nullable=True),
 }
 """Edges of a graph, in the columns of CIRCUIT_EDGES."""
+
+
+CIRCUIT_PREDICTION: Schema = {
+    "token_id": TOKEN_ID,
+    "token": TOKEN,
+    "role": Column(pl.String, "answer, foil, or empty"),
+    "rank": Column(pl.Int32, "of the token after the prompt, 1 is most likely"),
+    "probability": PROBABILITY,
+    "logit": LOGIT,
+    "changed_rank": Column(pl.Int32, "the same with nodes scaled"),
+    "changed_probability": Column(pl.Float64, "the same with nodes scaled"),
+    "changed_logit": Column(pl.Float64, "the same with nodes scaled"),
+    "metric": Column(pl.Float64, "of the prompt: mean logit of the answers less that of the foils; equal in all rows"),
+    "changed_metric": Column(pl.Float64, "the same with nodes scaled"),
+}
+"""A prediction with nodes scaled: one row per likely token of either run, the likeliest first."""
 
 
 class Node(NamedTuple):

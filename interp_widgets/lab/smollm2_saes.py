@@ -1,10 +1,14 @@
-"""The bundled dictionaries of SmolLM2-135M, made anew: texts -> activations on disk -> a dictionary a layer.
+"""Dictionaries of SmolLM2-135M: texts -> activations on disk -> a dictionary a site.
 
-    python -m interp_widgets.lab.smollm2_saes FOLDER                    everything: 4 GB on disk, about two hours on one core
+    python -m interp_widgets.lab.smollm2_saes FOLDER                    the bundled ones: 4 GB on disk, two hours on one core
     python -m interp_widgets.lab.smollm2_saes FOLDER --tokens 100000    a trial
+    python -m interp_widgets.lab.smollm2_saes --sites circuit --tokens 250000 --width 2048 --epochs 2
+                                                                        15 sites for circuits, into the cache: 5 GB on disk, half
+                                                                        an hour to an hour on one core
 
-`iw.train_sae` reads the model for one site; here one forward pass serves both layers, and each is trained from the disk, by the
-same `sae.training.fit`. Begun again in the same folder, what is finished is kept, and a training goes on from its checkpoint.
+`iw.train_sae` reads the model for one site; here one forward pass serves all, and each is trained from the disk, by the same
+`sae.training.fit`. Begun again in the same folder, what is finished is kept, and a training goes on from its checkpoint.
+Activations take 1152 bytes a token and site, and may be deleted afterwards (`fit`, `held`). `trained()` says what there is.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,19 +27,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import TextError
+from ..errors import DictionaryError, TextError
 from ..sae.dictionary import Dictionary
 from ..sae.load import load_sae
 from ..sae.train import finish, training_facts
 from ..sae.trainer import Settings, fast_bfloat16
 from ..sae.training import fit
 from ..session.harvest import harvest
+from ..session.known import cache_dir
 from ..session.load import load
 from ..session.session import Session
 from ..session.sites import parse, transformer_lens_name
 from .texts import held_out, texts
 
 SITES = ("resid_post.15", "resid_post.21")
+CIRCUIT = tuple(f"{kind}.{layer}" for layer in (4, 10, 16, 22, 28) for kind in ("attn_out", "mlp_out", "resid_post"))
+"""What `--sites circuit` means: every sixth layer."""
 PROSE = {
     *("austen", "bible", "britannica", "conversations", "factbook", "jargon"),
     *("moby-dick", "recipes", "shakespeare", "speeches", "wordnet"),
@@ -65,13 +72,27 @@ def documents(held: bool, folder: Path | None = None) -> Iterator[tuple[str, str
                 del left[source]
 
 
-def gather(model: Session, stream: Iterator[tuple[str, str]], folder: Path, tokens: int, say: Say) -> dict[str, Any]:
-    """Writes float16 activations [tokens, width] a site into `folder`, of tokens that count; returns what gather.json says."""
+def gather(
+    model: Session, stream: Iterator[tuple[str, str]], sites: Sequence[str], folder: Path, tokens: int, say: Say
+) -> dict[str, Any]:
+    """Writes float16 activations [tokens, width] a site into `folder`, of tokens that count; returns what gather.json says.
+
+    Raises:
+        TextError: the texts hold fewer tokens. DictionaryError: the folder holds other sites or another number of tokens.
+    """
     said = folder / "gather.json"
     if said.exists():
-        return dict(json.loads(said.read_text(encoding="utf-8")))
+        before = dict(json.loads(said.read_text(encoding="utf-8")))
+        if before["kept"] != tokens or not set(sites) <= set(before.get("sites", SITES)):
+            raise DictionaryError(
+                f"{folder} holds {before['kept']} tokens at {', '.join(before.get('sites', SITES))}. Ask for the same, or give "
+                "another folder."
+            )
+        return before
     folder.mkdir(parents=True, exist_ok=True)
-    maps = {site: np.memmap(folder / f"{site}.f16", np.float16, "w+", shape=(tokens, model.width)) for site in SITES}
+    maps = {
+        site: np.memmap(folder / f"{site}.f16", np.float16, "w+", shape=(tokens, model.size(site))) for site in sites
+    }
     of_text: list[str] = []  # the source of each text, in the order in which they were asked for
     origin: list[str] = []  # of each token
 
@@ -81,14 +102,14 @@ def gather(model: Session, stream: Iterator[tuple[str, str]], folder: Path, toke
             yield text
 
     def pick(values: dict[str, torch.Tensor], counts: torch.Tensor) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
-        return counts.cpu(), {site: values[site][counts].to(torch.float16).cpu().numpy() for site in SITES}
+        return counts.cpu(), {site: values[site][counts].to(torch.float16).cpu().numpy() for site in sites}
 
     at, read, digest, start = 0, 0, b"", time.monotonic()
-    for number, (batch, (counts, found)) in enumerate(harvest(model, wanted(), SITES, pick, context=CONTEXT, size=32)):
+    for number, (batch, (counts, found)) in enumerate(harvest(model, wanted(), sites, pick, context=CONTEXT, size=32)):
         digest = hashlib.sha256(digest + batch.ids.numpy().tobytes()).digest()
         read += int(batch.inside.sum())
         kept = min(tokens - at, int(counts.sum()))
-        for site in SITES:
+        for site in sites:
             maps[site][at : at + kept] = found[site][:kept]
         for window, count in zip(batch.windows, counts.sum(1).tolist(), strict=True):
             origin += [of_text[window.text]] * count
@@ -102,9 +123,17 @@ def gather(model: Session, stream: Iterator[tuple[str, str]], folder: Path, toke
     del origin[tokens:]
     names = sorted(set(origin))
     np.save(folder / "source.npy", np.array([names.index(name) for name in origin], np.uint8))
-    facts = {"names": names, "kept": at, "read": read, "sha256": digest.hex(), "dtype": model.dtype}
-    said.write_text(json.dumps(facts | {"weights_sha256": model.weights_hash}), encoding="utf-8")
-    return facts | {"weights_sha256": model.weights_hash}
+    facts = {
+        "names": names,
+        "kept": at,
+        "read": read,
+        "sha256": digest.hex(),
+        "dtype": model.dtype,
+        "weights_sha256": model.weights_hash,
+        "sites": list(sites),
+    }
+    said.write_text(json.dumps(facts), encoding="utf-8")
+    return facts
 
 
 class Stored:
@@ -132,14 +161,22 @@ class Stored:
         self._given = state["given"]
 
 
-def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Say) -> Dictionary:
-    """The dictionary of a site, written in float16, with its history, into `folder`/<layer>-resid-<width>."""
-    home = folder / f"{parse(site).layer}-resid-{WIDTH}"
+def home_of(site: str, folder: Path, width: int) -> Path:
+    """Where the dictionary of a site is written: `folder`/15-resid-4096."""
+    place = parse(site)
+    return folder / "-".join(str(part) for part in (place.layer, place.kind.split("_")[0], width) if part is not None)
+
+
+def train(
+    model: Session, site: str, folder: Path, said: dict[str, Any], say: Say, *, width: int, k: int, epochs: int
+) -> Dictionary:
+    """The dictionary of a site, written in float16, with its history, where `home_of` says."""
+    home = home_of(site, folder, width)
     if (home / "cfg.json").exists():
         return load_sae(home)
-    stored = Stored(folder / "fit", site, model.width)
-    held = Stored(folder / "held", site, model.width).rows
-    settings = Settings(WIDTH, K, "topk", RATE, BATCH, SEED, fast_bfloat16("cpu"))
+    stored = Stored(folder / "fit", site, model.size(site))
+    held = Stored(folder / "held", site, model.size(site)).rows
+    settings = Settings(width, k, "topk", RATE, BATCH, SEED, fast_bfloat16("cpu"))
     distinct, buffer = len(stored.rows), 4 * PIECE
 
     def progress(done: int, total: int, message: str = "", partial: Any = None) -> None:
@@ -148,9 +185,9 @@ def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Sa
 
     fitted = fit(
         stored,
-        lambda: torch.from_numpy(held[:: len(held) // 4096].copy()).float(),
+        lambda: torch.from_numpy(held[:: max(1, len(held) // 4096)].copy()).float(),
         settings,
-        tokens=distinct * EPOCHS,
+        tokens=distinct * epochs,
         buffer=buffer,
         reuse=1,
         folder=home,
@@ -165,7 +202,7 @@ def train(model: Session, site: str, folder: Path, said: dict[str, Any], say: Sa
         "site": site,
         "model": {name: said[name] for name in ("weights_sha256", "dtype")},
         "texts": {name: said[name] for name in ("sha256", "read", "names")},
-        **training_facts(settings, fitted, buffer, EPOCHS),
+        **training_facts(settings, fitted, buffer, epochs),
         "tokens": distinct,
         "held_out": "documents whose sha256 divides by 20",
     }
@@ -191,19 +228,48 @@ def measure(
         yield name, len(x), 1 - error / (x - x.mean(0)).square().sum().item(), active / len(x)
 
 
+def trained(folder: Path | str | None = None) -> dict[str, str]:
+    """Site -> where its dictionary is, of all that are finished in `folder` (default: the cache), in the order of the pass; of
+    several for a site the widest. What `dictionaries=` of a circuit takes: each is read when it is needed."""
+    found: dict[str, tuple[int, str]] = {}
+    for file in sorted(Path(folder or cached()).glob("*/cfg.json")):
+        said = json.loads(file.read_text(encoding="utf-8"))
+        site = said["metadata"]["site"]
+        found[site] = max(found.get(site, (0, "")), (said["d_sae"], str(file.parent)))
+    return {site: found[site][1] for site in sorted(found, key=lambda site: parse(site).order)}
+
+
+def cached() -> Path:
+    """The folder of the cache where dictionaries go unless another is given."""
+    return cache_dir() / "smollm2-135m-saes"
+
+
 def main(arguments: list[str] | None = None, say: Say = sys.stdout.write) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m interp_widgets.lab.smollm2_saes", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("folder", type=Path, help="where activations and dictionaries go")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=cached(),
+        help="where activations and dictionaries go; default the cache",
+    )
+    parser.add_argument("--sites", default=",".join(SITES), help="names with commas between, or 'circuit': 15 sites")
     parser.add_argument("--tokens", type=int, default=TOKENS, help=f"distinct tokens to train on; default {TOKENS}")
+    parser.add_argument("--width", type=int, default=WIDTH, help=f"atoms of each dictionary; default {WIDTH}")
+    parser.add_argument("--k", type=int, default=K, help=f"active atoms on one token; default {K}")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"times each token is used; default {EPOCHS}")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model = load("smollm2-135m", dtype="bfloat16")
-    held = gather(model, documents(held=True), asked.folder / "held", HELD_OUT, say)
-    said = gather(model, documents(held=False), asked.folder / "fit", asked.tokens, say)
-    for site in SITES:
-        made = train(model, site, asked.folder, said, say)
+    named = CIRCUIT if asked.sites == "circuit" else asked.sites.split(",")
+    sites = [str(model.site(name)) for name in named]
+    few = min(HELD_OUT, max(BATCH, asked.tokens // 10))
+    held = gather(model, documents(held=True), sites, asked.folder / "held", few, say)
+    said = gather(model, documents(held=False), sites, asked.folder / "fit", asked.tokens, say)
+    for site in sites:
+        made = train(model, site, asked.folder, said, say, width=asked.width, k=asked.k, epochs=asked.epochs)
         say(f"{site}: source, held-out tokens, explained variance, active atoms\n")
         for name, count, explained, active in measure(made, asked.folder / "held", site, held["names"]):
             say(f"{name:<16}{count:>6}{explained:>7.3f}{active:>6.1f}\n")

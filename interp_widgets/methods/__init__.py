@@ -16,7 +16,11 @@ from .attention import attention as attention
 from .attribution_patching import attribution_patching as attribution_patching
 from .audit import audit as audit
 from .circuits.check import circuit_check as circuit_check
+from .circuits.edges import circuit_edge_kinds as circuit_edge_kinds
+from .circuits.edges import circuit_edges as circuit_edges
+from .circuits.faithfulness import circuit_faithfulness as circuit_faithfulness
 from .circuits.nodes import circuit as circuit
+from .circuits.prediction import circuit_prediction as circuit_prediction
 from .context_effects import context_summary as context_summary
 from .context_effects import effect_over_contexts as effect_over_contexts
 from .direct_weights import direct_logits as direct_logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +12,9 @@ FLIPS = 10_000
 SAMPLES = 2000
 BLOCK = 512
 """Cells taken at once, so that 10,000 flips of many cells fit into memory."""
+
+
+Optionals = list[float | None]
 
 
 def summarise(numbers: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> dict[str, np.ndarray]:
@@ -48,6 +52,26 @@ def bootstrap(numbers: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> tup
     if some.any():  # a sample may hold none of the pairs that have a value, so NaN is left out here too
         out[:, some] = np.nanquantile(means[:, some], [0.025, 0.975], axis=0)
     return out[0], out[1]
+
+
+def bootstrap_share(
+    parts: Sequence[np.ndarray], whole: np.ndarray, least: float, samples: int = SAMPLES, seed: int = 0
+) -> tuple[Optionals, Optionals, Optionals]:
+    """The mean of each of `parts` [pairs] over that of `whole` [pairs], and its 95% percentile interval over pairs.
+
+    None where the whole is at most `least` in size, and for the interval of a single pair.
+    """
+    if abs(whole.mean()) <= least:
+        return [None] * len(parts), [None] * len(parts), [None] * len(parts)
+    shares: Optionals = [float(part.mean() / whole.mean()) for part in parts]
+    if len(whole) < 2:
+        return shares, [None] * len(parts), [None] * len(parts)
+    draws = np.random.default_rng(seed).multinomial(len(whole), np.full(len(whole), 1 / len(whole)), samples)
+    below = (draws * whole).sum(1)  # row by row the same sums in the same order: a part that is the whole has exactly 1
+    drawn = np.stack([(draws * part).sum(1) for part in parts], 1)
+    usable = np.abs(below) > least * len(whole)
+    low, high = np.quantile(drawn[usable] / below[usable, None], [0.025, 0.975], axis=0)
+    return shares, low.tolist(), high.tolist()
 
 
 def sign_flip(numbers: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -24,20 +24,20 @@ NO_CORPUS = (
     "or read one here with .read_corpus(texts)."
 )
 
+EMPTY: dict[str, Any] = {"corpus": "", "stats": None, "histogram": None, "examples": None, "neighbours": [], "removed": None,
+                         "link": ""}  # fmt: skip
+"""A card of which nothing is known; see `Card` in front/atoms_card.js."""
+
 
 def card(atom: int, sae: Dictionary, corpus: Corpus | None) -> dict[str, Any]:
     """All that is known of an atom without running the model; see `Card` in front/atoms_card.js."""
     from ..methods.atom_search import similar_atoms
     from ..sae.neuronpedia import page
 
-    out: dict[str, Any] = {
+    out: dict[str, Any] = EMPTY | {
         "atom": atom,
         "corpus": NO_CORPUS if corpus is None else "",
-        "stats": None,
-        "histogram": None,
-        "examples": None,
         "neighbours": [[a, c] for a, _, c in similar_atoms(sae, atom, count=8).iter_rows()],
-        "removed": None,
         "link": page(sae, atom),
     }
     if corpus is None:

@@ -46,6 +46,10 @@ FOLLOWED: dict[str, dict[str, list[Answer]]] = {
         "_show_dots": [Answer(("cell", "metric"), ("dots",))],
     },
     "Atoms": {"_on_atoms": [Answer(("atom", "atoms"), ("pinned", "pinned_activation", "pinned_scale", "cards"))]},
+    "Circuit": {
+        "_show_cards": [Answer(("selected",), ("cards",), lambda get: get("selected")[-1:], lambda get: get("selected")[-1:])],
+        "_predict": [Answer(("switches",), ("prediction",), None, lambda get: [(get("prediction") or {}).get("of", {})])],
+    },
     "Audit": {"_follow_bin": [Answer(("bin", "source", "dictionary"), ("listed",))]},
     "Steering": {
         "_mark_stale": [Answer(("mode", "where", "positions"), ("stale",))],

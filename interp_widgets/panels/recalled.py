@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import traitlets as t
 
 from ..errors import NotRecorded
+from ..graphs.graph import Graph
 from ..session.recorded.places import local
 from ..session.recorded.shown import Shown
 from ..widgets.base import Widget
@@ -20,6 +21,7 @@ from .asleep import SleepingPanel, constructed
 from .atoms import Atoms as _Atoms
 from .attention import Attention as _Attention
 from .audit import Audit as _Audit
+from .circuit import Circuit as _Circuit
 from .explorer import Explorer as _Explorer
 from .followed import CONTEXT, FOLLOWED, Answer
 from .lens import Lens as _Lens
@@ -55,7 +57,7 @@ class Recalled(SleepingPanel):
         Widget.__init__(panel, model_name=model.name, recorded=model.recorded, **known)
         panel._quiet = False
         panel.on_msg(panel._on_message)
-        if cls.__name__ in WITHOUT_TEXT or any(getattr(panel, name, "") for name in TEXTS):
+        if cls.__name__ in WITHOUT_TEXT or any(getattr(panel, name, "") or given.get(name) for name in TEXTS):
             self._recall()
 
     # results
@@ -196,6 +198,8 @@ class Recalled(SleepingPanel):
                     self._say(
                         f"what the patched run of {self.cell[0]}.{self.cell[1]} at position {self.cell[2]} says next"
                     )
+            elif "selected" in answer.asked:  # a node is looked at without its card
+                self.set_traits({name: {} for name in answer.filled})
             elif answer.filled == ("stale",):
                 self.stale = True
             else:
@@ -242,6 +246,13 @@ class RecalledAtoms(Recalled):
         return rows[at * size : (at + 1) * size], values["pinned_scale"][at], values["cards"][str(atom)]
 
 
+class RecalledCircuit(Recalled):
+    """A graph needs no model, so it is shown by the panel itself."""
+
+    def __new__(cls, model: Any = None, *args: Any, **more: Any) -> Any:
+        return super().__new__(cls) if not isinstance(model, Graph) else _Circuit(model, *args, **more)
+
+
 class _Done:
     """A job that has ended: what is recorded is there at once."""
 
@@ -253,7 +264,8 @@ class _Done:
 
 NOTHING: dict[str, Any] = {"message": None, "state": {}, "texts": {}, "buffers": {}, "kept": {}}
 """The state of a panel that was given no text."""
-CHOSEN = ("status", "positions", "cell", "pins", "key_positions")
+CHOSEN = ("status", "positions", "cell", "pins", "key_positions", "selected", "labels", "pinned", "hidden", "size", "way",
+          "edge_threshold")  # fmt: skip
 """What a person chooses besides a request; it stays as it is."""
 LOOKS = {"color": "color", "metric": "metric", "direction": "direction"}
 """Arguments that say how a result is shown, or which way a patch goes -> their traits."""
@@ -289,7 +301,7 @@ def _recalled(cls: Any, base: Any = Recalled) -> Any:
 
 Agreement, Attention, Audit, Lens = _recalled(_Agreement), _recalled(_Attention), _recalled(_Audit), _recalled(_Lens)
 Patching, PatchingPairs, Steering = _recalled(_Patching), _recalled(_PatchingPairs), _recalled(_Steering)
-Atoms = _recalled(_Atoms, RecalledAtoms)
+Atoms, Circuit = _recalled(_Atoms, RecalledAtoms), _recalled(_Circuit, RecalledCircuit)
 
 
 class Explorer(_Explorer):

@@ -12,6 +12,7 @@ import traitlets as t
 
 from ..errors import KeptError
 from ..widgets.base import Widget
+from . import circuit_alone
 from .asleep import SleepingExplorer, SleepingPanel, constructed
 from .kept import unpack, unpack_frame
 from .resume import CLASSES
@@ -114,6 +115,8 @@ class Reader:
         try:
             if name == "Examples":
                 return self._examples(cls, kept, traits)
+            if name == "Circuit" and traits.get("has_model") is False:
+                return self._graph(cls, kept, traits)
             return self._asleep(cls, kept, traits)
         except t.TraitError as error:
             raise KeptError(f"What was kept of {_origin(kept)} does not fit this version: {error}") from error
@@ -170,6 +173,11 @@ class Reader:
                 "The table of these examples was too large to be kept. Make the panel again from its table."
             )
         return cls(unpack_frame(kept["frame"]), atom=traits.get("atom"), name=traits.get("model_name", ""))
+
+    def _graph(self, cls: Any, kept: dict[str, Any], traits: dict[str, Any]) -> Widget:
+        panel: Widget = cls(circuit_alone.again(kept.get("graph")))
+        panel.set_traits({name: value for name, value in traits.items() if name not in ("status", "error", "live")})
+        return panel
 
 
 def _number(trait: Any, value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from ..graphs.page import FAITHFUL
 from ..widgets.attention import SCORES
 from .wording import counted, name, number, percent, quoted
 
@@ -211,3 +212,30 @@ def examples(table: str, atom: int, rows: pl.DataFrame) -> str:
     )
     span = f"an activation of {low}" if low == high else f"activations from {low} to {high}"
     return f"Atom {atom}{where}: {counted(len(rows), 'example')} with {span}."
+
+
+def circuit(nodes: pl.DataFrame, faithfulness: pl.DataFrame | None, metric: str) -> str:
+    """The strongest node, and once it is measured the smallest circuit that carries nine tenths of what is measured."""
+    if nodes.is_empty():
+        return "No node differs between the clean and the corrupt prompts."
+    first = nodes.row(0, named=True)
+    where = "" if first["position"] is None else f" at position {first['position']}"
+    unit = "the error" if first["atom"] is None else f"atom {first['atom']}"
+    said = f"Of {counted(nodes.height, 'node')} {unit} of {name(first['site'])}{where} has the largest effect on " \
+           f"{name(metric)}: {number(first['effect'], sign=True)}"  # fmt: skip
+    if faithfulness is None:
+        return f"{said}."
+    part = faithfulness.filter(error_nodes="nodes").sort("nodes")
+    enough = part.filter(pl.col("faithfulness") >= FAITHFUL)
+    if enough.is_empty():
+        return f"{said}; no circuit measured reaches a faithfulness of {FAITHFUL:g}."
+    row = enough.row(0, named=True)
+    return f"{said}; the first {counted(row['nodes'], 'node')} reach a faithfulness of {number(row['faithfulness'])}."
+
+
+def graph(nodes: pl.DataFrame, edges: pl.DataFrame, prompt: str) -> str:
+    """How much a graph holds."""
+    answers = int((nodes["kind"] == "logit").sum())
+    of = f" of {quoted(prompt)}" if prompt else ""
+    held = f"{counted(nodes.height - answers, 'node')} and {counted(edges.height, 'edge')}"
+    return f"A graph{of}: {held} for {counted(answers, 'answer')}."

@@ -20,6 +20,7 @@ PANELS = (
     "atoms",
     "attention",
     "audit",
+    "circuit",
     "examples",
     "explorer",
     "lens",

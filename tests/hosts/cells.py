@@ -28,6 +28,7 @@ PANELS = {
     "patching": 'iw.Patching(model, clean=clean, corrupt=corrupt, answer="mary", foil="john")',
     "pairs": "iw.PatchingPairs(model, pairs, positions=[10, -1])",
     "steering": 'iw.Steering(model, "the keys to the", direction=sae.direction(7), site="resid_post.2", strengths=[4], tokens=3)',
+    "circuit": 'iw.Circuit(model, "the keys to the", "the key to the", answer="cabinet", foil="cabinets", edges=5)',
     "agreement": "iw.Agreement(model, model, text)",
     "audit": "iw.Audit(model, [text] * 8, sae=sae, tokens=80, loss_tokens=40, baselines=False)",
     "explorer": "iw.Explorer(model, text, sae=sae)",

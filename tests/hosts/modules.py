@@ -7,13 +7,14 @@ from collections.abc import Callable
 import anywidget
 
 from interp_widgets.widgets.chart import ChartLibrary, ChartWidget
-from tests.front import states
+from tests.front import circuits, states
 
 PANELS: dict[str, Callable[[], anywidget.AnyWidget]] = {
     "agreement": states.agreement,
     "atoms": states.atoms,
     "attention": states.attention,
     "audit": states.audit,
+    "circuit": circuits.circuit,
     "examples": states.examples,
     "explorer": states.explorer,
     "lens": states.lens,

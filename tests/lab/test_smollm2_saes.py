@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from interp_widgets.errors import DictionaryError
 from interp_widgets.lab import smollm2_saes as recipe
 
 
@@ -55,18 +56,21 @@ def test_a_broken_off_round_goes_on(tmp_path: Path, given: int) -> None:
 def test_what_is_gathered_is_what_the_model_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import interp_widgets as iw
 
-    model, site = iw.load("toy-grammar"), "resid_post.1"
-    monkeypatch.setattr(recipe, "SITES", (site,))
+    model, site, sites = iw.load("toy-grammar"), "resid_post.1", ["attn_out.0", "mlp_act.0", "resid_post.1"]
     monkeypatch.setattr(recipe, "CONTEXT", 16)
     texts = [("b", "the boy walks to the store ."), ("a", "the keys are on the table .")] * 5
-    said = recipe.gather(model, iter(texts), tmp_path, 40, lambda text: None)
+    said = recipe.gather(model, iter(texts), sites, tmp_path, 40, lambda text: None)
     assert said["kept"] == 40
     assert said["names"] == ["a", "b"]
     found = recipe.Stored(tmp_path, site, model.width).rows
     alone = torch.cat([model.read(text, [site])[site][1:] for _, text in texts[:2]])
     nearest = (torch.from_numpy(np.array(found)).float()[:, None] - alone).norm(dim=-1).amin(1)
     assert nearest.max() < 0.05
-    assert recipe.gather(model, iter([]), tmp_path, 40, lambda text: None) == said
+    assert recipe.Stored(tmp_path, "mlp_act.0", model.size("mlp_act.0")).rows.shape == (40, 384)
+    assert recipe.gather(model, iter([]), sites[1:], tmp_path, 40, lambda text: None) == said
+    for other in ({"tokens": 39, "sites": sites}, {"tokens": 40, "sites": ["resid_post.2"]}):
+        with pytest.raises(DictionaryError, match="holds 40 tokens at attn_out"):
+            recipe.gather(model, iter([]), other["sites"], tmp_path, other["tokens"], lambda text: None)
     assert len(np.load(tmp_path / "source.npy")) == 40
 
 
@@ -93,7 +97,55 @@ def test_too_little_text_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monke
     import interp_widgets as iw
     from interp_widgets.errors import TextError
 
-    monkeypatch.setattr(recipe, "SITES", ("resid_post.1",))
     monkeypatch.setattr(recipe, "CONTEXT", 16)
     with pytest.raises(TextError, match="not 1000"):
-        recipe.gather(iw.load("toy-grammar"), iter([("a", "the boy walks .")]), tmp_path, 1000, lambda text: None)
+        recipe.gather(
+            iw.load("toy-grammar"),
+            iter([("a", "the boy walks .")]),
+            ["resid_post.1"],
+            tmp_path,
+            1000,
+            lambda text: None,
+        )
+
+
+def test_one_command_trains_a_dictionary_a_site_which_circuits_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import interp_widgets as iw
+
+    model = iw.load("toy-grammar")
+    texts = [("a", f"the {who} near the {what} {does} .") for who in ("boy", "girls") for what in ("key", "store", "table")
+             for does in ("laughs", "walks", "is here")] * 12  # fmt: skip
+    monkeypatch.setattr(recipe, "load", lambda name, dtype: model)
+    monkeypatch.setattr(recipe, "texts", lambda folder=None: iter(texts))
+    monkeypatch.setattr(recipe, "held_out", lambda text: "store" in text)
+    monkeypatch.setattr(recipe, "BATCH", 64)
+    monkeypatch.setattr(recipe, "CONTEXT", 16)
+    said: list[str] = []
+    command = [
+        str(tmp_path),
+        "--sites",
+        "resid_post.1,embed",
+        "--tokens",
+        "600",
+        "--width",
+        "24",
+        "--k",
+        "3",
+        "--epochs",
+        "2",
+    ]
+    assert recipe.main(command, said.append) == 0
+    assert "resid_post.1: source" in "".join(said)
+    found = recipe.trained(tmp_path)
+    assert found == {"embed": str(tmp_path / "embed-24"), "resid_post.1": str(tmp_path / "1-resid-24")}
+    pair = {"clean": "the boy near the keys", "corrupt": "the boys near the keys", "answer": "is", "foil": "are"}
+    nodes = iw.methods.circuit(model, **pair, dictionaries=found)
+    assert set(nodes["site"]) == set(found)
+    before = Path(found["embed"], "cfg.json").stat().st_mtime_ns
+    assert recipe.main(command, said.append) == 0, "what is finished is kept"
+    assert Path(found["embed"], "cfg.json").stat().st_mtime_ns == before
+    assert recipe.main([*command[:6], "32", *command[7:]], said.append) == 0
+    assert recipe.trained(tmp_path)["embed"].endswith("embed-32"), "the widest"
+    assert recipe.trained(tmp_path / "nothing") == {}

@@ -17,6 +17,7 @@ SENTENCES = [
     for b in ("emma", "paul", "lucy", "peter")
 ]
 TEXT = "the keys to the cabinet are on the table ."
+CIRCUIT, CIRCUIT_CORRUPT = "the keys that the king admires", "the key that the king admires"
 STEERED = "mary went home because"
 
 
@@ -69,6 +70,17 @@ def many(toy) -> iw.PatchingPairs:
 
 
 @pytest.fixture
+def circuit(toy) -> iw.Circuit:
+    """Of four sites, for speed."""
+    few = [f"toy-grammar/{site}" for site in ("embed", "resid_post.1", "resid_post.2", "mlp_out.3")]
+    panel = iw.Circuit(
+        toy, CIRCUIT, CIRCUIT_CORRUPT, answer="are", foil="is", dictionaries=few, errors=("nodes",), edges=40
+    )
+    panel.run()
+    return panel
+
+
+@pytest.fixture
 def steering(toy, toy_sae) -> iw.Steering:
     panel = iw.Steering(toy, STEERED, direction=(toy_sae, 122), tokens=5)
     panel.run()
@@ -111,6 +123,8 @@ def request_of(panel, text: str = "the cat") -> dict[str, str]:
     """What a run message holds for this kind of panel."""
     if isinstance(panel, iw.PatchingPairs):
         return {}
+    if isinstance(panel, iw.Circuit):
+        return {"clean": text, "corrupt": ""}
     return {"clean": text, "corrupt": IOI_CORRUPT} if isinstance(panel, iw.Patching) else {"text": text}
 
 

@@ -19,7 +19,7 @@ from tests.methods.conftest import IOI, IOI_CORRUPT
 from .conftest import STEERED, TEXT, click
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "explorer", "agreement"])
+@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "circuit", "explorer", "agreement"])
 def panel(request):
     """Everything that owes the contract, also what shows other panels and has no job of its own."""
     return request.getfixturevalue(request.param)
@@ -176,7 +176,7 @@ def test_charts_are_altair_charts_of_the_frame(panel) -> None:
     chart = panel.chart.to_dict()
     assert chart["$schema"].endswith("v6.4.1.json") or "vega-lite" in chart["$schema"]
     marks = {layer["mark"]["type"] for layer in chart.get("layer", [chart])}
-    assert marks <= {"rect", "bar", "area", "line", "text"}
+    assert marks <= {"rect", "bar", "area", "line", "text", "rule", "point"}
 
 
 def test_a_page_is_written(panel, tmp_path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -27,6 +28,7 @@ TEXTS = [TEXT, PAIR["corrupt"], "the boys near the girl laugh", "the boy near th
          "the key is here", "anna and tom went home", "tom gave a book to anna"]  # fmt: skip
 TWO = [TEXT, "tom gave a book to anna"]
 STREAM, INSIDE = "toy-grammar/resid_post.2", "toy-grammar/mlp_out.1"
+SOME = {"resid_post.2": STREAM, "mlp_out.1": INSIDE}
 
 Case = Callable[[iw.Session], pl.DataFrame]
 
@@ -44,8 +46,21 @@ def _pairs() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["clean", "corrupt", "answer", "foil"], orient="row")
 
 
+@lru_cache
+def _nodes() -> pl.DataFrame:
+    """Ranked here, so that both models keep the same."""
+    return m.circuit(iw.load("toy-grammar"), **PAIR, dictionaries=SOME)
+
+
 def _columns(pairs: pl.DataFrame) -> dict[str, list[str]]:
     return {name: pairs[name].to_list() for name in pairs.columns}
+
+
+def _edges(model: iw.Session) -> pl.DataFrame:
+    """Edges into and out of the nodes of largest effect, errors too, in the order of their names."""
+    saes = [STREAM, INSIDE, "toy-grammar/attn_out.2"]
+    nodes = m.circuit(model, **PAIR, dictionaries=saes)
+    return m.circuit_edges(model, **PAIR, dictionaries=saes, nodes=nodes.head(20)).sort("source", "target")
 
 
 def _checked(model: iw.Session) -> pl.DataFrame:
@@ -183,6 +198,13 @@ CASES: dict[str, Case] = {
     "agreement, here and there": lambda model: m.agreement(model, iw.load("toy-grammar"), TEXT),
     "agreement_tokens": lambda model: m.agreement_tokens(model, iw.load("toy-grammar"), TEXT),
     "agreement, the other way": lambda model: m.agreement(iw.load("toy-grammar"), model, TEXT),
+    "circuit_faithfulness": lambda model: m.circuit_faithfulness(model, nodes=_nodes(), **PAIR, dictionaries=SOME, sizes=[9]),
+    "circuit_faithfulness, errors": lambda model: m.circuit_faithfulness(
+        model, nodes=_nodes(), **PAIR, dictionaries=SOME, sizes=[5, 20], errors="removed", order="turns", intact=2, means=[TEXT]
+    ),
+    "circuit_prediction": lambda model: m.circuit_prediction(
+        model, text=TEXT, scales={"resid_post.2/5": 0, "mlp_out.1/error@3": 2}, dictionaries=SOME, answer="mary"
+    ),
     "circuit": lambda model: m.circuit(model, **PAIR),
     "circuit, pairs": lambda model: m.circuit(model, **_columns(_pairs()), dictionaries="neurons", positions="summed", batch=2),
     "circuit, integrated": lambda model: m.circuit(
@@ -190,6 +212,7 @@ CASES: dict[str, Case] = {
     ),
     "circuit, exact": lambda model: m.circuit(model, clean=TEXT, dictionaries=[INSIDE], answer="mary", foil="john", method="exact"),
     "circuit_check": _checked,
+    "circuit_edges": _edges,
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ...errors import DictionaryError
 from ...sae.baselines import coordinates
@@ -47,6 +47,10 @@ class Dictionaries(Mapping[str, Dictionary]):
     def __len__(self) -> int:
         return len(self._given)
 
+    def only(self, sites: Iterable[str]) -> Dictionaries:
+        """Those of some sites."""
+        return Dictionaries(self._model, {site: self._given[site] for site in sites})
+
 
 def dictionaries_of(model: Runner, given: Given = None) -> Dictionaries:
     """The dictionaries that a caller means.
@@ -61,12 +65,16 @@ def dictionaries_of(model: Runner, given: Given = None) -> Dictionaries:
     Raises:
         DictionaryError, SiteError: nothing was given, two for one site, one that does not fit the model, or a transcoder.
     """
+    if isinstance(given, Dictionaries):
+        return given
     if given is None:
         given = [name for name in bundled() if name.startswith(f"{model.name}/")] or "coordinates"
     if isinstance(given, str) and given in COORDINATES:
         kinds = COORDINATES[given]
         sites = ["embed", *(f"{kind}.{layer}" for layer in range(model.num_layers) for kind in kinds)]
         return Dictionaries(model, dict.fromkeys(sites, "coordinates"))
+    if isinstance(given, Dictionaries):
+        return given
     if isinstance(given, Mapping):
         named = {str(model.site(site)): each for site, each in given.items()}
         for site, each in named.items():
@@ -85,6 +93,14 @@ def dictionaries_of(model: Runner, given: Given = None) -> Dictionaries:
             raise DictionaryError(f"There are two dictionaries for {site}. Give one a site.")
         found[site] = sae
     return Dictionaries(model, found)
+
+
+def check_sites(sites: Iterable[str], dictionaries: Mapping[str, Dictionary]) -> None:
+    """Raises DictionaryError where the site of some nodes has no dictionary."""
+    if missing := sorted(set(sites) - set(dictionaries)):
+        raise DictionaryError(
+            f"There are nodes at {', '.join(missing)}, but no dictionary. Give the dictionaries that the nodes were found with."
+        )
 
 
 def _check(model: Runner, sae: Dictionary, site: str) -> None:

@@ -103,7 +103,7 @@ class CircuitRun:
         order = order[sums[4, order] > 0][:top]
         at, position, unit, sums = at[order], position[order], unit[order], sums[:, order]
         mean = sums / count
-        half = _half_width(sums[0], sums[1], count)
+        half = half_width(sums[0], sums[1], count)
         apart, tokens = self.positions == "apart", self.prompts.tokens
         data = pl.DataFrame({"at": at.numpy(), "position": position.numpy(), "unit": unit.numpy()})
         site, where = _named(pl.col("at"), sites), pl.col("position")
@@ -133,7 +133,7 @@ def _named(index: pl.Expr, names: Sequence[Any], dtype: Any = pl.String) -> pl.E
     return pl.lit(pl.Series(names, dtype=dtype)).gather(index)
 
 
-def _half_width(total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor | None:
+def half_width(total: torch.Tensor, squares: torch.Tensor, count: int) -> torch.Tensor | None:
     """[K]: half the 95 % t interval of the mean over prompts; None for one prompt."""
     if count < 2:
         return None

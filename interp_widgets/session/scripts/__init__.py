@@ -6,12 +6,15 @@ each in a fresh process and compare the frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DictionaryError, SiteError
-from ..architectures import Tap
 from ..harvest import markers
+from .access import access as _access
+from .access import assign as _assign
+from .access import vector as _vector
+from .circuits import circuit as circuit
 from .loading import as_comment, fill, loading
 
 if TYPE_CHECKING:
@@ -138,74 +141,6 @@ def audit(session: Session, run: Any) -> str:
     )
 
 
-_DICTIONARY = """{reading}
-dictionaries["{site}"] = (
-    lambda x, sae=sae: (lambda h: {activation})(({x}) @ sae["W_enc"] + sae["b_enc"]),
-    sae["W_dec"],
-    lambda x, sae=sae: {bias},
-    lambda x: {scale},
-)"""
-
-_COORDINATES = (
-    """dictionaries["{site}"] = (lambda x: x, torch.eye({size}), lambda x: torch.zeros_like(x), lambda x: 1)"""
-)
-
-
-def circuit(session: Session, run: Any, dictionaries: Mapping[str, Dictionary], quantile: float | None) -> str:
-    """Effects of nodes by attribution (see `methods.circuit`). `run`: a `CircuitRun`."""
-    blocks, lines = [], []
-    for site, sae in dictionaries.items():
-        if sae.origin.get("format") == "coordinates":
-            blocks.append(_COORDINATES.format(site=site, size=sae.d_in))
-        elif not sae.reading:
-            raise DictionaryError(
-                f"{sae.name} was made in memory, so no script can read it. Use a dictionary that iw.load_sae reads from a file."
-            )
-        else:
-            scale = sae.formula_scale or "1"
-            bias = f'sae["b_dec"] * ({scale})' + (
-                " + x.mean(-1, keepdim=True)" if sae.norm in ("center", "layer_norm") else ""
-            )
-            blocks.append(
-                _DICTIONARY.format(
-                    reading="\n".join(sae.reading),
-                    site=site,
-                    activation=sae.formula,
-                    x=sae.formula_in,
-                    bias=bias,
-                    scale=scale,
-                )
-            )
-        found = session.site(site)
-        module = f"layers[{found.layer}]"
-        assign = (
-            [f"model.{session.architecture.embed}.output = x"]
-            if found.layer is None
-            else [f"module = {module}", *_assign(session, found.kind, "x")]
-        )
-        lines += [
-            f"x = {_access(session, found.kind, module)}",
-            "x = x.clone() if x.requires_grad else x.detach().clone().requires_grad_(slope)",
-            *assign,
-            f'seen["{site}"] = x',
-        ]
-    prompts, pairs = run.prompts, {}
-    for batch in prompts.batches:
-        for i, row in enumerate(batch.rows.tolist()):
-            corrupt = None if batch.corrupt is None else batch.corrupt[i].tolist()
-            counted = batch.counted[i].nonzero()[:, 0].tolist()
-            pairs[row] = (batch.clean[i].tolist(), corrupt, prompts.answers[row], prompts.foils[row], counted)
-    return loading(session, "Effects of the nodes of a circuit") + fill(
-        session,
-        "circuit.txt",
-        pairs="".join(f"\n    {pairs[row]}," for row in sorted(pairs)),
-        apart=run.positions == "apart",
-        dictionaries="\n".join(blocks),
-        sites="\n".join(" " * 12 + line for line in lines),
-        quantile=quantile,
-    )
-
-
 def _patched_sites(session: Session, kinds: list[str]) -> str:
     """The lines that patch and read each kind of site of one layer."""
     lines = []
@@ -323,39 +258,3 @@ def _steered_sites(session: Session, kinds: Iterable[str]) -> str:
             *(f"        {line}" for line in _assign(session, kind, "value")),
         ]
     return "\n".join(" " * 16 + line for line in lines)
-
-
-def _vector(session: Session, name: str) -> str:
-    """The expression that reads a site of the first row of a batch, [tokens, size]."""
-    site = session.site(name)
-    columns = session.layout.columns(site) if site.unit is not None else None
-    part = "" if columns is None else f"[:, {int(columns[0])}:{int(columns[-1]) + 1}]"
-    return f"{_access(session, site.kind, f'layers[{site.layer}]')}[0]{part}"
-
-
-def _access(session: Session, kind: str, layer: str) -> str:
-    """The expression that reads a kind of site of a layer."""
-    whole = {"embed": session.architecture.embed, "final_norm": session.architecture.final_norm}
-    if kind in whole:
-        return f"model.{whole[kind]}.output"
-    tap = session.architecture.taps[kind]
-    return (
-        f"{_end(tap, layer)}"
-        + (f"[{tap.index!r}]" if tap.index is not None else "")
-        + (".clone()" if tap.copied else "")
-    )
-
-
-def _assign(session: Session, kind: str, value: str) -> list[str]:
-    """The lines that replace it."""
-    tap = session.architecture.taps[kind]
-    whole = _end(tap, "module")
-    if tap.shared:  # the layer adds this very tensor to the MLP's output later, so it must change in place
-        return [f"{whole}.copy_({value})"]
-    if tap.index is None:
-        return [f"{whole} = {value}"]
-    return [f"old = {whole}", f"{whole} = ({value}, *old[1:])"]
-
-
-def _end(tap: Tap, layer: str) -> str:
-    return ".".join(part for part in (layer, tap.module, tap.end) if part)

@@ -1,0 +1,1 @@
+"""Contestants that need another Python: scripts that import nothing of this package, read a file and write one."""
