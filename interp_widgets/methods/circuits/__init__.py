@@ -17,8 +17,4 @@ changed.py        runs with other values at a site: gradients along a way, many 
 exact.py          which run each node needs
 run.py            sums over prompts, their means and intervals, the frame and the heat strip
 check.py          circuit_check: exact effects of the largest nodes beside their estimates
-order.py          which nodes a circuit of N nodes has
-kept.py           runs in which some nodes keep their value and all others get their mean
-faithfulness.py   circuit_faithfulness: circuits of growing size alone, and all but them
-prediction.py     circuit_prediction: what the model says with nodes scaled
 """
