@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -459,3 +462,40 @@ def test_charts_and_figures(panel, tmp_path) -> None:
     panel.set_state({"size": 10})
     spec = panel.chart.to_dict()
     assert len(spec["datasets"][spec["layer"][1]["data"]["name"]]) == 11
+
+
+def test_a_graph_is_shown_where_torch_is_not_installed(graph, tmp_path) -> None:
+    graph.save(tmp_path / "graph.json")
+    script = f"""
+import sys
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        gone = name.partition(".")[0] in ("torch", "transformers", "nnsight")
+        return None if gone else self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+sys.meta_path[:] = map(Without, sys.meta_path)
+import interp_widgets as iw
+panel = iw.Circuit(iw.read_graph({str(tmp_path / "graph.json")!r}))
+panel.label(panel.names[1], "first")
+panel.to_html({str(tmp_path / "graph.html")!r})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "first" in (tmp_path / "graph.html").read_text(encoding="utf-8")
+
+
+def test_a_recording_has_its_cards_and_predictions(toy, tmp_path) -> None:
+    few = {"dictionaries": FEW[:2], "errors": ("nodes",), "edges": 10}
+    with iw.record(toy, tmp_path / "circuit.recording") as model:
+        panel = iw.Circuit(model, **ASKED, **few)
+        panel.run()
+        node = panel.frame["node"][0]
+        panel.select(node)
+        panel._beside["cards"].wait(20)
+    again = iw.Circuit(iw.replay(tmp_path / "circuit.recording"), **ASKED, **few)
+    again.run()
+    assert again.frame.equals(panel.frame)
+    assert again.edges.equals(panel.edges)
