@@ -85,7 +85,6 @@ def given(clean, patch, model, submodules, dictionaries, metric, **_):
 
 
 circuit.patching_effect = given
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 begin = time.perf_counter()
 nodes, edges = circuit.get_circuit(
     torch.tensor([request["clean"]]),
@@ -112,4 +111,4 @@ for source, targets in edges.items():
             at = w.nonzero()
             out.append((named(source), named(target), w.shape[-1] - 1, at, w[tuple(at.T)]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-torch.save({"seconds": seconds, "edges": out, "extra_mb": (peak - before) / 1024}, found)
+torch.save({"seconds": seconds, "edges": out, "peak_mb": peak / 1024}, found)

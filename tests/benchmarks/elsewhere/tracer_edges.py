@@ -37,7 +37,6 @@ for layer in range(request["layers"]):
 model = NNSightReplacementModel.from_pretrained_and_transcoders(
     request["model"], TranscoderSet(made, "mlp.hook_in", "mlp.hook_out"), device="cpu", dtype=torch.float32
 )
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 begin = time.perf_counter()
 graph = attribute(
     torch.tensor(request["clean"]),
@@ -55,7 +54,7 @@ torch.save(
         "features": len(graph.selected_features),
         "nodes": len(matrix),
         "edges": int((matrix != 0).sum()),
-        "extra_mb": (peak - before) / 1024,
+        "peak_mb": peak / 1024,
     },
     found,
 )
