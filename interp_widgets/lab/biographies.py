@@ -61,7 +61,7 @@ def toy_biographies(
 ) -> pl.DataFrame:
     """The same in the words of toy-grammar, two of its sixteen professions; arguments and columns as of `biographies`.
 
-        mary lives in paris . she works in a hospital . she is a
+    mary lives in paris . she works in a hospital . she is a
     """
     return _all(_toy, professions, TOY_CUES, train, test, seed)
 
