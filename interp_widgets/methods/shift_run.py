@@ -15,7 +15,7 @@ from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..sae.fits import check_reconstructs
 from ..session.session import Session
-from .probes import Z, fit_probe
+from .probes import L2, Z, fit_probe
 from .shift_data import ShiftData, read_data
 from .shift_passes import Effects, ShiftReading, effects, read, some_texts
 
@@ -59,7 +59,7 @@ def prepare_shift(
     site: str,
     dictionaries: Sequence[Dictionary],
     splits: Sequence[str],
-    l2: float,
+    l2: float = L2,
     progress: Progress = silent,
 ) -> ShiftRun:
     """Reads the texts of `splits`, and fits the probe on the first of them. Raises as `shift_probe` and `shift_effects`."""

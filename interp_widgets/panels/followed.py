@@ -47,6 +47,7 @@ FOLLOWED: dict[str, dict[str, list[Answer]]] = {
     },
     "Atoms": {"_on_atoms": [Answer(("atom", "atoms"), ("pinned", "pinned_activation", "pinned_scale", "cards"))]},
     "Audit": {"_follow_bin": [Answer(("bin", "source", "dictionary"), ("listed",))]},
+    "Shift": {"_follow_struck": [Answer(("struck",), ("accuracy", "compared", "summary"))]},
     "Steering": {
         "_mark_stale": [Answer(("mode", "where", "positions"), ("stale",))],
         "_on_atom": [Answer(("atom",), ())],
@@ -57,6 +58,7 @@ FOLLOWED: dict[str, dict[str, list[Answer]]] = {
 CONTEXT = {
     ("Atoms", "find"): ("positions", "atom"),
     ("Audit", "effect"): ("dictionary", "source"),
+    ("Shift", "compare"): ("struck",),
     ("Steering", "strength"): ("mode", "where", "positions"),
     ("Steering", "run"): ("mode", "where", "positions"),
 }
