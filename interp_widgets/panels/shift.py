@@ -187,7 +187,8 @@ class Shift(Panel, ShiftWidget):
             run.data.splits["ambiguous"],
             run.readings["ambiguous"],
         )
-        chosen, activations = {}, {}
+        chosen: dict[str, list[int]] = {}
+        activations: dict[str, Any] = {}
         for sae in run.dictionaries:
             mine = [row for row in atoms if row["site"] == sae.site]
             if mine:

@@ -52,14 +52,14 @@ def texts(model: Session, split: Split, data: ShiftData, wanted: Sequence[int]) 
 def strongest(activations: list[torch.Tensor], split: Split) -> list[list[int]]:
     """For each atom the texts shown of it, the strongest of each label first; `activations`: per text [atoms, tokens]."""
     means = torch.stack([a.nanmean(1) for a in activations])
-    out = []
-    for of in means.T:
-        mine = []
+    out: list[list[int]] = []
+    for of in means.T.unbind():
+        mine: list[int] = []
         for label in (False, True):
             members = (split.label[: len(of)] == label).nonzero().flatten()
             order = of[members].argsort(descending=True, stable=True)[:EACH]
             mine += [int(members[i]) for i in order if of[members[i]] > 0]
-        out.append(sorted(mine, key=lambda text, of=of: -float(of[text])))  # type: ignore[misc]
+        out.append(sorted(mine, key=(-of).tolist().__getitem__))
     return out
 
 

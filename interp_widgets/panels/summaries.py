@@ -135,8 +135,8 @@ def shift(frame: pl.DataFrame, names: dict[str, str]) -> str:
         if rows and (condition == "original" or rows["label"]["nodes"]):
             parts = [f"{names[group]} {percent(rows[group]['accuracy'])}" for group in ("label", "spurious", "worst")]
             said.append(f"{words}: {', '.join(parts)}")
-    count = frame["nodes"].max()
-    return f"{'; '.join(said)}. {counted(int(count or 0), 'atom')} struck out." if said else ""  # type: ignore[call-overload]
+    count = max(frame["nodes"].to_list(), default=0)
+    return f"{'; '.join(said)}. {counted(count, 'atom')} struck out." if said else ""
 
 
 def patching(run: PatchingRun, text_of: Text) -> str:

@@ -175,6 +175,7 @@ PANELS = [
     "agreement",
     "explorer",
     "examples",
+    "shift",
 ]
 
 
