@@ -22,6 +22,7 @@ CONTENTS = [
     "Patching",
     "PatchingPairs",
     "Session",
+    "Shift",
     "Steering",
     "audit",
     "corpus",

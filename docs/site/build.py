@@ -31,6 +31,7 @@ PANELS = {
     "patchingpairs": "the same over many pairs, with intervals and tests",
     "steering": "what the model says when a direction is put into it, beside random ones",
     "audit": "how much a dictionary keeps and misses, beside dictionaries that nobody trained",
+    "shift": "what a probe rests on, and how often it is right without some of it",
     "agreement": "whether two sessions predict the same",
     "examples": "where atoms fire, in any table of examples",
     "explorer": "Lens, Atoms, Attention and Patching on one text with one selection",
@@ -51,7 +52,7 @@ def pages() -> dict[str, str]:
 
 
 def _notebooks() -> list[Path]:
-    return [ROOT / "notebooks" / f"{name}.ipynb" for name in ("start", "patching", "atoms")]
+    return [ROOT / "notebooks" / f"{name}.ipynb" for name in ("start", "patching", "atoms", "shift")]
 
 
 def relinked(text: str, name: str, there: dict[str, str]) -> str:

@@ -38,20 +38,19 @@ function render({ model, el, signal }) {
   }
 
   function drawTable() {
-    const [a, b] = [model.get("labels"), model.get("spurious")];
-    const says = /** @type {Record<string, string>} */ ({ label: "all texts, scored by the label that is meant", spurious: `all texts, scored by what coincides with it: ${a[0] ?? ""} with ${b[0] ?? ""}, ${a[1] ?? ""} with ${b[1] ?? ""}`, worst: "the group with the lowest accuracy" });
-    head.replaceChildren(h("tr", {}, h("th", { scope: "col" }, "probe"), h("th", { scope: "col", title: "atoms or neurons that are set to zero or to their mean" }, "struck"),
-      ...model.get("groups").map(([group, name]) => h("th", { scope: "col", title: says[group] ?? "texts of this group, scored by the label" }, name))));
+    const sizes = model.get("accuracy")[0]?.cells.map(({ n }) => n) ?? [];
+    head.replaceChildren(h("tr", {}, h("th", { scope: "col" }, "probe"), h("th", { scope: "col" }, "struck"),
+      ...model.get("groups").map(([, name], i) => h("th", { scope: "col" }, name, h("small", {}, `n = ${sizes[i] ?? ""}`)))));
     rows.replaceChildren(...model.get("accuracy").map(({ condition, name, nodes, draws, cells }) => h("tr", { "data-condition": condition },
       h("th", { scope: "row" }, draws > 1 ? `${name}, ${draws} draws` : name), h("td", {}, String(nodes)),
-      ...cells.map(({ accuracy, low, high, n }) => h("td", { title: `n = ${n}` }, h("span", { class: "iw-shift-share", style: `--share: ${accuracy}` }, percent(accuracy)), h("small", {}, `${percent(low).replace("%", "")} to ${percent(high)}`))))));
+      ...cells.map(({ accuracy, low, high }) => h("td", {}, h("span", { class: "iw-shift-share", style: `--share: ${accuracy}` }, percent(accuracy)), h("small", {}, `${percent(low).replace("%", "")} to ${percent(high)}`))))));
   }
 
   follow(model, signal, [
     [() => showResults(model, results, empty, !model.get("accuracy").length, "Nothing is measured yet. Press Run."), ["accuracy", "status"]],
     [drawList, ["listed", "struck", "node", "live"]],
     [examples.draw, ["listed", "node", "examples", "texts", "words"]],
-    [drawTable, ["accuracy", "groups", "labels", "spurious"]],
+    [drawTable, ["accuracy", "groups"]],
   ]);
 }
 

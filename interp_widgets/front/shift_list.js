@@ -27,7 +27,7 @@ export function createShiftList({ signal, onSelect, onStrike }) {
         box,
         h("button", { type: "button", class: "iw-link", "data-node": node, "aria-pressed": String(node === chosen), "aria-label": `Show atom ${nameOf(row)}, effect ${signed(row.effect)}` }, h("strong", {}, `#${row.atom}`), ` ${row.site}`),
         bar(row, ends),
-        h("span", { class: "iw-number", title: `95% interval ${signed(row.low)} to ${signed(row.high)}` }, signed(row.effect)));
+        h("span", { class: "iw-number" }, signed(row.effect)));
     }));
   }
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..methods.shift_run import ShiftRun
     from ..sae.dictionary import Dictionary
-    from ..session.session import Session
+    from ..session.session import Session, Text
 
 LISTED = 60
 """Atoms in the list."""
@@ -49,6 +49,7 @@ class Shift(Panel, ShiftWidget):
         site: str,
         dictionaries: Sequence[Dictionary],
         struck: Sequence[str] = (),
+        others: Sequence[Text] = (),
         texts: int = 100,
         steps: int = 10,
         draws: int = 5,
@@ -62,9 +63,12 @@ class Shift(Panel, ShiftWidget):
             site: what the probe reads, such as resid_post.1.
             dictionaries: one a site, of sites up to the probe's.
             struck: names of atoms to begin with, as in resid_post.1/247; default none.
+            others: texts from elsewhere, in which atoms are shown, too; default none. In the ambiguous texts alone nobody can tell
+                what an atom fires for.
             texts, steps: of the effects, as in `iw.methods.shift_effects`. draws, seed: of random atoms, as in `iw.methods.shift`.
         """
         self._data, self._dictionaries = data, list(dictionaries)
+        self._others = list(others)
         self._settings = (texts, steps, draws, seed)
         self._run: ShiftRun | None = None
         self._effects: pl.DataFrame | None = None
@@ -171,7 +175,7 @@ class Shift(Panel, ShiftWidget):
 
     def _compute(self, progress: Job) -> None:
         from ..methods.shift_conditions import struck_atoms, unchanged
-        from ..methods.shift_passes import atoms_at, some_texts
+        from ..methods.shift_passes import atoms_at, read, some_texts
         from ..methods.shift_run import effects_frame, prepare_shift, run_effects
 
         texts, steps, _, _ = self._settings
@@ -182,28 +186,23 @@ class Shift(Panel, ShiftWidget):
         )
         found = run_effects(model, run, "ambiguous", "label", texts=texts, steps=steps, progress=progress)
         effects = effects_frame(found, run.dictionaries)
-        atoms, split, reading = (
-            traits.listed(effects, first, LISTED),
-            run.data.splits["ambiguous"],
-            run.readings["ambiguous"],
-        )
-        chosen: dict[str, list[int]] = {}
-        activations: dict[str, Any] = {}
+        atoms, ids = traits.listed(effects, first, LISTED), [model.encode(text) for text in self._others]
+        there = traits.labelled(run.data.splits["ambiguous"], run.data, texts, ids)
+        readings = [some_texts(run.readings["ambiguous"], texts)]
+        if ids:
+            readings.append(model.work(read, ids, self.site, readings[0].layer, progress=progress))
+        found_in: list[tuple[list[str], list[Any], list[list[int]]]] = []
         for sae in run.dictionaries:
             mine = [row for row in atoms if row["site"] == sae.site]
             if mine:
-                read = model.work(
-                    atoms_at, some_texts(reading, texts), sae, [row["atom"] for row in mine], progress=progress
-                )
-                names = [row["node"] for row in mine]
-                activations[sae.site] = (names, read, traits.strongest(read, split))
-        for names, _, which in activations.values():
-            chosen |= dict(zip(names, which, strict=True))
-        wanted = sorted({text for some in chosen.values() for text in some})
+                numbers = [row["atom"] for row in mine]
+                each = [a for part in readings for a in model.work(atoms_at, part, sae, numbers, progress=progress)]
+                found_in.append(([row["node"] for row in mine], each, traits.strongest(each, there)))
+        wanted = sorted({text for _, _, chosen in found_in for some in chosen for text in some})
         place = {text: i for i, text in enumerate(wanted)}
         shown: dict[str, Any] = {}
-        for names, read, which in activations.values():
-            shown |= traits.examples(read, which, names, place)
+        for names, each, chosen in found_in:
+            shown |= traits.examples(each, chosen, names, place)
         fixed = unchanged(run)
 
         while True:  # what was struck meanwhile counts, too
@@ -216,7 +215,7 @@ class Shift(Panel, ShiftWidget):
             self._run, self._effects, self._fixed = run, effects, fixed
             self.labels, self.spurious = list(run.data.labels), list(run.data.spurious)
             self.groups = [list(each) for each in traits.groups(run.data)]
-            self.set_traits(traits.texts(model, split, run.data, wanted))
+            self.set_traits(traits.texts(model, there, wanted))
             self.listed, self.examples = atoms, shown
             self.node = self.node if self.node in shown else (atoms[0]["node"] if atoms else "")
             self._show(rows)
@@ -261,6 +260,8 @@ class Shift(Panel, ShiftWidget):
             "An effect is how much of the probe's logit for the right class goes with the atom, by integrated gradients, mean over "
             f"{self._effects['texts'][0] if len(self._effects) else 0} texts of the ambiguous split. Effects of different sites do "
             "not add up.",
+            f"{' or '.join(self.labels)} is what the probe is trained to tell. {' or '.join(self.spurious)} coincides with it in "
+            "the ambiguous split; its accuracy is that of the probe read as if it told this. One half is chance. "
             "Accuracies are on the test split, in which the four groups are equally large unless the data say otherwise. "
             "Intervals are 95 % (Wilson); of random atoms, mean, least and most.",
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 import torch
@@ -26,7 +26,7 @@ NAMES = {
 }
 """Rows of the table in their order: condition and whether the probe was retrained -> what it is called."""
 EACH = 4
-"""Texts of each label shown of an atom."""
+"""Texts of each label shown of an atom, and of those from elsewhere."""
 
 
 def listed(effects: pl.DataFrame, struck: Sequence[str], most: int) -> list[dict[str, Any]]:
@@ -38,28 +38,46 @@ def listed(effects: pl.DataFrame, struck: Sequence[str], most: int) -> list[dict
     ).to_dicts()
 
 
-def texts(model: Session, split: Split, data: ShiftData, wanted: Sequence[int]) -> dict[str, Any]:
+class Labelled(NamedTuple):
+    """A text that may be shown."""
+
+    ids: list[int]
+    label: str
+    spurious: str
+
+
+ELSEWHERE = "elsewhere"
+"""The label of a text that was given beside the data."""
+
+
+def labelled(split: Split, data: ShiftData, count: int, others: Sequence[list[int]]) -> list[Labelled]:
+    """The first `count` texts of a split, and others."""
+    rows = zip(split.ids[:count], split.label.tolist(), split.spurious.tolist(), strict=False)
+    mine = [Labelled(ids, data.labels[label], data.spurious[spurious]) for ids, label, spurious in rows]
+    return [*mine, *(Labelled(ids, ELSEWHERE, "") for ids in others)]
+
+
+def texts(model: Session, there: Sequence[Labelled], wanted: Sequence[int]) -> dict[str, Any]:
     """The traits `words` and `texts`."""
     known: dict[int, int] = {}
     shown = []
     for text in wanted:
-        tokens = [known.setdefault(token, len(known)) for token in split.ids[text]]
-        label, spurious = bool(split.label[text]), bool(split.spurious[text])
-        shown.append({"tokens": tokens, "label": data.labels[label], "spurious": data.spurious[spurious]})
+        ids, label, spurious = there[text]
+        tokens = [known.setdefault(token, len(known)) for token in ids]
+        shown.append({"tokens": tokens, "label": label, "spurious": spurious})
     return {"words": [model.text_of(token) for token in known], "texts": shown}
 
 
-def strongest(activations: list[torch.Tensor], split: Split) -> list[list[int]]:
+def strongest(activations: list[torch.Tensor], there: Sequence[Labelled]) -> list[list[int]]:
     """For each atom the texts shown of it, the strongest of each label first; `activations`: per text [atoms, tokens]."""
     means = torch.stack([a.nanmean(1) for a in activations])
     out: list[list[int]] = []
-    for of in means.T.unbind():
-        mine: list[int] = []
-        for label in (False, True):
-            members = (split.label[: len(of)] == label).nonzero().flatten()
-            order = of[members].argsort(descending=True, stable=True)[:EACH]
-            mine += [int(members[i]) for i in order if of[members[i]] > 0]
-        out.append(sorted(mine, key=(-of).tolist().__getitem__))
+    for of in list(means.T):
+        order = sorted(range(len(of)), key=(-of).tolist().__getitem__)
+        fires = [text for text in order if of[text] > 0]
+        labels = dict.fromkeys(there[text].label for text in fires)
+        last = sorted(labels, key=lambda label: label == ELSEWHERE)
+        out.append([text for label in last for text in [t for t in fires if there[t].label == label][:EACH]])
     return out
 
 
@@ -67,13 +85,13 @@ def examples(
     activations: list[torch.Tensor], chosen: list[list[int]], names: Sequence[str], place: dict[int, int]
 ) -> dict[str, Any]:
     """The trait of that name; `place`: index in the trait `texts` of each text."""
-    out = {}
+    out: dict[str, Any] = {}
     for atom, (name, mine) in enumerate(zip(names, chosen, strict=True)):
-        rows = []
+        rows: list[tuple[int, float, list[tuple[int, float]]]] = []
         for text in mine:
             a = activations[text][atom]
             at = [(i, round(float(v), 4)) for i, v in enumerate(a) if v > 0]
-            rows.append([place[text], round(float(a.nanmean()), 4), at])
+            rows.append((place[text], round(float(a.nanmean()), 4), at))
         out[name] = {"maximum": max((v for row in rows for _, v in row[2]), default=0.0), "shown": rows}
     return out
 

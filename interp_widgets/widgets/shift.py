@@ -36,11 +36,12 @@ class ShiftWidget(Widget):
     """Texts of tokens."""
 
     texts = t.List(t.Dict()).tag(sync=True)
-    """Texts of the ambiguous split that are shown: `{tokens, label, spurious}`, the tokens as indices into `words`."""
+    """Texts that are shown: `{tokens, label, spurious}`, the tokens as indices into `words`. Those that are not of the
+    ambiguous split have the label "elsewhere" and nothing that goes with it."""
 
     examples = t.Dict().tag(sync=True)
-    """Of each atom listed, by its name: `{maximum, shown}`, where `shown` has up to four texts of each label, the strongest first:
-    `[text, mean, [[position, activation], ...]]`, with the mean over the tokens that count."""
+    """Of each atom listed, by its name: `{maximum, shown}`. `shown` has up to four texts of each label, of each the strongest
+    first: `[text, mean, [[position, activation], ...]]`, with the mean over the tokens that count."""
 
     groups = t.List(t.List(t.Unicode())).tag(sync=True)
     """Columns of the table: the name of the group in the frame, and what it is called."""

@@ -20,6 +20,7 @@ PANELS = (
     "atoms",
     "attention",
     "audit",
+    "shift",
     "examples",
     "explorer",
     "lens",

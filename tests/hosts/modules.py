@@ -14,6 +14,7 @@ PANELS: dict[str, Callable[[], anywidget.AnyWidget]] = {
     "atoms": states.atoms,
     "attention": states.attention,
     "audit": states.audit,
+    "shift": states.shift,
     "examples": states.examples,
     "explorer": states.explorer,
     "lens": states.lens,

@@ -81,6 +81,17 @@ def test_texts_of_an_atom_are_those_it_fires_in(toy, saes, shift) -> None:
     assert max(labels.count("nurse"), labels.count("professor")) <= 4
 
 
+def test_texts_from_elsewhere_are_shown_beside_them(toy, data, saes) -> None:
+    others = toy_biographies(("pilot", "baker"), train=8, test=4).filter(split="balanced")["document"].to_list()
+    panel = iw.Shift(toy, data, site=SITE, dictionaries=saes, texts=20, steps=1, others=others)
+    panel.run()
+    labels = {node: [panel.texts[at]["label"] for at, _, _ in found["shown"]] for node, found in panel.examples.items()}
+    assert any("elsewhere" in of for of in labels.values())
+    assert all(of == sorted(of, key=lambda label: label == "elsewhere") for of in labels.values())
+    words = {panel.words[i] for text in panel.texts if text["label"] == "elsewhere" for i in text["tokens"]}
+    assert words & {"planes", "bread", "airport", "flour"}
+
+
 def test_a_selection_is_a_row_of_the_effects(shift) -> None:
     node = shift.listed[2]["node"]
     shift.select(node)
