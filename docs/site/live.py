@@ -88,7 +88,9 @@ def panels(model: iw.Session) -> dict[str, Callable[[], Any]]:
     def shift() -> iw.Shift:
         data = toy_biographies(train=80, test=80)
         others = toy_biographies(("pilot", "baker"), train=24, test=4).filter(split="balanced")["document"].to_list()
-        saes = [iw.load_sae(f"toy-grammar/{name}") for name in ("attn_out.0", "mlp_out.0", "resid_post.0", "resid_post.1")]
+        saes = [
+            iw.load_sae(f"toy-grammar/{name}") for name in ("attn_out.0", "mlp_out.0", "resid_post.0", "resid_post.1")
+        ]
         toy = model if small else iw.load("toy-grammar")
         panel = iw.Shift(toy, data, site="resid_post.1", dictionaries=saes, others=others, texts=40, steps=5)
         panel.strike("resid_post.1/338", "resid_post.0/80", "mlp_out.0/375", "resid_post.1/247")
@@ -117,7 +119,20 @@ def panels(model: iw.Session) -> dict[str, Callable[[], Any]]:
     def chart() -> Any:
         return iw.Lens(model, said["fact"]).chart
 
-    made = (lens, atoms, attention, patching, patchingpairs, steering, audit, shift, agreement, explorer, examples, chart)
+    made = (
+        lens,
+        atoms,
+        attention,
+        patching,
+        patchingpairs,
+        steering,
+        audit,
+        shift,
+        agreement,
+        explorer,
+        examples,
+        chart,
+    )
     return {make.__name__: make for make in made}
 
 

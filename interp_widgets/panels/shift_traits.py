@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
-import torch
 
 if TYPE_CHECKING:
+    import torch
+
     from ..methods.shift_data import ShiftData, Split
     from ..session.session import Session
 
@@ -70,6 +71,8 @@ def texts(model: Session, there: Sequence[Labelled], wanted: Sequence[int]) -> d
 
 def strongest(activations: list[torch.Tensor], there: Sequence[Labelled]) -> list[list[int]]:
     """For each atom the texts shown of it, the strongest of each label first; `activations`: per text [atoms, tokens]."""
+    import torch
+
     means = torch.stack([a.nanmean(1) for a in activations])
     out: list[list[int]] = []
     for of in list(means.T):

@@ -53,12 +53,7 @@ def test_texts_are_shaded_and_say_what_they_are_of(show_live):
 def test_the_table_has_a_row_for_each_probe_with_its_intervals(show_live):
     page = show_live(states.shift())
     heads = page.locator(".iw-shift-table thead th").all_text_contents()
-    assert heads[:4] == [
-        "probe",
-        "struck",
-        "nurse or professor",
-        "she or he",
-    ]
+    assert heads[:4] == ["probe", "struck", "nurse or professorn = 40", "she or hen = 40"]
     row = page.locator("tr[data-condition='struck']")
     assert row.locator("td").all_text_contents()[:3] == ["2", "80%70 to 90%", "60%50 to 70%"]
     page.get_by_role("button", name="Compare").click()
