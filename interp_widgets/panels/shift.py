@@ -271,7 +271,7 @@ class Shift(Panel, ShiftWidget):
 
     @t.observe("struck")
     def _follow_struck(self, change: t.Bunch) -> None:
-        run = vars(self).get("_run")
+        run = self._run  # a panel that is asleep wakes for it
         if run is None or (self._job is not None and self._job.running and self._started_with is not None):
             return  # the computation that is running takes it up at its end
         with self._showing_errors():

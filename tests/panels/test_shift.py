@@ -149,3 +149,7 @@ def test_its_chart_and_its_page_hold_the_table(shift, tmp_path) -> None:
     assert again.asleep
     assert again.struck == shift.struck
     assert shift.provenance["struck"] == shift.struck
+    again.strike(*[row["node"] for row in shift.listed[1:3]])  # wakes it
+    again.run()
+    assert again.frame.filter(condition="struck")["nodes"].unique().to_list() == [3]
+    assert not again.error
