@@ -10,7 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PANELS = ("agreement", "atoms", "attention", "audit", "explorer", "lens", "patching", "patchingpairs", "shift", "steering")
+PANELS = (
+    "agreement",
+    "atoms",
+    "attention",
+    "audit",
+    "explorer",
+    "lens",
+    "patching",
+    "patchingpairs",
+    "shift",
+    "steering",
+)
 
 NOT_RUN = "<!-- not run -->"
 """Stands on the line above a fence that cannot run in a test, with a reason after it if it is not plain."""

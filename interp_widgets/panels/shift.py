@@ -162,11 +162,11 @@ class Shift(Panel, ShiftWidget):
     def code(self) -> str:
         """An nnsight script for the probe as it is, with the atoms struck out, and trained again."""
         from ..methods.shift_conditions import struck_atoms
-        from ..session import scripts
+        from ..session.scripts.shift import shift as script
 
         _ = self.frame
         assert self._run is not None
-        return scripts.shift(self.session, self._run, struck_atoms(self._dictionaries, self.struck))
+        return script(self.session, self._run, struck_atoms(self._dictionaries, self.struck))
 
     # work
 
