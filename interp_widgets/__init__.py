@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .panels.patching import Patching as Patching
     from .panels.reopen import reopen as reopen
     from .panels.resume import resume as resume
+    from .panels.shift import Shift as Shift
     from .panels.steering import Steering as Steering
     from .sae.corpus.reader import open_corpus as open_corpus
     from .sae.corpus.tables import read_examples as read_examples
@@ -68,6 +69,7 @@ _CONTENTS = {
     "Patching": ".panels.patching",
     "PatchingPairs": ".panels.pairs",
     "Session": ".session.session",
+    "Shift": ".panels.shift",
     "Steering": ".panels.steering",
     "audit": ".methods.audit",
     "corpus": ".methods.corpus",
@@ -105,6 +107,7 @@ __all__ = [
     "Patching",
     "PatchingPairs",
     "Session",
+    "Shift",
     "Steering",
     "audit",
     "corpus",
@@ -129,8 +132,19 @@ __all__ = [
 ]
 
 
-_RECALLED = ("Agreement", "Atoms", "Attention", "Audit", "Circuit", "Explorer", "Lens", "Patching", "PatchingPairs",
-             "Steering")  # fmt: skip
+_RECALLED = (
+    "Agreement",
+    "Atoms",
+    "Attention",
+    "Audit",
+    "Circuit",
+    "Explorer",
+    "Lens",
+    "Patching",
+    "PatchingPairs",
+    "Shift",
+    "Steering",
+)
 _WITHOUT_TORCH = dict.fromkeys(_RECALLED, ".panels.recalled") | {
     "load_sae": ".panels.named",
     "replay": ".session.recorded.shown",

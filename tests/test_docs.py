@@ -20,6 +20,7 @@ PANELS = (
     "lens",
     "patching",
     "patchingpairs",
+    "shift",
     "steering",
 )
 

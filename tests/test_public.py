@@ -24,6 +24,7 @@ CONTENTS = [
     "Patching",
     "PatchingPairs",
     "Session",
+    "Shift",
     "Steering",
     "audit",
     "corpus",

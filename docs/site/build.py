@@ -32,6 +32,7 @@ PANELS = {
     "steering": "what the model says when a direction is put into it, beside random ones",
     "circuit": "which atoms carry an answer, how they feed each other, and how much they hold",
     "audit": "how much a dictionary keeps and misses, beside dictionaries that nobody trained",
+    "shift": "what a probe rests on, and how often it is right without some of it",
     "agreement": "whether two sessions predict the same",
     "examples": "where atoms fire, in any table of examples",
     "explorer": "Lens, Atoms, Attention and Patching on one text with one selection",
@@ -52,7 +53,7 @@ def pages() -> dict[str, str]:
 
 
 def _notebooks() -> list[Path]:
-    return [ROOT / "notebooks" / f"{name}.ipynb" for name in ("start", "patching", "atoms", "circuits")]
+    return [ROOT / "notebooks" / f"{name}.ipynb" for name in ("start", "patching", "atoms", "circuits", "shift")]
 
 
 def relinked(text: str, name: str, there: dict[str, str]) -> str:

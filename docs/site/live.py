@@ -13,6 +13,7 @@ from typing import Any
 
 import interp_widgets as iw
 from interp_widgets.lab import prompts, texts
+from interp_widgets.lab.biographies import toy_biographies
 from interp_widgets.lab.toy_grammar import pairs as toy_pairs
 from interp_widgets.sae.load import bundled_corpus
 
@@ -95,6 +96,17 @@ def panels(model: iw.Session) -> dict[str, Callable[[], Any]]:
         measured = {"sentences": [said["text"], said["again"]] * 4} if small else texts.samples()
         return iw.Audit(model, measured, sae=sae, text=text, answer=answer, tokens=1024, loss_tokens=512)
 
+    def shift() -> iw.Shift:
+        data = toy_biographies(train=80, test=80)
+        others = toy_biographies(("pilot", "baker"), train=24, test=4).filter(split="balanced")["document"].to_list()
+        saes = [
+            iw.load_sae(f"toy-grammar/{name}") for name in ("attn_out.0", "mlp_out.0", "resid_post.0", "resid_post.1")
+        ]
+        toy = model if small else iw.load("toy-grammar")
+        panel = iw.Shift(toy, data, site="resid_post.1", dictionaries=saes, others=others, texts=40, steps=5)
+        panel.strike("resid_post.1/338", "resid_post.0/80", "mlp_out.0/375", "resid_post.1/247")
+        return panel
+
     def agreement() -> iw.Agreement:
         return iw.Agreement(model, iw.load(model.name, dtype="bfloat16"), said["fact"])
 
@@ -118,7 +130,20 @@ def panels(model: iw.Session) -> dict[str, Callable[[], Any]]:
     def chart() -> Any:
         return iw.Lens(model, said["fact"]).chart
 
-    made = (lens, atoms, attention, patching, patchingpairs, steering, circuit, audit, agreement, explorer, examples)
+    made = (
+        lens,
+        atoms,
+        attention,
+        patching,
+        patchingpairs,
+        steering,
+        circuit,
+        audit,
+        shift,
+        agreement,
+        explorer,
+        examples,
+    )
     return {make.__name__: make for make in (*made, chart)}
 
 

@@ -11,7 +11,8 @@ GROUPS = {
     "models": ("Models", ["load", "Session", "Architecture", "models", "jobs", "resume"]),
     "panels": (
         "Panels",
-        ["Lens", "Atoms", "Attention", "Patching", "PatchingPairs", "Steering", "Audit", "Agreement", "Explorer", "Examples"],
+        ["Lens", "Atoms", "Attention", "Patching", "PatchingPairs", "Steering", "Audit", "Shift", "Agreement", "Explorer",
+         "Examples"],
     ),
     "dictionaries": (
         "Dictionaries and corpora",

@@ -63,3 +63,6 @@ from .schema import build as build
 from .schema import check as check
 from .server import REMOTE_JOBS as REMOTE_JOBS
 from .server import SERVED_MODELS as SERVED_MODELS
+from .shift import SHIFT_ACCURACY as SHIFT_ACCURACY
+from .shift import SHIFT_EFFECTS as SHIFT_EFFECTS
+from .shift import SHIFT_TEXTS as SHIFT_TEXTS

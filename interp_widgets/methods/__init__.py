@@ -39,6 +39,9 @@ from .predictions import predictions as predictions
 from .probes import concept_directions as concept_directions
 from .probes import fit_probe as fit_probe
 from .probes import null_space_directions as null_space_directions
+from .shift import shift as shift
+from .shift import shift_effects as shift_effects
+from .shift import shift_probe as shift_probe
 from .single_patch import continuations as continuations
 from .single_patch import single_patch as single_patch
 from .splitting import splitting as splitting

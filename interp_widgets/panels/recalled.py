@@ -30,6 +30,7 @@ from .patching import Patching as _Patching
 from .recipe import PROMPTS, Stand, plain, typed
 from .recording import TEXTS, canonical
 from .reopen import Reader
+from .shift import Shift as _Shift
 from .steering import Steering as _Steering
 
 
@@ -269,7 +270,7 @@ CHOSEN = ("status", "positions", "cell", "pins", "key_positions", "selected", "l
 """What a person chooses besides a request; it stays as it is."""
 LOOKS = {"color": "color", "metric": "metric", "direction": "direction"}
 """Arguments that say how a result is shown, or which way a patch goes -> their traits."""
-WITHOUT_TEXT = ("PatchingPairs", "Audit")
+WITHOUT_TEXT = ("PatchingPairs", "Audit", "Shift")
 """Panels that have a result without a text of their own."""
 
 
@@ -302,6 +303,7 @@ def _recalled(cls: Any, base: Any = Recalled) -> Any:
 Agreement, Attention, Audit, Lens = _recalled(_Agreement), _recalled(_Attention), _recalled(_Audit), _recalled(_Lens)
 Patching, PatchingPairs, Steering = _recalled(_Patching), _recalled(_PatchingPairs), _recalled(_Steering)
 Atoms, Circuit = _recalled(_Atoms, RecalledAtoms), _recalled(_Circuit, RecalledCircuit)
+Shift = _recalled(_Shift)
 
 
 class Explorer(_Explorer):

@@ -9,7 +9,7 @@ from ..errors import AnswerGone
 from .recipe import again
 
 CLASSES = {"Lens": "lens", "Atoms": "atoms", "Attention": "attention", "Patching": "patching", "PatchingPairs": "pairs",
-           "Steering": "steering", "Audit": "audit", "Circuit": "circuit"}  # fmt: skip
+           "Steering": "steering", "Audit": "audit", "Circuit": "circuit", "Shift": "shift"}  # fmt: skip
 """Panels that can be made again -> their modules."""
 
 

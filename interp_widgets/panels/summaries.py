@@ -124,6 +124,22 @@ def audit(run: AuditRun, frame: pl.DataFrame, at: int, count: int) -> str:
     return f"{which}{name(run.sae.name)} at {name(run.site)}: {', '.join(kept)}, on {windows} of text."
 
 
+def shift(frame: pl.DataFrame, names: dict[str, str]) -> str:
+    """How often the probe is right, before and after. `names`: what the groups are called."""
+    said = []
+    for condition, retrained, words in (
+        ("original", False, "The probe"),
+        ("struck", False, "without the atoms struck out"),
+        ("struck", True, "trained again"),
+    ):
+        rows = {row["group"]: row for row in frame.filter(condition=condition, retrained=retrained).to_dicts()}
+        if rows and (condition == "original" or rows["label"]["nodes"]):
+            parts = [f"{names[group]} {percent(rows[group]['accuracy'])}" for group in ("label", "spurious", "worst")]
+            said.append(f"{words}: {', '.join(parts)}")
+    count = max(frame["nodes"].to_list(), default=0)
+    return f"{'; '.join(said)}. {counted(count, 'atom')} struck out." if said else ""
+
+
 def patching(run: PatchingRun, text_of: Text) -> str:
     """The cell whose patch does most; before there is one, what the two prompts predict."""
     what = f"the logit difference of {quoted(text_of(run.answer))} over {quoted(text_of(run.foil))}"

@@ -21,6 +21,7 @@ PANELS = (
     "attention",
     "audit",
     "circuit",
+    "shift",
     "examples",
     "explorer",
     "lens",

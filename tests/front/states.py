@@ -14,6 +14,7 @@ from interp_widgets.widgets.explorer import ExplorerWidget
 from interp_widgets.widgets.lens import LensWidget
 from interp_widgets.widgets.pairs import PairsWidget
 from interp_widgets.widgets.patching import PatchingWidget
+from interp_widgets.widgets.shift import ShiftWidget
 from interp_widgets.widgets.steering import SteeringWidget
 
 EVIL = ["</script><script>window.pwned = 1</script>", "<img src=x onerror=window.pwned=2>"]
@@ -491,6 +492,47 @@ def audit(text: bool = True, dictionaries: int = 2, **traits) -> AuditWidget:
         "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 9.1},
     }  # fmt: skip
     return AuditWidget(**state | traits)
+
+
+def shift(atoms: int = 6, **traits) -> ShiftWidget:
+    """A probe for two professions; two atoms are struck out, and nothing is compared yet."""
+    groups = [["label", "nurse or professor"], ["spurious", "she or he"], ["worst", "worst group"], ["nurse, she", "nurse, she"],
+              ["nurse, he", "nurse, he"], ["professor, she", "professor, she"], ["professor, he", "professor, he"]]  # fmt: skip
+    listed = [
+        {"node": f"resid_post.{i % 3}/{100 + i}", "site": f"resid_post.{i % 3}", "atom": 100 + i, "effect": 0.8 - 0.2 * i,
+         "low": 0.7 - 0.2 * i, "high": 0.9 - 0.2 * i, "active": 0.5}
+        for i in range(atoms)
+    ]  # fmt: skip
+    words = ["<s>", "mary", "lives", "in", "<img src=x onerror=window.pwned=3>", ".", "she", "is", "a", "john", "he"]
+    texts = [{"tokens": [0, 1, 2, 3, 4, 5, 6, 7, 8], "label": "nurse", "spurious": "she"},
+             {"tokens": [0, 9, 2, 3, 4, 5, 10, 7, 8], "label": "professor", "spurious": "he"}]  # fmt: skip
+    shown = [[0, 0.4, [[1, 1.5], [6, 2.0]]], [1, 0.1, [[6, 0.5]]]]
+
+    def row(condition: str, name: str, nodes: int, shares: list[float]) -> dict:
+        cells = [{"accuracy": x, "low": max(0.0, x - 0.1), "high": min(1.0, x + 0.1), "n": 40} for x in shares]
+        return {"condition": condition, "name": name, "nodes": nodes, "draws": 1, "cells": cells}
+
+    state = {
+        "model_name": "toy-grammar",
+        "site": "resid_post.2",
+        "labels": ["nurse", "professor"],
+        "spurious": ["she", "he"],
+        "listed": listed,
+        "node": listed[0]["node"] if listed else "",
+        "struck": [row["node"] for row in listed[1:3]],
+        "words": words,
+        "texts": texts,
+        "examples": {row["node"]: {"maximum": 2.0, "shown": shown} for row in listed},
+        "groups": groups,
+        "accuracy": [
+            row("original", "original probe", 0, [0.55, 0.95, 0.02, 1, 0.02, 0.1, 1]),
+            row("struck", "struck out", 2, [0.8, 0.6, 0.5, 0.9, 0.5, 0.8, 1]),
+            row("struck retrained", "struck out, probe retrained", 2, [0.95, 0.5, 0.9, 1, 0.9, 0.9, 1]),
+        ] if listed else [],
+        "notes": ["Intervals are 95 % (Wilson)."],
+        "status": {"state": "done", "message": "", "done": 0, "total": 0, "seconds": 3.2},
+    }  # fmt: skip
+    return ShiftWidget(**state | traits)
 
 
 def explorer(

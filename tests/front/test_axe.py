@@ -70,6 +70,7 @@ def everything() -> dict[str, Any]:
         "steering stale": lambda: states.steering(stale=True, positions=[2]),
         "audit": lambda **t: states.audit(**t),
         "audit selected": lambda: states.audit(bin=9, listed=[3, 5], context=1, quantity="loss"),
+        "shift": lambda **t: states.shift(**t),
         "agreement": lambda **t: states.agreement(layers=6, **t),
         "agreement selected": lambda: states.agreement(layers=6, cell=[3, 3], positions=[3]),
         "circuit": lambda **t: circuits.circuit(12, 20, **t),

@@ -90,7 +90,7 @@ def test_no_pointer_is_listened_to_without_a_key(stage):
     assert set(LISTENERS.values()) <= known
     heard = set()
     for show in (states.lens, states.atoms, states.attention, states.patching, states.pairs, states.steering, states.audit,
-                 states.agreement, circuits.circuit, states.explorer, states.examples):  # fmt: skip
+                 states.agreement, circuits.circuit, states.explorer, states.examples, states.shift):  # fmt: skip
         page = stage.show(show(), lambda page: page.evaluate(LISTEN))
         heard |= set(page.evaluate("[...window.heard]"))
     assert heard - set(LISTENERS) == set()
@@ -107,7 +107,7 @@ def test_nothing_is_told_to_a_resting_pointer_alone(stage):
     assert wrong == {}
 
 
-@pytest.mark.parametrize("name", ["lens selected", "atoms", "attention selected", "patching selected", "pairs selected", "steering", "audit selected", "agreement selected", "circuit selected", "explorer"])  # fmt: skip
+@pytest.mark.parametrize("name", ["lens selected", "atoms", "attention selected", "patching selected", "pairs selected", "steering", "audit selected", "agreement selected", "circuit selected", "shift", "explorer"])  # fmt: skip
 def test_a_redraw_does_not_take_the_focus(stage, name):
     page = stage.show(everything()[name]())
     assert page.evaluate(REDRAW) == []

@@ -180,6 +180,7 @@ PANELS = [
     "circuit listed",
     "explorer",
     "examples",
+    "shift",
 ]
 
 

@@ -15,6 +15,7 @@ PANELS: dict[str, Callable[[], anywidget.AnyWidget]] = {
     "attention": states.attention,
     "audit": states.audit,
     "circuit": circuits.circuit,
+    "shift": states.shift,
     "examples": states.examples,
     "explorer": states.explorer,
     "lens": states.lens,

@@ -7,7 +7,7 @@ import { draw } from "./host.js";
 export const MIME = "application/vnd.interp-widgets+json";
 
 /** Modules of panels. A module that runs what its state says, as that of a chart does, must not be among them. */
-const ENTRIES = ["agreement", "atoms", "attention", "audit", "examples", "explorer", "lens", "pairs", "patching", "steering"];
+const ENTRIES = ["agreement", "atoms", "attention", "audit", "examples", "explorer", "lens", "pairs", "patching", "shift", "steering"];
 
 const here = new URL(".", import.meta.url).href;
 
