@@ -41,6 +41,9 @@ class Dictionaries(Mapping[str, Dictionary]):
             raise DictionaryError(f"{given} is for {reads}, but was given for {site}. Give it under its own site.")
         return found
 
+    def __contains__(self, site: object) -> bool:  # that of Mapping would load it
+        return site in self._given
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._given)
 
@@ -73,8 +76,6 @@ def dictionaries_of(model: Runner, given: Given = None) -> Dictionaries:
         kinds = COORDINATES[given]
         sites = ["embed", *(f"{kind}.{layer}" for layer in range(model.num_layers) for kind in kinds)]
         return Dictionaries(model, dict.fromkeys(sites, "coordinates"))
-    if isinstance(given, Dictionaries):
-        return given
     if isinstance(given, Mapping):
         named = {str(model.site(site)): each for site, each in given.items()}
         for site, each in named.items():
