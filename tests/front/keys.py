@@ -259,7 +259,7 @@ ROWS = [
     Row("Shift", "strike an atom out", "press its box", "Tab to its box, Space", states.shift,
         lambda page: page.locator(".iw-shift-list input").nth(3).click(), press(lambda page: page.locator(".iw-shift-list input").nth(3), "Space")),
     Row("Shift", "read a token of a text", "rest on it", "Tab to the texts, arrow keys", states.shift,
-        lambda page: page.locator(".iw-shift-texts .iw-snippet [title]").first.get_attribute("title"), press(lambda page: page.locator(".iw-shift-texts"), "ArrowRight", "ArrowRight"), TIP),
+        lambda page: page.locator(".iw-shift-texts .iw-snippet [title]").nth(1).get_attribute("title"), press(lambda page: page.locator(".iw-shift-texts"), "ArrowRight", "ArrowRight"), TIP),
     *strip_rows("Agreement", lambda: states.agreement(**SMALL)),
     *grid_rows("Agreement", lambda: states.agreement(**SMALL)),
     Row("Agreement", "read a probability in full", "rest on it", "Tab to the lists, arrow keys", lambda: states.agreement(**SMALL),

@@ -115,14 +115,17 @@ def test_a_redraw_does_not_take_the_focus(stage, name):
 
 @pytest.mark.parametrize("name", ["lens selected", "attention", "patching selected", "circuit selected", "explorer"])
 def test_tab_goes_through_in_order_and_out(stage, name):
-    """Every stop once, from top to bottom as the document has them, and then the page again: no trap."""
+    """Every stop once, from top to bottom as the document has them, and then what follows in the page: no trap."""
     page = stage.show(everything()[name]())
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('button'), { id: 'after', textContent: 'after' }))"
+    )
     order = "() => [...document.querySelectorAll('*')].indexOf(document.activeElement)"
     page.evaluate("document.activeElement.blur()")
     stops = []
     for _ in range(120):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement === document.body"):
+        if page.evaluate("document.activeElement.id === 'after'"):
             break
         stops.append(page.evaluate(order))
         outline = page.evaluate(
