@@ -48,7 +48,7 @@ function render({ model, el, signal }) {
   const asList = button("As a list", signal, () => save(model, { listed: !model.get("listed") }), { class: "iw-button iw-small", title: "The shown nodes as a table" });
   const nothing = h("p", { class: "iw-invite" }, "No node is shown at these thresholds.");
   const thresholds = createThresholds(model, signal, now);
-  const curve = createCircuitCurve(signal, (nodes) => save(model, { size: nodes }));
+  const curve = createCircuitCurve(signal, (nodes) => save(model, { size: nodes }), (name) => model.send({ type: "compare", name }));
   const node = createNodeView(model, signal, now, select);
   const prediction = createPrediction(model, signal, () => data);
   const card = createCard(signal, { choose: chooseAtom, pin: () => {}, send: (message) => model.send(message) });
@@ -153,7 +153,7 @@ function render({ model, el, signal }) {
     [() => strip.draw(model, data), [...NODES, "strip", "measure"]],
     [thresholds.draw, [...SHOWN, "edged", "total_edges", "has_model", "measure", "live"]],
     [drawGraph, [...SHOWN, ...SELECTED, "listed", "positions", "corrupt_tokens", "variants", "measure"]],
-    [() => curve.draw(model, stops[at]), [...CURVE, ...NODES, "size", "ends", "metric"]],
+    [() => curve.draw(model, stops[at]), [...CURVE, ...NODES, "size", "ends", "metric", "has_model", "live"]],
     [() => node.draw(-1), [...SHOWN, ...SELECTED, "activation", "corrupt_activation", "measure", "has_model", "live"]],
     [prediction.draw, ["prediction", "switches", "labels", "has_model", "live", ...NODES]],
     [drawCard, ["selected", "cards", "corpus_state", "has_model", "live", ...NODES]],

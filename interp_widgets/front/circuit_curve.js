@@ -1,11 +1,14 @@
 /** What circuits of growing size carry: faithfulness and completeness with their intervals, baselines beside them; press one to show it. */
 
+import { button, needsKernel } from "./controls.js";
 import { curveOf } from "./circuit_stops.js";
 import { h, hit, s, setAttributes } from "./dom.js";
 import { count, known, level } from "./numbers.js";
 
 const PLOT = { width: 420, height: 230, left: 40, right: 12, top: 12, bottom: 40 };
 const BASELINES = ["iw-line-1", "iw-line-2", "iw-line-3"];
+/** What circuits can be compared with, and the name of its curve. @type {[string, string][]} */
+const COMPARED = [["neurons", "MLP neurons"], ["coordinates", "coordinates"]];
 
 /** Two decimals, and no minus before zero. @param {number | null | undefined} value */
 const part = (value) => level(known(value) && Math.abs(value) < 0.005 ? 0 : value);
@@ -16,12 +19,16 @@ export const withInterval = (value, [low, high]) => `${part(value)}${known(low) 
 /**
  * @param {AbortSignal} signal
  * @param {(nodes: number) => void} onSelect  number of nodes of a circuit
+ * @param {(name: string) => void} onCompare
  */
-export function createCircuitCurve(signal, onSelect) {
+export function createCircuitCurve(signal, onSelect, onCompare) {
   const svg = s("svg", { class: "iw-curve iw-circuit-curve", role: "listbox", "aria-orientation": "horizontal", viewBox: `0 0 ${PLOT.width} ${PLOT.height}` });
   const caption = h("figcaption", { class: "iw-caption" });
   const legend = h("ul", { class: "iw-curve-legend", "aria-label": "Legend" });
-  const element = h("figure", { class: "iw-chart" }, caption, svg, legend);
+  const compare = COMPARED.map(([name, shown]) => button(`Compare with ${shown}`, signal, () => onCompare(name),
+    { class: "iw-button iw-small", title: `Measure circuits of ${shown} of the same sizes` }));
+  const tools = h("div", { class: "iw-tools" }, ...compare);
+  const element = h("figure", { class: "iw-chart" }, caption, svg, legend, tools);
 
   /** @param {import("./circuit_data.js").CircuitModel} model @param {import("./circuit_stops.js").Stop | undefined} shown */
   function draw(model, shown) {
@@ -29,6 +36,11 @@ export function createCircuitCurve(signal, onSelect) {
     const baselines = model.get("baselines");
     element.hidden = !stops.some((stop) => known(stop.faithfulness));
     if (element.hidden) return;
+    compare.forEach((each, i) => {
+      each.hidden = baselines.some(({ name }) => name === COMPARED[i][1]);
+      needsKernel(each, model.get("live"));
+    });
+    tools.hidden = !model.get("has_model") || compare.every((each) => each.hidden);
     const focused = svg.contains(document.activeElement);
     const { model: whole, nothing } = model.get("ends");
     caption.textContent = known(whole) ? `1: the whole model, ${level(whole)}; 0: nothing of it, ${level(nothing)}${model.get("metric") ? ` (${model.get("metric")})` : ""}` : "1: the whole model; 0: nothing of it";

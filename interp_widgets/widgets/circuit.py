@@ -7,6 +7,7 @@ Messages that the view sends besides `run` (with `clean`, `corrupt`, `answer`, `
 
 - `method` with `method`: compute the effects in another of `methods`.
 - `edges` with `nodes`: compute the edges among the first so many nodes (an index bound, answers included).
+- `compare` with `name`: add the curve of circuits of `neurons` or `coordinates` to `baselines`.
 - `group` with `name` and `nodes` (names): make a group of these nodes, each taken out of the group it was in; a group left empty
   is gone. To rename a group, send its nodes under the new name. Answers and nodes without a name are refused.
 - `ungroup` with `name`.

@@ -539,3 +539,18 @@ def test_a_saved_page_answers_what_it_stores(show_saved):
     press(page, "Hide")
     assert "by hand" in hidden(page)
     page.mouse.move(*node(page, "answer"))
+
+
+def test_curves_of_neurons_are_asked_for_until_they_are_there(stage):
+    state = circuits.circuit(40, 90)
+    there = state.baselines
+    page = stage.show(circuits.circuit(40, 90, baselines=[]))
+    page.get_by_role("button", name="Compare with MLP neurons").click()
+    assert sent(page) == [{"type": "compare", "name": "neurons"}]
+    arrive(page, baselines=[each for each in there if each["name"] == "MLP neurons"])
+    assert page.get_by_role("button", name="Compare with MLP neurons").count() == 0
+    assert page.get_by_role("button", name="Compare with coordinates").is_enabled()
+    arrive(page, live=False)
+    assert page.get_by_role("button", name="Compare with coordinates").is_disabled()
+    arrive(page, baselines=there)
+    assert page.get_by_role("button", name="Compare").count() == 0
