@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from tests import jupyterlab
-from tests.jupyter.notebooks import SET_UP, TOY, cell_output, open_and_run, panel, run_cell, wait_for_panels, write
+from tests.jupyter.notebooks import (
+    SET_UP,
+    TOY,
+    cell_output,
+    let_through,
+    open_and_run,
+    panel,
+    run_cell,
+    wait_for_panels,
+    write,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -65,6 +75,7 @@ def test_what_is_selected_in_one_tab_is_selected_in_the_next(lab_url, lab_page, 
     below.get_by_role("button", name="Run", exact=True).click()
     strip.nth(2).filter(has_text="cat").wait_for()
     wait_for_panels(page)
+    let_through(page)  # a new text unselects in all parts, one after the other
     below.get_by_role("option").nth(3).click()
     becomes_selected(page, strip.nth(3))
     run_cell(page, "print(explorer.text, explorer.positions, explorer.frame['layer'].n_unique())")
