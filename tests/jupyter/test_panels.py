@@ -210,9 +210,9 @@ def test_a_click_is_answered_quickly(url, page) -> None:
         wait_for_panels(page)
     run_cell(page, "print(lens.status['seconds'])")
     model_ms = 1000 * float(cell_output(page))
-    # The best of twenty: others share the machine. docs/performance.md has the median on a quiet one.
-    assert min(waits) < 150
-    assert min(runs) - model_ms < 150
+    # The best of twenty, and twice what it takes alone: another browser works beside it. docs/performance.md has the median.
+    assert min(waits) < 300
+    assert min(runs) - model_ms < 300
 
 
 def test_another_cell_runs_while_a_panel_works_and_cancel_keeps_what_is_done(url, page) -> None:
