@@ -31,6 +31,7 @@ from .patched_runs import constant
 from .patching_run import PatchingRun
 from .prediction import check_metric
 from .reading import Reading, Row, sites_of
+from .slopes import slopes
 
 
 def attribution_patching(
@@ -185,30 +186,13 @@ def _gradients(
     model: Runner, run: PatchingRun, reading: Reading, metric: str, sites: Sequence[Site]
 ) -> dict[Site, torch.Tensor]:
     """dm/da at every site, [tokens, ...]: one forward and one backward pass."""
-    used: dict[Site, torch.Tensor] = {}
 
-    def keep(site: Site) -> Callable[[torch.Tensor], torch.Tensor]:
-        """What is read may be a view beside the way of the computation, so a copy is put into it."""
+    def measure(logits: torch.Tensor) -> torch.Tensor:
+        return _measure(logits[:, -1], run, metric)
 
-        def edit(x: torch.Tensor) -> torch.Tensor:
-            used[site] = x.clone()
-            return used[site]
-
-        return edit
-
-    def then(values: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-        total = _measure(values["logits"][:, -1], run, metric).sum()
-        return [g.detach() for g in torch.autograd.grad(total, [used[site] for site in sites])]
-
-    found = model.run(
-        [reading.ids],
-        ["logits"],
-        edit={"embed": lambda x: x.detach().requires_grad_(), **{str(site): keep(site) for site in sites}},
-        then=then,
-        logits_to_keep=1,
-        grad=True,
-    )
-    return {site: gradient[0] for site, gradient in zip(sites, found, strict=True)}
+    names = [str(site) for site in sites]
+    _, _, found = slopes(model, [reading.ids], names, "logits", measure, logits_to_keep=1)
+    return {site: found[name][0] for site, name in zip(sites, names, strict=True)}
 
 
 def _on_the_way(

@@ -6,11 +6,12 @@ gradients at x_hat, at e and at x are one. A single backward pass of the unchang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from ...session.runner import Runner
+from ..slopes import slopes
 from .prompts import Batch
 
 Values = dict[str, torch.Tensor]
@@ -26,35 +27,12 @@ def read(model: Runner, ids: torch.Tensor, sites: Sequence[str]) -> Values:
     return dict(model.run(ids.tolist(), sites, then=then))
 
 
-def metric_of(model: Runner, batch: Batch, ids: torch.Tensor) -> torch.Tensor:
-    """[n], float64: the metric of each prompt of a batch, run as `ids` [n, T]."""
-
-    def then(values: Values) -> torch.Tensor:
-        return batch.metric.measure(model, values[batch.metric.reads], torch.arange(len(batch))).double().cpu()
-
-    found: torch.Tensor = model.run(ids.tolist(), [batch.metric.reads], then=then)
-    return found
-
-
 def gradients(model: Runner, batch: Batch, sites: Sequence[str]) -> tuple[torch.Tensor, Values, Values]:
     """The metric of the clean prompts [n], and their activations and its gradient at the sites: one pass each way."""
-    used: Values = {}
 
-    def keep(site: str) -> Callable[[torch.Tensor], torch.Tensor]:
-        """What is read may be a view beside the way of the computation, so a copy is put into it."""
+    def measure(value: torch.Tensor) -> torch.Tensor:
+        return batch.metric.measure(model, value, torch.arange(len(batch)))
 
-        def edit(x: torch.Tensor) -> torch.Tensor:
-            used[site] = x.clone() if x.requires_grad else x.detach().clone().requires_grad_()
-            return used[site]
-
-        return edit
-
-    def then(values: Values) -> tuple[torch.Tensor, Values, Values]:
-        metric = batch.metric.measure(model, values[batch.metric.reads], torch.arange(len(batch)))
-        found = torch.autograd.grad(metric.sum(), [used[site] for site in sites], materialize_grads=True)
-        own = {site: used[site].detach().float() for site in sites}
-        return metric.detach().double().cpu(), own, {site: g.float() for site, g in zip(sites, found, strict=True)}
-
-    edits = {site: keep(site) for site in dict.fromkeys(["embed", *sites])}
-    out = model.run(batch.clean.tolist(), [batch.metric.reads], edit=edits, then=then, grad=True)
-    return out[0], out[1], out[2]
+    metric, own, found = slopes(model, batch.clean.tolist(), sites, batch.metric.reads, measure)
+    floats = [{site: value.float() for site, value in each.items()} for each in (own, found)]
+    return metric.double().cpu(), floats[0], floats[1]
