@@ -10,6 +10,7 @@ import polars as pl
 import torch
 
 import interp_widgets as iw
+from interp_widgets.lab.biographies import toy_biographies
 from interp_widgets.methods.atom_activations import run_atoms
 from interp_widgets.methods.atom_effects import run_atom_ablation
 from interp_widgets.methods.attention_run import layer_triangles, run_attention
@@ -67,6 +68,18 @@ def _checked(model: iw.Session) -> pl.DataFrame:
     """Estimates beside exact effects."""
     nodes = m.circuit(model, **PAIR, dictionaries=[STREAM, INSIDE])
     return m.circuit_check(model, nodes, **PAIR, dictionaries=[STREAM, INSIDE], top=12).nodes
+
+
+def _shift() -> dict[str, Any]:
+    """Few texts, and dictionaries on the way to the probe."""
+    dictionaries = [_sae("toy-grammar/mlp_out.0"), _sae("toy-grammar/resid_post.1")]
+    return {"data": toy_biographies(train=20, test=20), "site": "resid_post.1", "dictionaries": dictionaries}
+
+
+def _probe(model: iw.Session) -> pl.DataFrame:
+    given = _shift()
+    probe = m.shift_probe(model, given["data"], site=given["site"])
+    return pl.DataFrame({"entry": torch.cat([probe.weights, probe.bias.reshape(1)]).tolist()})
 
 
 def _corpus(model: iw.Session) -> pl.DataFrame:
@@ -213,6 +226,11 @@ CASES: dict[str, Case] = {
     "circuit, exact": lambda model: m.circuit(model, clean=TEXT, dictionaries=[INSIDE], answer="mary", foil="john", method="exact"),
     "circuit_check": _checked,
     "circuit_edges": _edges,
+    "shift_probe": _probe,
+    "shift_effects": lambda model: m.shift_effects(model, **_shift(), texts=8, steps=2).sort("node"),
+    "shift": lambda model: m.shift(
+        model, **_shift(), struck=["resid_post.1/247", "mlp_out.0/5"], draws=1, texts=8, steps=2
+    ),
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip
 
@@ -226,6 +244,8 @@ PANELS: dict[str, Callable[[iw.Session], Any]] = {
     "Steering": lambda model: iw.Steering(model, TEXT, direction=(_sae(), 5), strengths=[0.0, 4.0], tokens=4),
     "Audit": lambda model: iw.Audit(model, {"some": TEXTS * 4}, sae=_sae(), loss_tokens=60),
     "Agreement": lambda model: iw.Agreement(model, iw.load("toy-grammar"), TEXT),
+    "Circuit": lambda model: iw.Circuit(model, **PAIR, dictionaries=SOME),
+    "Shift": lambda model: iw.Shift(model, **_shift(), texts=8, steps=2, draws=1),
     "Explorer": lambda model: iw.Explorer(model, sae=_sae(), text=TEXT),
 }
 """Every panel that runs a model, on the same questions."""
