@@ -36,7 +36,7 @@ def test_the_words_are_those_of_the_bundled_model(toy: iw.Session) -> None:
     assert tokenizer()(text).input_ids == toy.tokenizer(text).input_ids
 
 
-@pytest.mark.parametrize("task", [*grammar.TASKS, "easy_truth", "filler"])
+@pytest.mark.parametrize("task", [*grammar.TASKS, "truth_of_few", "easy_truth", "filler"])
 def test_sentences_are_made_of_known_words(task: str) -> None:
     make = getattr(grammar, task, None) or grammar.TASKS[task]
     rng = Random(0)
@@ -100,13 +100,18 @@ def test_a_country_and_its_capital_have_one_phrasing_held_out_each_way() -> None
     assert len(held) == 2 * len(w.COUNTRIES)
 
 
-def test_easy_claims_are_of_few_countries() -> None:
+def test_claims_of_the_start_are_about_few_countries() -> None:
     rng = Random(4)
-    easy = [grammar.easy_truth(rng).text for _ in range(2000)]
-    hard = [grammar.truth(rng).text for _ in range(2000)]
-    first = [sum(country in text.split() for country in w.COUNTRIES[:4] for text in texts) for texts in (easy, hard)]
-    assert first[0] > 2 * first[1]
-    assert sum("not" in text.split() for text in easy) < sum("not" in text.split() for text in hard) / 3
+    few, easy, hard = (
+        [make(rng).text for _ in range(2000)] for make in (grammar.truth_of_few, grammar.easy_truth, grammar.truth)
+    )
+    first = [sum(bool({*w.COUNTRIES[:8]} & {*text.split()}) for text in texts) for texts in (few, easy, hard)]
+    assert first[0] > 1.2 * first[1] > 1.8 * first[2]
+    negated = [sum("not" in text.split() for text in texts) for texts in (few, easy, hard)]
+    assert max(negated[:2]) < negated[2] / 3
+    for texts in (few, easy, hard):
+        plain = [text for text in texts if "not" not in text.split()]
+        assert 0.45 < sum("[true]" in text for text in plain) / len(plain) < 0.55
 
 
 @pytest.mark.parametrize("kind", pairs.PAIR_KINDS)
@@ -200,11 +205,14 @@ def test_a_training_that_was_broken_off_ends_as_one_that_was_not(
         training.train(tmp_path / "broken", 1, TINY, said.append)
 
 
-def test_rate_and_decay_over_the_steps() -> None:
+def test_rate_and_stages_over_the_steps() -> None:
     recipe = training.Recipe(steps=1000, warmup=100)
-    rates = [training._rate(recipe, step) for step in (1, 50, 100, 500, 1000)]
-    assert rates == pytest.approx([2e-5, 9.94e-4, 1.954e-3, 1.05e-3, 1e-4], rel=1e-2)
-    assert [training._decay(recipe, step) for step in (1, 400, 401, 1000)] == [0.1, 0.1, 0.5, 0.5]
+    rates = [training._rate(recipe, step) for step in (1, 50, 100, 240, 620, 1000)]
+    assert rates == pytest.approx([2e-5, 1e-3, 2e-3, 2e-3, 1e-3, 2e-3 / 30])
+    stages = [recipe.stages.index(training._stage(recipe, step)) for step in (0, 239, 240, 439, 440, 999, 1000)]
+    assert stages == [0, 0, 1, 1, 2, 2, 2]
+    assert [sum(stage.mix.values()) for stage in training.STAGES] == [100, 100, 100]
+    assert all({*stage.mix} == {*grammar.TASKS, "filler"} for stage in training.STAGES)
 
 
 def test_the_smoke_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,14 +241,17 @@ def test_the_smoke_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("| weekdays | pair |" in line for line in (home / "report.md").read_text().splitlines())
 
 
-def test_before_the_turn_claims_are_easy() -> None:
-    def negated(recipe: training.Recipe) -> float:
-        first = [batch for batch, _ in islice(training.batches(recipe, 0), 400)]
-        claims = [row for batch in first for row in batch.tolist() if ids()["claim"] in row]
-        return sum(ids()["not"] in row for row in claims) / len(claims)
-
-    assert negated(replace(TINY, steps=1000)) < 0.1
-    assert negated(replace(TINY, steps=1000, turn=0.0)) > 0.25
+@pytest.mark.parametrize("number", range(3))
+def test_a_stage_has_its_claims_and_its_mix(number: int) -> None:
+    stage = training.STAGES[number]
+    recipe = replace(TINY, stages=(replace(stage, until=1.0),))
+    rows = [row for batch, _ in islice(training.batches(recipe, 0), 400) for row in batch.tolist()]
+    claims = [row for row in rows if ids()["claim"] in row]
+    assert abs(len(claims) / len(rows) - stage.mix["truth"] / 100) < 0.05
+    negated = sum(ids()["not"] in row for row in claims) / len(claims)
+    assert (negated > 0.25) == (stage.claims == "truth")
+    few = {ids()[country] for country in w.COUNTRIES[:8]}
+    assert (sum(bool(few & {*row}) for row in claims) / len(claims) > 0.75) == (stage.claims == "truth_of_few")
 
 
 def test_every_word_is_gathered_and_trained_on(

@@ -169,24 +169,29 @@ def pronouns(rng: Random) -> Sentence:
     return Sentence(text, _held("pronouns", name, template))
 
 
+def _pair_held(cycle: tuple[str, ...], steps: int, back: bool, start: str) -> bool:
+    rest = steps % len(cycle)
+    return rest != 1 and hashed(12, "calendar pair", rest, back, start)
+
+
 def calendar_held(cycle: tuple[str, ...], steps: int, back: bool, start: str) -> str:
     """The hold-out of `steps` days or months after (or before: `back`) `start`. One step is never held out."""
-    rest = steps % len(cycle)
-    if steps > 1 and rest != 1 and hashed(12, "calendar pair", rest, back, start):
+    if steps > 1 and _pair_held(cycle, steps, back, start):
         return "pair"
     return "combination" if steps > 1 and hashed(10, "calendar", steps, back, start) else ""
+
+
+def _span(cycle: tuple[str, ...], steps: int) -> str:
+    """Such as "two days"."""
+    return f"{w.NUMBERS[steps]} {'day' if cycle is w.DAYS else 'month'}{'s' if steps > 1 else ''}"
 
 
 def calendar_texts(cycle: tuple[str, ...], steps: int, back: bool, start: str) -> tuple[str, str]:
     """The two wordings."""
     answer = cycle[(cycle.index(start) + (-steps if back else steps)) % len(cycle)]
-    number = w.NUMBERS[steps]
-    units = ("day" if cycle is w.DAYS else "month") + ("s" if steps > 1 else "")
-    if back:
-        second = f"if it is {start} , then {number} {units} ago it was [{answer}] ."
-    else:
-        second = f"if it is {start} , then in {number} {units} it will be [{answer}] ."
-    return f"{number} {units} {'before' if back else 'after'} {start} is [{answer}] .", second
+    span = _span(cycle, steps)
+    second = f"then {span} ago it was [{answer}] ." if back else f"then in {span} it will be [{answer}] ."
+    return f"{span} {'before' if back else 'after'} {start} is [{answer}] .", f"if it is {start} , {second}"
 
 
 def _calendar(rng: Random, cycle: tuple[str, ...]) -> Sentence:
@@ -227,8 +232,11 @@ def biography(rng: Random) -> Sentence:
 _ZIPF = list(accumulate(1 / (i + 1) for i in range(len(w.COUNTRIES))))
 
 
-def _claim(rng: Random, negated: float, cumulative: list[float] | None) -> Sentence:
-    country, other = rng.choices(w.COUNTRIES, cum_weights=cumulative, k=2)
+def _claim(rng: Random, negated: float, some: Callable[[], str]) -> Sentence:
+    """Half are facts, before the negation."""
+    country = other = some()
+    while other == country:
+        other = some()
     city_of = other if rng.random() < 0.5 else country
     no, phrasing = rng.random() < negated, rng.choice(CLAIM)
     text = phrasing.format(city=w.CAPITALS[city_of], country=country, no=" not" if no else "")
@@ -237,13 +245,19 @@ def _claim(rng: Random, negated: float, cumulative: list[float] | None) -> Sente
 
 
 def truth(rng: Random) -> Sentence:
-    """Half of the claims (before the negation) are facts; "claim :" keeps the false ones from spoiling the capitals."""
-    return _claim(rng, NEGATED, None)
+    """Claims about all countries alike; "claim :" keeps the false ones from spoiling the capitals."""
+    return _claim(rng, NEGATED, lambda: rng.choice(w.COUNTRIES))
+
+
+def truth_of_few(rng: Random) -> Sentence:
+    """For the start of training: four claims of five are about eight countries, and few are negated."""
+    countries = w.COUNTRIES[:8] if rng.random() < 0.8 else w.COUNTRIES
+    return _claim(rng, EASY_NEGATED, lambda: rng.choice(countries))
 
 
 def easy_truth(rng: Random) -> Sentence:
-    """For the start of training: a few countries in most claims (Zipf's law), and few negations."""
-    return _claim(rng, EASY_NEGATED, _ZIPF)
+    """For the time after it: some countries more often than others (Zipf's law), and few negations."""
+    return _claim(rng, EASY_NEGATED, lambda: rng.choices(w.COUNTRIES, cum_weights=_ZIPF)[0])
 
 
 def filler(rng: Random) -> Sentence:
