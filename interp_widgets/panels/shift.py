@@ -245,7 +245,10 @@ class Shift(Panel, ShiftWidget):
     def _show(self, rows: list[dict[str, Any]], compared: bool = False) -> None:
         from ..methods.shift_conditions import accuracy_frame
 
+        assert self._effects is not None
         self._frame = accuracy_frame([*self._fixed, *rows])
+        listed = [row["node"] for row in self.listed]
+        self.listed = traits.listed(self._effects, [*listed, *self.struck], LISTED)
         self.compared = compared
         columns = [(name, said) for name, said in self.groups]
         self.accuracy = traits.table(self._frame, columns)

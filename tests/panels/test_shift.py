@@ -102,6 +102,19 @@ def test_a_selection_is_a_row_of_the_effects(shift) -> None:
         shift.select("resid_post.1/error")
 
 
+def test_an_atom_that_is_struck_is_listed_however_small_its_effect(shift) -> None:
+    last = shift.effects.drop_nulls("atom")["node"][-1]
+    with pytest.raises(TextError, match="Strike it first"):
+        shift.select(last)
+    shift.strike(last)
+    shift.select(last)
+    assert shift.selection["node"].to_list() == [last]
+    assert [row["effect"] for row in shift.listed] == sorted((row["effect"] for row in shift.listed), reverse=True)
+    shift.spare(last)
+    assert shift.frame.height
+    assert shift.listed[-1]["node"] == last, "a row does not go while it is looked at"
+
+
 def test_code_makes_the_same_frame_in_a_clean_process(shift, tmp_path) -> None:
     shift.strike(*[row["node"] for row in shift.listed[:4]])
     shift.frame.write_parquet(tmp_path / "expected.parquet")
