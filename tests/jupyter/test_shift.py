@@ -24,6 +24,8 @@ BY_LABELS = """known = iw.methods.shift_effects(
     model, data, site="resid_post.1", dictionaries=saes, split="balanced", by="spurious", texts=20, steps=2
 )
 shift.struck = known.drop_nulls("atom")["node"].head(4).to_list()"""
+REOPENED = """kept = iw.reopen("shift.ipynb")
+print(kept.asleep, kept.frame.equals(shift.frame), kept.struck == shift.struck, kept.asleep)"""
 EQUAL = """asked = {"site": "resid_post.1", "dictionaries": saes, "struck": shift.struck}
 print(shift.frame.equals(iw.methods.shift(model, data, **asked, texts=20, steps=2, draws=2)), shift.compared, len(shift.struck))"""
 
@@ -104,8 +106,7 @@ def test_atoms_are_looked_at_struck_out_compared_and_taken_back(lab_url, lab_pag
     page.wait_for_function(saved, timeout=60_000)
     jupyterlab.save(page)
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
-    kept = "kept = iw.reopen('shift.ipynb'); print(kept.asleep, kept.frame.equals(shift.frame), kept.struck == shift.struck, kept.asleep)"
-    assert in_kernel(page, kept) == "True True True True"
+    assert in_kernel(page, REOPENED) == "True True True True"
 
     # all taken back
     box.get_by_role("button", name="Strike none").click()
