@@ -43,10 +43,22 @@ def panels(toy, toy_half, toy_sae) -> dict:
         "steering": iw.Steering(toy, STEERED, direction=(toy_sae, 122), tokens=3, answer="she", foil="he"),
         "agreement": iw.Agreement(toy, toy_half, IOI),
         "circuit": iw.Circuit(
-            toy, CIRCUIT, CIRCUIT_CORRUPT, answer="are", foil="is", dictionaries=["toy-grammar/embed", toy_sae], edges=20
+            toy,
+            CIRCUIT,
+            CIRCUIT_CORRUPT,
+            answer="are",
+            foil="is",
+            dictionaries=["toy-grammar/embed", toy_sae],
+            edges=20,
         ),
         "shift": iw.Shift(
-            toy, toy_biographies(train=20, test=20), site="resid_post.2", dictionaries=[toy_sae], texts=8, steps=1, draws=1
+            toy,
+            toy_biographies(train=20, test=20),
+            site="resid_post.2",
+            dictionaries=[toy_sae],
+            texts=8,
+            steps=1,
+            draws=1,
         ),
         "explorer": iw.Explorer(toy, IOI, sae=toy_sae, view="attention"),
     }

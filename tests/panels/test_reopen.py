@@ -32,7 +32,19 @@ def loaded(monkeypatch) -> list[str]:
 
 
 @pytest.fixture(
-    params=["lens", "atoms", "attention", "patching", "many", "steering", "audit", "circuit", "shift", "agreement", "explorer"]
+    params=[
+        "lens",
+        "atoms",
+        "attention",
+        "patching",
+        "many",
+        "steering",
+        "audit",
+        "circuit",
+        "shift",
+        "agreement",
+        "explorer",
+    ]
 )
 def panel(request):
     return request.getfixturevalue(request.param)
