@@ -120,7 +120,6 @@ def _english(rng: random.Random, part: str, profession: str, gender: int) -> str
 
 def _toy(rng: random.Random, part: str, profession: str, gender: int) -> str:
     name, he = rng.choice(_part((HE, SHE)[gender], part)), GENDERS[gender]
-    cues = list(TOY_CUES[profession])
-    random.Random(profession).shuffle(cues)
-    cue = cues[2] if part == "test" else rng.choice(cues[:2])
+    *cues, last = TOY_CUES[profession]
+    cue = last if part == "test" else rng.choice(cues)
     return f"{name} lives in {rng.choice(_part(CITIES, part))} . {he} {cue} . {he} is a"

@@ -5,6 +5,8 @@ Lists are in an order, since the first part of each is for training and the last
 
 from __future__ import annotations
 
+from .toy_grammar import words
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -29,25 +31,16 @@ CITIES = _words(
 )
 """All of these are words of toy-grammar, too."""
 
+_PLACES = _words(
+    """baker 210 chef 012 dancer 021 dentist 021 gardener 201 journalist 120 judge 210 nurse 021 painter 210 pilot 210 plumber
+    102 poet 201 professor 102 programmer 210 soldier 201 surgeon 201"""
+)
+"""Where each of a profession's phrases stands in `toy_grammar.words`; the numbers in the documentation rest on this order."""
 TOY_CUES = {
-    "nurse": ("cares for patients", "works in a hospital", "gives medicine to sick people"),
-    "surgeon": ("operates on patients", "cuts with a scalpel", "works in a clinic"),
-    "professor": ("teaches at a university", "publishes papers", "gives lectures"),
-    "pilot": ("flies planes", "works at an airport", "sees many clouds"),
-    "baker": ("makes bread", "works with flour", "heats an oven"),
-    "painter": ("paints portraits", "mixes colours", "works with a brush"),
-    "judge": ("works in a court", "sends thieves to prison", "reads the law"),
-    "chef": ("cooks meals", "runs a kitchen", "tastes the soup"),
-    "plumber": ("repairs pipes", "fixes sinks", "carries a wrench"),
-    "dentist": ("cleans teeth", "fills cavities", "examines mouths"),
-    "poet": ("writes verses", "loves rhymes", "recites poems"),
-    "soldier": ("carries a rifle", "marches in an army", "wears a uniform"),
-    "journalist": ("writes articles", "interviews politicians", "works for a newspaper"),
-    "gardener": ("plants roses", "waters the lawn", "cuts the hedges"),
-    "programmer": ("writes code", "fixes bugs", "tests software"),
-    "dancer": ("dances on a stage", "wears ballet shoes", "moves to music"),
+    profession: tuple(words.CUES[profession][int(place)] for place in places)
+    for profession, places in zip(_PLACES[::2], _PLACES[1::2], strict=True)
 }
-"""What toy-grammar knows of its sixteen professions."""
+"""The three phrases that toy-grammar knows of each of its professions: two for training and validation, the last for the test."""
 
 CUES = {
     "surgeon": _lines(

@@ -19,7 +19,7 @@ from ..progress import Progress, silent
 from ..sae.dictionary import Dictionary
 from ..session.masking import sink_mask
 from ..session.runner import Runner
-from .splicing import TOKENS_AT_ONCE
+from .splicing import TOKENS_AT_ONCE, go_on, resume
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 
@@ -165,19 +165,22 @@ def effects(
 
     Args:
         metric: [N, d]: a text's metric is the product of its row with what the probe reads of it.
-        steps: midpoints of the line from no atoms and no error to all of them. One where the dictionary's site is the probe's:
-            there nothing bends on the way.
+        steps: midpoints of the line from no atoms and no error to all of them. None are needed where the dictionary's site is
+            the probe's.
     """
     name = str(model.site(sae.site))
-    layer = model.site(name).layer
-    below = [f"resid_pre.{layer}"] if layer is not None and layer > reading.layer else []
+    base = resume(model, name).base
     found: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]] = {}
     for done, batch in enumerate(reading.batches):
         progress(done, len(reading.batches), sae.site)
-        values = _onward(model, reading.layer, batch, {}, [*below, name])
-        start = (layer or 0, values[below[0]]) if below else (reading.layer, batch.stream)
+        values = _onward(model, reading.layer, batch, {}, list(dict.fromkeys([base, name])))
         x = sae.flat(values[name])
-        slope, whole = _slope(model, reading.site, batch, name, start, x, sae, metric[batch.texts], steps)
+        removed = torch.where(batch.counts[..., None], sae.decode(x.new_zeros(*x.shape[:-1], sae.width), x), x)
+        if name == reading.site:  # nothing bends on the way
+            slope = metric[batch.texts].to(x)[:, None] * _weights(batch.counts)[..., None].to(x)
+            whole = ((x - removed) * slope).sum((1, 2))
+        else:
+            slope, whole = _slope(model, reading.site, batch, name, values, removed, x, metric[batch.texts], steps)
         for row, text in enumerate(batch.texts):
             at = batch.counts[row]
             a = sae.encode(x[row, at])
@@ -190,30 +193,32 @@ def effects(
 
 
 def _slope(
-    model: Runner, probe: str, batch: Batch, site: str, start: tuple[int, torch.Tensor], x: torch.Tensor, sae: Dictionary,
+    model: Runner, probe: str, batch: Batch, site: str, values: Mapping[str, torch.Tensor], removed: torch.Tensor, x: torch.Tensor,
     metric: torch.Tensor, steps: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """[W, T, d]: the metric's gradient at the site, mean over the way; and [W] what the whole way changes."""
-    counts = batch.counts[..., None]
-    removed = torch.where(counts, sae.decode(x.new_zeros(*x.shape[:-1], sae.width), x), x)
-    steps = 1 if site == probe else steps
-    points = [(k + 0.5) / steps for k in range(steps)]
+    """[W, T, d]: the metric's gradient at the site, mean over the way from `removed` to x; and [W] what the whole way changes.
+
+    `values`: the site's activation as the model has it, and the stream that runs go on from (see `splicing.resume`).
+    """
+    base = values[resume(model, site).base]
+    way = [*((k + 0.5) / steps for k in range(steps)), 0.0, 1.0]
     total, ends = torch.zeros_like(x), {}
     together = max(1, TOKENS_AT_ONCE // batch.ids.numel())
-    way = [*points, 0.0, 1.0]
     for begin in range(0, len(way), together):
         some = torch.tensor(way[begin : begin + together], device=x.device)
         with torch.enable_grad():
             leaf = (removed + some[:, None, None, None] * (x - removed)).flatten(0, 1).requires_grad_()
+            put = leaf.view(-1, *values[site].shape[1:])
 
         def then(
-            values: dict[str, torch.Tensor], leaf: torch.Tensor = leaf, rows: int = len(some)
+            read: torch.Tensor, leaf: torch.Tensor = leaf, rows: int = len(some)
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            pooled = _mean(values[probe].flatten(2), batch.counts.repeat(rows, 1))
+            pooled = _mean(read.flatten(2), batch.counts.repeat(rows, 1))
             measured = (pooled * metric.to(pooled).repeat(rows, 1)).sum(1)
             return torch.autograd.grad(measured.sum(), leaf)[0].detach(), measured.detach()
 
-        slopes, measured = _onward(model, *_repeat(start, batch, len(some)), {site: _constant(leaf)}, [probe], then)
+        ids = batch.ids.repeat(len(some), 1)
+        slopes, measured = go_on(model, ids, site, put, base, then, reads=probe, grad=True)
         for place, k in enumerate(range(begin, begin + len(some))):
             rows = slice(place * len(x), (place + 1) * len(x))
             if k < steps:
@@ -223,23 +228,16 @@ def _slope(
     return total / steps, ends[1.0] - ends[0.0]
 
 
-def _repeat(start: tuple[int, torch.Tensor], batch: Batch, times: int) -> tuple[int, Batch]:
-    layer, stream = start
-    repeated = stream.repeat(times, 1, 1) if stream.numel() else stream
-    return layer, Batch(batch.texts, batch.ids.repeat(times, 1), batch.counts, repeated)
-
-
 def _onward(
     model: Runner,
     layer: int,
     batch: Batch,
     edits: Mapping[str, Change],
     wanted: Sequence[str],
-    then: Callable[[dict[str, torch.Tensor]], Any] | None = None,
-) -> Any:
+) -> dict[str, torch.Tensor]:
     more: dict[str, Any] = {"start": (layer, batch.stream)} if layer > 0 else {}
     named = {str(model.site(site)): edit for site, edit in edits.items()}
-    return model.run(batch.ids.tolist(), wanted, edit=named, then=then, grad=then is not None, **more)
+    return dict(model.run(batch.ids.tolist(), wanted, edit=named, **more))
 
 
 def _striking(sae: Dictionary, atoms: list[int], counts: torch.Tensor) -> Change:
@@ -253,14 +251,14 @@ def _striking(sae: Dictionary, atoms: list[int], counts: torch.Tensor) -> Change
     return edit
 
 
-def _constant(value: torch.Tensor) -> Change:
-    return lambda x: value.view(x.shape).to(x)
+def _weights(counts: torch.Tensor) -> torch.Tensor:
+    """[W, T], float32: of each token in the mean over those that count; zero where none does."""
+    return counts.to(torch.float32) / counts.sum(1, keepdim=True).clamp(min=1)
 
 
 def _mean(x: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """[W, T, d] -> [W, d]: over the tokens that count; zero where none does."""
-    weights = counts.to(torch.float32) / counts.sum(1, keepdim=True).clamp(min=1)
-    return torch.einsum("wtd,wt->wd", x.float(), weights)
+    return torch.einsum("wtd,wt->wd", x.float(), _weights(counts))
 
 
 def _in_order(batches: Sequence[Batch], parts: Sequence[torch.Tensor]) -> torch.Tensor:

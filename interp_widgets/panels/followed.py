@@ -51,7 +51,7 @@ FOLLOWED: dict[str, dict[str, list[Answer]]] = {
         "_predict": [Answer(("switches",), ("prediction",), None, lambda get: [(get("prediction") or {}).get("of", {})])],
     },
     "Audit": {"_follow_bin": [Answer(("bin", "source", "dictionary"), ("listed",))]},
-    "Shift": {"_follow_struck": [Answer(("struck",), ("accuracy", "compared", "summary"))]},
+    "Shift": {"_follow_struck": [Answer(("struck",), ("listed", "accuracy", "compared", "summary"))]},
     "Steering": {
         "_mark_stale": [Answer(("mode", "where", "positions"), ("stale",))],
         "_on_atom": [Answer(("atom",), ())],
@@ -62,7 +62,7 @@ FOLLOWED: dict[str, dict[str, list[Answer]]] = {
 CONTEXT = {
     ("Atoms", "find"): ("positions", "atom"),
     ("Audit", "effect"): ("dictionary", "source"),
-    ("Shift", "compare"): ("struck",),
+    ("Shift", "run"): ("struck",),
     ("Steering", "strength"): ("mode", "where", "positions"),
     ("Steering", "run"): ("mode", "where", "positions"),
 }

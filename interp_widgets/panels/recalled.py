@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
+import polars as pl
 import traitlets as t
 
 from ..errors import NotRecorded
@@ -254,6 +255,31 @@ class RecalledCircuit(Recalled):
         return super().__new__(cls) if not isinstance(model, Graph) else _Circuit(model, *args, **more)
 
 
+class RecalledShift(Recalled):
+    """What is struck, and whether it was compared, decides all that is shown, whichever way it came about."""
+
+    def run(self: Any) -> None:
+        self._recall(again=True)  # what is struck stays
+
+    def compare(self: Any) -> pl.DataFrame:
+        self._answer({"type": "compare"})
+        return self.frame  # type: ignore[no-any-return]
+
+    def _answer(self: Any, message: dict[str, Any]) -> None:
+        alike = (each for each in self._states if each["state"].get("struck") == self.struck)
+        state = next((each for each in alike if each["state"].get("compared")), None)
+        if message["type"] != "compare" or state is None:
+            self._session.missing(f"{message['type']} with {', '.join(self.struck) or 'nothing'} struck out")
+        self._take(state, ("accuracy", "compared", "summary"))
+
+    def _take(self: Any, state: dict[str, Any], names: Any = None) -> None:
+        super()._take(state, names)
+        self._now = state
+
+    def _check(self, nodes: Any) -> None:
+        """Names are not looked up: any that was not recorded is told of."""
+
+
 class _Done:
     """A job that has ended: what is recorded is there at once."""
 
@@ -303,7 +329,7 @@ def _recalled(cls: Any, base: Any = Recalled) -> Any:
 Agreement, Attention, Audit, Lens = _recalled(_Agreement), _recalled(_Attention), _recalled(_Audit), _recalled(_Lens)
 Patching, PatchingPairs, Steering = _recalled(_Patching), _recalled(_PatchingPairs), _recalled(_Steering)
 Atoms, Circuit = _recalled(_Atoms, RecalledAtoms), _recalled(_Circuit, RecalledCircuit)
-Shift = _recalled(_Shift)
+Shift = _recalled(_Shift, RecalledShift)
 
 
 class Explorer(_Explorer):

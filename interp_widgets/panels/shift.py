@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import traitlets as t
 
-from ..errors import TextError
+from ..errors import InterpError, TextError
 from ..widgets.shift import ShiftWidget
 from . import shift_traits as traits
 from . import summaries
@@ -38,8 +40,12 @@ class Shift(Panel, ShiftWidget):
     >>> shift.compare()                 # random atoms, and what labels would have chosen
     """
 
-    framed = ("struck",)
+    framed = ("struck", "compared")
     movable = False
+    _of: list[str] | None = None
+    """Strikes that the table is of."""
+    _taking_back = 0
+    """The thread that takes a strike back, so that nothing follows from it."""
 
     def __init__(
         self,
@@ -108,12 +114,12 @@ class Shift(Panel, ShiftWidget):
     def strike(self, *nodes: str) -> None:
         """Strike atoms out, besides those that are; the accuracies follow in the background, and `frame` waits for them.
 
+        If their work fails or is stopped, the strike is taken back, and `error` says why.
+
         Raises:
             TextError, DictionaryError: a name that is no atom of the dictionaries.
         """
-        from ..methods.shift_conditions import struck_atoms
-
-        struck_atoms(self._dictionaries, nodes)
+        self._check(nodes)
         self.struck = list(dict.fromkeys([*self.struck, *nodes]))
 
     def spare(self, *nodes: str) -> None:
@@ -170,16 +176,32 @@ class Shift(Panel, ShiftWidget):
 
     # work
 
+    def _check(self, nodes: Sequence[str]) -> None:
+        from ..methods.shift_conditions import struck_atoms
+
+        struck_atoms(self._dictionaries, nodes)
+
     def _inputs(self) -> tuple[Any, ...]:
         return (id(self._data), self.site)
 
     def _compute(self, progress: Job) -> None:
-        from ..methods.shift_conditions import struck_atoms, unchanged
+        with self._or_taken_back(progress):
+            self._check(self.struck)
+            run, show = self._read(progress)
+            while True:  # what was struck meanwhile counts, too
+                nodes = list(self.struck)
+                rows = self._struck_rows(run, nodes, progress)
+                self._publish(progress, lambda: show(nodes, rows))  # noqa: B023
+                if nodes == list(self.struck):
+                    break
+
+    def _read(self, progress: Job) -> tuple[ShiftRun, Callable[[list[str], list[dict[str, Any]]], None]]:
+        """The probe and all that does not depend on what is struck; and what shows it, with strikes and their rows."""
+        from ..methods.shift_conditions import unchanged
         from ..methods.shift_passes import atoms_at, read, some_texts
         from ..methods.shift_run import effects_frame, prepare_shift, run_effects
 
         texts, steps, _, _ = self._settings
-        struck_atoms(self._dictionaries, self.struck)
         model, first = self.session, list(self.struck)
         run = prepare_shift(
             model, self._data, site=self.site, dictionaries=self._dictionaries, splits=SPLITS, progress=progress
@@ -205,22 +227,17 @@ class Shift(Panel, ShiftWidget):
             shown |= traits.examples(each, chosen, names, place)
         fixed = unchanged(run)
 
-        while True:  # what was struck meanwhile counts, too
-            now = list(self.struck)
-            rows = self._struck_rows(run, now, progress)
-            if now == list(self.struck):
-                break
-
-        def show() -> None:
+        def show(nodes: list[str], rows: list[dict[str, Any]]) -> None:
             self._run, self._effects, self._fixed = run, effects, fixed
+            self._started_with = None  # from now on a strike is computed by itself
             self.labels, self.spurious = list(run.data.labels), list(run.data.spurious)
             self.groups = [list(each) for each in traits.groups(run.data)]
             self.set_traits(traits.texts(model, there, wanted))
             self.listed, self.examples = atoms, shown
             self.node = self.node if self.node in shown else (atoms[0]["node"] if atoms else "")
-            self._show(rows)
+            self._show(nodes, rows)
 
-        self._publish(progress, show)
+        return run, show
 
     def _struck_rows(self, run: ShiftRun, nodes: list[str], progress: Job) -> list[dict[str, Any]]:
         from ..methods.shift_conditions import changed, struck_atoms
@@ -228,24 +245,47 @@ class Shift(Panel, ShiftWidget):
         return changed(self.session, run, "struck", struck_atoms(run.dictionaries, nodes), progress=progress)
 
     def _strike(self, progress: Job, run: ShiftRun, nodes: list[str]) -> None:
-        rows = self._struck_rows(run, nodes, progress)
-        self._publish(progress, lambda: self._show(rows))
+        with self._or_taken_back(progress):
+            rows = self._struck_rows(run, nodes, progress)
+        self._publish(progress, lambda: self._show(nodes, rows))
 
     def _compare(self, progress: Job, run: ShiftRun, nodes: list[str]) -> None:
         from ..methods.shift_conditions import compared, struck_atoms
 
         texts, steps, draws, seed = self._settings
-        rows = self._struck_rows(run, nodes, progress)
-        rows += compared(
-            self.session, run, struck_atoms(run.dictionaries, nodes), draws=draws, texts=texts, steps=steps, seed=seed,
-            progress=progress,
-        )  # fmt: skip
-        self._publish(progress, lambda: self._show(rows, compared=True))
+        with self._or_taken_back(progress):
+            rows = self._struck_rows(run, nodes, progress)
+            rows += compared(
+                self.session, run, struck_atoms(run.dictionaries, nodes), draws=draws, texts=texts, steps=steps, seed=seed,
+                progress=progress,
+            )  # fmt: skip
+        self._publish(progress, lambda: self._show(nodes, rows, compared=True))
 
-    def _show(self, rows: list[dict[str, Any]], compared: bool = False) -> None:
+    @contextmanager
+    def _or_taken_back(self, progress: Job) -> Iterator[None]:
+        """What is struck stays what the table is of, also where the work for a strike fails or is stopped."""
+        try:
+            yield
+        except BaseException:
+            self._publish(progress, lambda: self._take_back(self._of))
+            raise
+
+    def _take_back(self, nodes: list[str] | None) -> None:
+        """Strikes as they were before; nothing is computed for them. None: there is no table yet."""
+        self._taking_back = threading.get_ident()
+        try:
+            self.struck = list(self.struck if nodes is None else nodes)
+        finally:
+            self._taking_back = 0
+
+    def _show(self, nodes: list[str], rows: list[dict[str, Any]], compared: bool = False) -> None:
         from ..methods.shift_conditions import accuracy_frame
 
+        assert self._effects is not None
+        self._of = nodes
         self._frame = accuracy_frame([*self._fixed, *rows])
+        listed = [row["node"] for row in self.listed]
+        self.listed = traits.listed(self._effects, [*listed, *self.struck], LISTED)
         self.compared = compared
         columns = [(name, said) for name, said in self.groups]
         self.accuracy = traits.table(self._frame, columns)
@@ -271,15 +311,18 @@ class Shift(Panel, ShiftWidget):
 
     @t.observe("struck")
     def _follow_struck(self, change: t.Bunch) -> None:
-        run = self._run  # a panel that is asleep wakes for it
-        if run is None or (self._job is not None and self._job.running and self._started_with is not None):
-            return  # the computation that is running takes it up at its end
+        run, nodes = self._run, list(self.struck)  # a panel that is asleep wakes for it
+        if self._job is None or self._taking_back == threading.get_ident():
+            return
         with self._showing_errors():
-            from ..methods.shift_conditions import struck_atoms
-
-            struck_atoms(run.dictionaries, self.struck)
-            nodes = list(self.struck)
-            self._launch(lambda progress: self._strike(progress, run, nodes))
+            try:
+                self._check(nodes)
+            except InterpError:
+                self._take_back(change.old)
+                raise
+            if run is not None and not (self._job.running and self._started_with is not None):
+                self._launch(lambda progress: self._strike(progress, run, nodes))
+            # else the computation that is running takes it up at its end
 
     # requests from the browser
 

@@ -61,7 +61,7 @@ def clusters(text: str) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A share of a whole; never 0% or 100% of what is not."""
+    """A share of a whole; never 0% or 100% of what is not. Halves go up, as in the browser."""
     if not math.isfinite(share):
         return "an undefined share"
     if 0 < share < 0.001:
@@ -70,7 +70,7 @@ def percent(share: float) -> str:
         return "over 99.9%"
     if abs(share) < 0.0995 or 0.99 < share < 1:
         return f"{round(100 * share, 1):g}%".replace("-", "−")
-    return f"{round(100 * share)}%".replace("-", "−")
+    return f"{math.floor(100 * share + 0.5)}%".replace("-", "−")
 
 
 def number(value: float, sign: bool = False) -> str:

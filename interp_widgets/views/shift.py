@@ -66,7 +66,7 @@ def shift_chart(frame: pl.DataFrame, *, names: Mapping[str, str] | None = None) 
     intervals = base.mark_rule().encode(
         x=alt.X("low:Q", scale=scale, title="share of test texts said right"), x2="high:Q"
     )
-    dots = base.mark_circle(size=45, opacity=1).encode(
+    dots = base.mark_point(filled=True, size=45, opacity=1).encode(
         x=alt.X("accuracy:Q", scale=scale, title="share of test texts said right")
     )
     said = "Line: 95% interval (Wilson); one dot a draw of random atoms; dashed: one half."

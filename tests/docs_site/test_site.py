@@ -12,23 +12,10 @@ import pytest
 
 import interp_widgets as iw
 from tests.docs_site.conftest import ROOT, ready
+from tests.test_docs import PANELS
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-PANELS = (
-    "agreement",
-    "atoms",
-    "attention",
-    "audit",
-    "circuit",
-    "shift",
-    "examples",
-    "explorer",
-    "lens",
-    "patching",
-    "patchingpairs",
-    "steering",
-)
 LARGEST = 700_000
 """Bytes of a panel's page with everything that it loads, not compressed."""
 

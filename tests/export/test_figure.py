@@ -16,16 +16,18 @@ import pytest
 import interp_widgets as iw
 from interp_widgets.errors import InterpError, SaveError
 from interp_widgets.export.carried import Carried, in_pdf
+from interp_widgets.lab.biographies import toy_biographies
 from interp_widgets.views import publication
 from tests.methods.conftest import some_pairs
-from tests.panels.conftest import IOI, IOI_CORRUPT, SENTENCES, STEERED, TEXT
+from tests.panels.conftest import CIRCUIT, CIRCUIT_CORRUPT, IOI, IOI_CORRUPT, SENTENCES, STEERED, TEXT
 from tests.panels.conftest import toy as toy
 from tests.panels.conftest import toy_half as toy_half
 from tests.panels.conftest import toy_sae as toy_sae
 from tests.views.test_views import SHOWN, examples_frame, lens_frame
 
 SVG = "{http://www.w3.org/2000/svg}"
-NAMES = ("lens", "atoms", "attention", "audit", "patching", "pairs", "steering", "agreement", "explorer", "examples")
+NAMES = ("lens", "atoms", "attention", "audit", "patching", "pairs", "steering", "agreement", "circuit", "shift", "explorer",
+         "examples")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +42,30 @@ def panels(toy, toy_half, toy_sae) -> dict:
         "pairs": iw.PatchingPairs(toy, some_pairs(), positions=[10, -1]),
         "steering": iw.Steering(toy, STEERED, direction=(toy_sae, 122), tokens=3, answer="she", foil="he"),
         "agreement": iw.Agreement(toy, toy_half, IOI),
+        "circuit": iw.Circuit(
+            toy,
+            CIRCUIT,
+            CIRCUIT_CORRUPT,
+            answer="are",
+            foil="is",
+            dictionaries=["toy-grammar/embed", toy_sae],
+            edges=20,
+        ),
+        "shift": iw.Shift(
+            toy,
+            toy_biographies(train=20, test=20),
+            site="resid_post.2",
+            dictionaries=[toy_sae],
+            texts=8,
+            steps=1,
+            draws=1,
+        ),
         "explorer": iw.Explorer(toy, IOI, sae=toy_sae, view="attention"),
     }
     for panel in made.values():
         panel.run()
+    made["shift"].strike(made["shift"].listed[0]["node"])
+    made["shift"].compare()
     return {**made, "examples": iw.Examples(examples_frame("top", "interval"), name="toy")}
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from interp_widgets.export import html
+from tests.front.live import BLANK, Stage
 from tests.front.pages import RECORDER, parts, split
-
-BLANK = '<!doctype html><html lang="en"><head><title>live</title></head><body data-theme="{}"><div id="root"></div></body></html>'
 
 
 def is_outside(url: str) -> bool:
@@ -42,6 +41,19 @@ def open_page(browser) -> Iterator[Callable]:
     yield open_
     for context in contexts:
         context.close()
+    assert troubles == []
+
+
+@pytest.fixture(scope="module")
+def stage(browser) -> Iterator[Stage]:
+    """One page for all tests of a file, which show one widget after the other; it must log no error."""
+    context = browser.new_context(viewport={"width": 1200, "height": 1000})
+    page, troubles = context.new_page(), []
+    page.set_default_timeout(8000)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    yield Stage(page)
+    context.close()
     assert troubles == []
 
 

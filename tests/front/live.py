@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.front.conftest import BLANK
 from tests.front.pages import RECORDER, parts, settle, split
+
+BLANK = '<!doctype html><html lang="en"><head><title>live</title></head><body data-theme="{}"><div id="root"></div></body></html>'
 
 
 class Stage:

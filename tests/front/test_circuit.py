@@ -9,24 +9,10 @@ from interp_widgets.widgets import wire
 from interp_widgets.widgets.circuit import CURVE, CircuitWidget
 from tests.front import circuits, states
 from tests.front.keys import graph, in_sight, middle, node, zoom_in
-from tests.front.live import Stage
 from tests.front.pages import arrive, settle
 from tests.front.test_axe import RUNNING
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def stage(browser):
-    context = browser.new_context(viewport={"width": 1200, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(8000)
-    troubles: list[str] = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-    yield Stage(page)
-    context.close()
-    assert troubles == []
 
 
 def get(page, name: str):

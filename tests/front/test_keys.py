@@ -8,7 +8,6 @@ import pytest
 
 from tests.front import circuits, states
 from tests.front.keys import LISTENERS, ROWS
-from tests.front.live import Stage
 from tests.front.pages import settle
 from tests.front.test_axe import everything
 
@@ -57,15 +56,6 @@ HIDDEN = """() => [...document.querySelectorAll(".iw [title]")].filter((each) =>
   return each.checkVisibility() && !each.closest("[aria-hidden=true], [data-walk]") && !each.matches(":disabled, :has(:disabled), [tabindex], button, input, select, textarea, a")
     && !each.matches("[role=columnheader], [role=rowheader]") && !text.includes(said);
 }).map((each) => each.outerHTML.slice(0, 120))"""
-
-
-@pytest.fixture(scope="module")
-def stage(browser):
-    context = browser.new_context(viewport={"width": 1300, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(8000)
-    yield Stage(page)
-    context.close()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.panel}: {row.what}")

@@ -14,15 +14,6 @@ from tests.front.test_axe import RUNNING, everything
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def stage(browser):
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(8000)
-    yield Stage(page)
-    context.close()
-
-
 def tree(page) -> list[dict]:
     """The nodes that a screen reader is told of: role, name, description, properties."""
     found = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]

@@ -13,11 +13,13 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 import polars as pl
 import interp_widgets as iw
+from interp_widgets.lab.biographies import toy_biographies
 model = iw.load("toy-grammar")
 sae = iw.load_sae("toy-grammar/resid_post.2")
 text = "the keys to the cabinet are on the table ."
 clean = "when mary and john went to the store , john gave a drink to"
 corrupt = "when mary and john went to the store , mary gave a drink to"
+texts = toy_biographies(train=20, test=20)
 pairs = pl.DataFrame({"clean": [clean, corrupt], "corrupt": [corrupt, clean], "answer": ["mary", "john"], "foil": ["john", "mary"]})
 """
 
@@ -29,6 +31,7 @@ PANELS = {
     "pairs": "iw.PatchingPairs(model, pairs, positions=[10, -1])",
     "steering": 'iw.Steering(model, "the keys to the", direction=sae.direction(7), site="resid_post.2", strengths=[4], tokens=3)',
     "circuit": 'iw.Circuit(model, "the keys to the", "the key to the", answer="cabinet", foil="cabinets", edges=5)',
+    "shift": 'iw.Shift(model, texts, site="resid_post.2", dictionaries=[sae], texts=8, steps=1)',
     "agreement": "iw.Agreement(model, model, text)",
     "audit": "iw.Audit(model, [text] * 8, sae=sae, tokens=80, loss_tokens=40, baselines=False)",
     "explorer": "iw.Explorer(model, text, sae=sae)",
@@ -48,7 +51,7 @@ def notebook(folder: Path, name: str = "panels") -> Path:
 
 def marimo(folder: Path) -> Path:
     """A marimo application with every panel: the lens in `mo.ui.anywidget`, so that another cell hears of it; the rest bare."""
-    names = "clean, corrupt, iw, model, pairs, sae, text"
+    names = "clean, corrupt, iw, model, pairs, sae, text, texts"
 
     def cell(arguments: str, code: str, gives: str = "") -> str:
         body = textwrap.indent(code.strip(), "    ")

@@ -10,6 +10,7 @@ from interp_widgets import frames
 from interp_widgets.errors import TextError
 from interp_widgets.lab.biographies import biographies, toy_biographies
 from interp_widgets.lab.biography_words import CITIES, CUES, HE, OPENINGS, PLAIN, SHE, TOY_CUES
+from interp_widgets.lab.toy_grammar import words as toy_words
 
 MADE = {
     "english": lambda **more: biographies(train=80, test=40, **more),
@@ -87,6 +88,9 @@ def test_lists_hold_no_word_of_gender_and_no_profession() -> None:
 def test_every_word_of_the_toy_texts_is_one_that_the_model_knows() -> None:
     toy = iw.load("toy-grammar")
     unknown = toy.tokenizer.unk_token_id
+    assert {profession: set(cues) for profession, cues in TOY_CUES.items()} == {
+        profession: set(cues) for profession, cues in toy_words.CUES.items()
+    }
     pairs = list(zip(TOY_CUES, [*TOY_CUES][1:] + [*TOY_CUES][:1], strict=True))
     assert not [t for p in pairs for t in toy_biographies(p, train=8, test=8)["document"] if unknown in toy.encode(t)]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import interp_widgets as iw
+from interp_widgets.lab.biographies import toy_biographies
 from tests.methods.conftest import IOI, IOI_CORRUPT, some_pairs
 from tests.methods.conftest import toy as toy
 from tests.methods.conftest import toy_sae as toy_sae
@@ -76,6 +77,17 @@ def circuit(toy) -> iw.Circuit:
     panel = iw.Circuit(
         toy, CIRCUIT, CIRCUIT_CORRUPT, answer="are", foil="is", dictionaries=few, errors=("nodes",), edges=40
     )
+    panel.run()
+    return panel
+
+
+@pytest.fixture
+def shift(toy, toy_sae) -> iw.Shift:
+    """Two atoms struck out."""
+    panel = iw.Shift(
+        toy, toy_biographies(train=20, test=20), site="resid_post.2", dictionaries=[toy_sae], texts=8, steps=1, draws=1
+    )
+    panel.strike(*(row["node"] for row in panel.effects.drop_nulls("atom").head(2).to_dicts()))
     panel.run()
     return panel
 

@@ -19,7 +19,7 @@ from tests.methods.conftest import IOI, IOI_CORRUPT
 from .conftest import STEERED, TEXT, click
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "circuit", "explorer", "agreement"])
+@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "circuit", "shift", "explorer", "agreement"])
 def panel(request):
     """Everything that owes the contract, also what shows other panels and has no job of its own."""
     return request.getfixturevalue(request.param)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import interp_widgets as iw
+from interp_widgets.lab.biographies import toy_biographies
 from tests import layers
 from tests.remote.cases import PAIR, STREAM, TEXT, TEXTS
 
@@ -115,7 +116,26 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         keep("audit", audit.frame)
         agreement = rest(iw.Agreement(session, model, TEXT))
         keep("agreement", agreement.frame)
-    given = {"text": TEXT, "pair": PAIR, "texts": TEXTS, "atoms": chosen, "pairs": pairs().to_dict(as_series=False)}
+        data = toy_biographies(train=20, test=20)
+        keep("texts", data)
+        shift = rest(iw.Shift(session, data, site="resid_post.2", dictionaries=[sae], texts=8, steps=1, draws=1))
+        keep("shift", shift.frame)
+        nodes = [row["node"] for row in shift.listed[:2]]
+        shift.struck = nodes[:1]  # as a press does
+        keep("shift, one", rest(shift).frame)
+        press(shift, type="compare")
+        keep("shift, one compared", shift.frame)
+        shift.strike(nodes[1])
+        keep("shift, two", rest(shift).frame)
+        keep("shift, two compared", shift.compare())
+    given = {
+        "text": TEXT,
+        "pair": PAIR,
+        "texts": TEXTS,
+        "atoms": chosen,
+        "pairs": pairs().to_dict(as_series=False),
+        "nodes": nodes,
+    }
     return folder, given
 
 
@@ -224,6 +244,43 @@ for name in ("load", "record", "train_sae"):
         assert "iw.replay(path)" in str(error), error
     else:
         raise AssertionError(name)
+""",
+    "Shift": """
+data = pl.read_parquet(folder + "/texts.parquet")
+asked = {"site": "resid_post.2", "dictionaries": [sae], "texts": 8, "steps": 1, "draws": 1}
+shift = iw.Shift(model, data, **asked)
+same("shift", shift.frame)
+one, two = given["nodes"]
+shift.strike(two, one)  # in an order in which they were not recorded
+assert shift.struck == [] and "was not recorded" in shift.error
+same("shift", shift.frame)
+send(shift, type="compare")
+assert "compare with nothing struck out was not recorded" in shift.error.lower()
+shift.strike(one)
+assert not shift.error and not shift.compared and "1 atom struck out" in shift.summary
+same("shift, one", shift.frame)
+assert "nnsight" in shift.code() and shift.chart.to_dict() and shift.provenance["struck"] == [one]
+send(shift, type="compare")
+assert shift.compared and len(shift.accuracy) == 10 and not shift.error
+same("shift, one compared", shift.frame)
+shift.strike(two)  # after a comparison
+assert shift.struck == [one, two] and not shift.compared
+same("shift, two", shift.frame)
+shift.run()
+send(shift, type="run")
+assert shift.struck == [one, two] and not shift.error
+same("shift, two", shift.frame)
+same("shift, two compared", shift.compare())
+shift.strike("resid_post.2/0")
+assert shift.struck == [one, two] and shift.compared and "was not recorded" in shift.error
+shift.select(two)
+assert shift.node in shift.examples
+shift.spare()
+assert not shift.error and [row["condition"] for row in shift.accuracy] == ["original"]
+same("shift", shift.frame)
+raises(lambda: shift.effects, "was not recorded")
+raises(lambda: iw.Shift(model, data.head(20), **asked), "Shift on these arguments was not recorded")
+assert shift.recorded in shift.to_html(folder + "/shift.html").read_text()
 """,
     "Explorer": """
 explorer = iw.Explorer(model, TEXT, sae=sae)

@@ -31,7 +31,21 @@ def loaded(monkeypatch) -> list[str]:
     return names
 
 
-@pytest.fixture(params=["lens", "atoms", "attention", "patching", "many", "steering", "audit", "agreement", "explorer"])
+@pytest.fixture(
+    params=[
+        "lens",
+        "atoms",
+        "attention",
+        "patching",
+        "many",
+        "steering",
+        "audit",
+        "circuit",
+        "shift",
+        "agreement",
+        "explorer",
+    ]
+)
 def panel(request):
     return request.getfixturevalue(request.param)
 

@@ -102,6 +102,19 @@ def test_a_selection_is_a_row_of_the_effects(shift) -> None:
         shift.select("resid_post.1/error")
 
 
+def test_an_atom_that_is_struck_is_listed_however_small_its_effect(shift) -> None:
+    last = shift.effects.drop_nulls("atom")["node"][-1]
+    with pytest.raises(TextError, match="Strike it first"):
+        shift.select(last)
+    shift.strike(last)
+    shift.select(last)
+    assert shift.selection["node"].to_list() == [last]
+    assert [row["effect"] for row in shift.listed] == sorted((row["effect"] for row in shift.listed), reverse=True)
+    shift.spare(last)
+    assert shift.frame.height
+    assert shift.listed[-1]["node"] == last, "a row does not go while it is looked at"
+
+
 def test_code_makes_the_same_frame_in_a_clean_process(shift, tmp_path) -> None:
     shift.strike(*[row["node"] for row in shift.listed[:4]])
     shift.frame.write_parquet(tmp_path / "expected.parquet")
@@ -124,17 +137,42 @@ def test_what_is_wrong_is_said_and_the_result_stays(toy, data, saes, shift) -> N
     assert "Nothing is struck out" in shift.error
     shift.struck = ["nonsense"]  # as a page could send it
     assert "no atom that can be struck" in shift.error
-    shift.struck = []
+    assert shift.struck == []
     wrong = iw.Shift(toy, data.drop("spurious"), site=SITE, dictionaries=saes)
     with pytest.raises(InterpError, match="no column spurious"):
         wrong.run()
     assert "no column spurious" in wrong.error
 
 
+def test_a_strike_whose_work_fails_is_taken_back(shift, monkeypatch) -> None:
+    first, second = (row["node"] for row in shift.listed[:2])
+    shift.strike(first)
+    before = shift.frame
+
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("interp_widgets.methods.shift_conditions.without", fails)
+    shift.strike(second)
+    assert shift.frame.equals(before)
+    assert shift.struck == [first]
+    assert "not enough memory" in shift.error
+    shift._on_message(None, {"type": "compare"}, [])
+    shift._job.wait()
+    assert shift.frame.equals(before)
+    assert not shift.compared
+    monkeypatch.undo()
+    shift.strike(second)
+    assert shift.frame.filter(condition="struck")["nodes"].unique().to_list() == [2]
+    assert not shift.error
+
+
 def test_a_strike_while_it_computes_is_taken_up(toy, data, saes) -> None:
     with toy._lock:  # the model is busy elsewhere
         panel = iw.Shift(toy, data, site=SITE, dictionaries=saes, texts=8, steps=1)
         panel.strike("resid_post.1/75")
+        panel.struck = [*panel.struck, "nonsense"]  # as a page could send it
+        assert "no atom that can be struck" in panel.error
     assert panel.frame.filter(condition="struck")["nodes"].unique().to_list() == [1]
     assert "1 atom struck out" in panel.summary
 

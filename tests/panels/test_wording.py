@@ -67,8 +67,9 @@ def test_names_are_cut_and_on_one_line():
 @pytest.mark.parametrize(
     ("share", "said"),
     [
-        (0.0, "0%"), (0.0004, "under 0.1%"), (0.0312, "3.1%"), (0.407, "41%"), (0.996, "99.6%"), (0.99999, "over 99.9%"),
-        (1.0, "100%"), (-0.5, "−50%"), (1.02, "102%"), (float("nan"), "an undefined share"),
+        (0.0, "0%"), (0.0004, "under 0.1%"), (0.0312, "3.1%"), (0.407, "41%"), (0.725, "73%"), (0.925, "93%"),
+        (0.996, "99.6%"), (0.99999, "over 99.9%"), (1.0, "100%"), (-0.5, "−50%"), (1.02, "102%"),
+        (float("nan"), "an undefined share"),
     ],
 )  # fmt: skip
 def test_a_share_never_rounds_to_none_or_all(share, said):
