@@ -42,11 +42,13 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
     >>> circuit.faithfulness            # of circuits of growing size
     >>> circuit.label("resid_post.2/122@5", "plural subject")
     >>> circuit.switch("resid_post.2/122@5", 0)     # the prediction without it
+    >>> circuit.changes             # the metric of every clean prompt without it
     >>> iw.Circuit(iw.read_graph("graph.json"))     # of someone else's model, without it
     """
 
     charts_more = True
     movable = False
+    framed = ("switches", "prompt")
 
     def __init__(
         self,
@@ -83,7 +85,7 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         """
         self._found: Found | None = None
         self._graph: Graph | None = None
-        self._page, self._predicted = NOTHING, None
+        self._page, self._predicted, self._changed = NOTHING, None, None
         self._options: dict[str, Any] = {"steps": steps, "positions": positions}
         self._most, self._ways, self._compared, self._corpora = edges, list(errors), list(compare), dict(corpora or {})
         self._given, self._question = dictionaries, Question()
@@ -190,14 +192,16 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         }
 
     def code(self) -> str:
-        """A script that makes `frame`: nnsight alone for attribution, else this package called."""
-        from .circuit_code import OF_A_GRAPH, script
+        """A script that makes `frame`: nnsight alone for attribution, else this package called. With nodes switched it also makes
+        `predictions` and `changes`."""
+        from .circuit_code import OF_A_GRAPH, script, switched
 
         if self._graph is not None:
             return OF_A_GRAPH
         _ = self.frame
         assert self._found is not None
-        return script(self.session, self._found, self._given)
+        made = script(self.session, self._found, self._given)
+        return made + switched(self.session, self._found, self._given, self.switches, self.prompt)
 
     def save(self, path: str | Path, *, theme: str = "light", width: float | None = None, dpi: float = 300) -> Path:
         """Write `chart` as a figure, `frame` as a table, or the graph: `.json` for circuit-tracer and Neuronpedia, `.pt` for the
@@ -237,7 +241,7 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
 
     # an observer must be in the class of the widget itself
     _show_cards = t.observe("selected", "pinned")(Cards._cards_wanted)
-    _predict = t.observe("switches")(Switches._prediction_wanted)
+    _predict = t.observe("switches", "prompt")(Switches._prediction_wanted)
 
     # requests from the browser
 

@@ -15,6 +15,7 @@ from ..widgets.circuit import METHODS
 from . import circuit_traits, summaries
 from .circuit_found import BASELINES, Found, Stage
 from .circuit_notes import notes
+from .circuit_question import FIRST
 from .jobs import Job
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ class Works:
         positions: list[int]
         cards: dict[str, Any]
         prediction: dict[str, Any]
+        prompt: str
+        prompt_texts: dict[str, str]
+        mean_change: dict[str, Any]
         _predicted: Any
+        _changed: Any
         hold_sync: Callable[[], Any]
         set_traits: Callable[[dict[str, Any]], None]
         _found: Found | None
@@ -162,7 +167,10 @@ class Works:
         if former is None or not former.question.same_prompts(found.question):
             self.positions, self.cards = [], {}
         self.selected = [node for node in self.selected if node in names]
-        self.size, self.edge_threshold, self.prediction, self._predicted = MOST, 0.0, {}, None
+        self.size, self.edge_threshold = MOST, 0.0
+        self.prediction, self.mean_change, self._predicted, self._changed = {}, {}, None, None
+        self.prompt_texts = found.question.listed(self.session)
+        self.prompt = self.prompt if self.prompt in self.prompt_texts else FIRST
         self._draw(found)
         self.set_traits(circuit_traits.prompt_traits(self.session, found.prompts, self.summed))
         self.set_traits(circuit_traits.no_curve())

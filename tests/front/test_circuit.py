@@ -388,7 +388,7 @@ def test_a_node_is_switched_and_the_prediction_follows(stage):
     state = circuits.chosen_circuit().prediction | {"of": {name: 0}}
     arrive(page, prediction=state)
     assert section.get_attribute("aria-busy") == "false"
-    assert "4.20 → −0.31 (−4.5 [−4.9, −4.1]; the effects alone say −3.9)" in section.text_content()
+    assert values(section) == {"clean 0": "4.71 → 0.20 (−4.51)"}
     assert section.locator("tbody tr").first.locator("td").all_text_contents() == ["81%", "12%"]
     typed = page.get_by_role("spinbutton", name="Scale as a number")
     typed.fill("1.5")
@@ -401,6 +401,75 @@ def test_a_node_is_switched_and_the_prediction_follows(stage):
     press(page, "All as they are")
     assert get(page, "switches") == {}
     assert sent(page) == []
+
+
+def values(section) -> dict[str, str]:
+    """What is said of the metric, row by row, as far as it is shown."""
+    rows = zip(section.locator("dt").all(), section.locator("dd").all(), strict=True)
+    return {name.text_content(): value.text_content() for name, value in rows if name.is_visible()}
+
+
+def test_the_mean_over_prompts_comes_is_stopped_and_is_asked_for(stage):
+    widget = circuits.chosen_circuit()
+    page, done = stage.show(widget), widget.mean_change
+    section = page.get_by_role("region", name="Prediction")
+    assert values(section) == {
+        "mean of 24 clean prompts": "4.20 → −0.31 (−4.51 [−4.9, −4.1])",
+        "clean 0": "4.71 → 0.20 (−4.51)",
+    }
+    assert section.get_by_text("logit( see) − logit( sees)").is_visible()
+    assert not section.get_by_role("button", name="Measure", exact=True).is_visible()
+
+    none = {"of": widget.switches, "total": 24, "prompts": 0, "pending": True, "failed": ""}
+    arrive(page, mean_change=none)
+    assert values(section)["mean of 24 clean prompts"] == "…"
+    assert section.get_attribute("aria-busy") == "true"
+    arrive(page, mean_change={**done, "prompts": 8, "pending": True})
+    assert values(section)["mean of 8 of 24 clean prompts"].startswith("4.20 → −0.31")
+    stop = section.get_by_role("button", name="Stop", exact=True)
+    stop.focus()
+    page.keyboard.press("Enter")
+    assert sent(page) == [{"type": "stop"}]
+    arrive(page, mean_change={**done, "prompts": 8})
+    assert "mean of 8 of 24 clean prompts" in values(section)
+    press(page, "Measure")
+    assert sent(page)[1:] == [{"type": "measure"}]
+    arrive(page, mean_change={**none, "pending": False})
+    assert values(section)["mean of 24 clean prompts"] == "not measured"
+    arrive(page, mean_change={**none, "pending": False, "failed": "The server is gone."})
+    assert section.get_by_role("alert").text_content() == "The server is gone."
+
+    arrive(page, mean_change={**done, "of": {widget.names[3]: 0}})
+    assert values(section)["mean of 24 clean prompts"] == "…", "what is of another switch is not shown"
+    arrive(page, mean_change={})
+    assert list(values(section)) == ["clean 0"]
+    arrive(page, mean_change=done, switches={})
+    assert values(section) == {"clean 0": "4.71"}
+
+
+def test_a_prompt_is_chosen_with_the_keys(stage):
+    widget = circuits.chosen_circuit(
+        prompt_texts={"clean 0": "The boys see", "clean 1": "<b>The dogs</b>", "corrupt 0": "The boy see"}
+    )
+    page = stage.show(widget)
+    section = page.get_by_role("region", name="Prediction")
+    select = section.get_by_role("combobox", name="Prompt")
+    assert select.locator("optgroup").evaluate_all("all => all.map((each) => each.label)") == ["clean", "corrupt"]
+    assert select.locator("option").all_text_contents() == ["0: The boys see", "1: <b>The dogs</b>", "0: The boy see"]
+    select.focus()
+    page.keyboard.press("ArrowDown")
+    settle(page)
+    assert get(page, "prompt") == "clean 1"
+    assert values(section)["clean 1"] == "… → …", "all of it was of the former prompt"
+    assert section.locator("tbody tr").first.locator("td").all_text_contents() == ["…", "…"]
+    assert section.get_attribute("aria-busy") == "true"
+    arrive(page, prediction={**widget.prediction, "prompt": "clean 1"})
+    assert section.get_attribute("aria-busy") == "false"
+    assert select.get_attribute("title") == "<b>The dogs</b>"
+    arrive(page, live=False)
+    assert select.is_disabled()
+    arrive(page, prompt_texts={"clean 0": "The boys see"}, prompt="clean 0")
+    assert not select.is_visible(), "there is nothing to choose"
 
 
 def test_groups_are_python_s_sums(stage):
