@@ -4,7 +4,7 @@ import { button, needsKernel, NEEDS_KERNEL } from "./controls.js";
 import { h, hit, save, setAttributes } from "./dom.js";
 import { count, known, level, number, percent, quoted, visible } from "./numbers.js";
 
-const NO_MODEL = "This graph came without its model: nothing can be switched.";
+const NO_MODEL = "No model is here that has these nodes: nothing can be switched.";
 /** The prompt that is chosen at first. */
 const FIRST = "clean 0";
 const INVITATION = "Switch a node off or scale it: the prediction before and after is shown here.";

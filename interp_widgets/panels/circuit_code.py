@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .circuit_found import Found
     from .circuit_question import Question
 
-OF_A_GRAPH = """# A circuit graph without its model. Save it first: panel.save("graph.json")
+OF_A_GRAPH = """# A circuit graph that was opened. Save it first: panel.save("graph.json")
 import interp_widgets as iw
 
 frame = iw.read_graph("graph.json").nodes
@@ -31,7 +31,7 @@ def script(model: Session, found: Found, given: Any) -> str:
     Raises:
         DictionaryError: a dictionary that was made in memory.
     """
-    if found.method == "attribution":
+    if found.method == "attribution" and found.run is not None:
         from ..methods.pair_statistics import student
         from ..session import scripts
 

@@ -57,6 +57,10 @@ class Question:
         given = {name: getattr(self, name) for name in (*PROMPTS, *TOKENS)}
         return {name: None if _empty(value) else value for name, value in given.items()}
 
+    def plain(self) -> dict[str, Any]:
+        """What is given of it, with lists in the place of all sequences: for a file."""
+        return {name: _plain(value) for name, value in self.arguments().items() if value is not None}
+
     def texts(self, model: Session) -> dict[str, str]:
         """As they stand in the fields."""
         prompts = {name: _lines(model, getattr(self, name)) for name in PROMPTS}
@@ -90,6 +94,10 @@ def read_tokens(text: str, prompts: int) -> Any:
     if len(several) < 2:
         return text
     return several if prompts == 1 else [several] * prompts
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int) else [_plain(each) for each in value]
 
 
 def _empty(value: Any) -> bool:

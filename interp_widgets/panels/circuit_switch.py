@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import traitlets as t
 
-from ..errors import GraphError
+from .circuit_alone import refusal
 from .circuit_question import checked_prompt
 from .jobs import Job
 
@@ -34,6 +34,7 @@ class Switches:
         prediction: dict[str, Any]
         mean_change: dict[str, Any]
         _found: Found | None
+        _misfit: str
         _predicted: tuple[Wanted, pl.DataFrame] | None
         _changed: tuple[dict[str, float], pl.DataFrame] | None
         _beside: dict[str, Job]
@@ -104,7 +105,7 @@ class Switches:
 
     def _with_model(self) -> Found:
         if self._found is None:
-            raise GraphError("This graph is shown without its model, so nothing can be switched.")
+            raise refusal(self._misfit, "nothing can be switched")
         return self._found
 
     def _predict_after(self, switches: dict[str, float], prompt: str) -> pl.DataFrame:

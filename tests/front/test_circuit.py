@@ -176,7 +176,7 @@ def test_without_a_curve_nodes_are_counted_and_nothing_is_claimed(stage):
     assert get(page, "size") == 4
     assert len(listed(page)) == 5
     assert page.get_by_role("button", name="Run", exact=True).count() == 0
-    assert page.get_by_text("This graph came without its model: nothing can be switched.").is_visible()
+    assert page.get_by_text("No model is here that has these nodes: nothing can be switched.").is_visible()
     assert "|influence| ≥" in page.locator(".iw-threshold").first.text_content()
 
 
