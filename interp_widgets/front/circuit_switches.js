@@ -4,7 +4,7 @@ import { button, needsKernel, NEEDS_KERNEL } from "./controls.js";
 import { h, hit, save, setAttributes } from "./dom.js";
 import { count, known, level, number, percent, quoted, visible } from "./numbers.js";
 
-const NO_MODEL = "No model is here that has these nodes: nothing can be switched.";
+const NO_MODEL = "No model here has these nodes: nothing can be switched.";
 /** The prompt that is chosen at first. */
 const FIRST = "clean 0";
 const INVITATION = "Switch a node off or scale it: the prediction before and after is shown here.";
@@ -18,25 +18,21 @@ export function createPrediction(model, signal, data) {
   const hint = h("p", { class: "iw-hint" });
   const chips = h("ul", { class: "iw-chips", "aria-label": "Switched nodes" });
   const clear = button("All as they are", signal, () => save(model, { switches: {} }), { class: "iw-button iw-small" });
-  const [all, measure] = [h("dt"), button("Measure", signal, askForMean, { class: "iw-button iw-small" })];
+  const [all, measure] = [h("dt"), button("Measure", signal, () => model.send({ type: model.get("mean_change").pending ? "stop" : "measure" }), { class: "iw-button iw-small" })];
   const [mean, here, own, measured] = [h("dd"), h("dt"), h("dd"), h("p", { class: "iw-quiet" })];
   const metric = h("div", { class: "iw-metric" }, measured, h("dl", { class: "iw-values" }, all, mean, here, own), measure);
   const select = h("select", { class: "iw-select" });
   const choice = h("label", { class: "iw-field" }, h("span", { class: "iw-label" }, "Prompt"), select);
-  const failed = [h("p", { class: "iw-why", role: "alert" }), h("p", { class: "iw-why", role: "alert" })];
+  const failed = [0, 1].map(() => h("p", { class: "iw-why", role: "alert" }));
   const table = h("table", { class: "iw-changes iw-predicted" });
-  const element = h("section", { class: "iw-part", "aria-label": "Prediction" }, h("h3", {}, "Prediction"), hint, chips, clear, choice, failed[0], failed[1], metric, table);
+  const element = h("section", { class: "iw-part", "aria-label": "Prediction" }, h("h3", {}, "Prediction"), hint, chips, clear, choice, ...failed, metric, table);
   let offered = "";
-
-  function askForMean() {
-    model.send({ type: model.get("mean_change").pending ? "stop" : "measure" });
-  }
 
   function draw() {
     const [switches, prediction, prompt, live] = [model.get("switches"), model.get("prediction"), model.get("prompt"), model.get("live")];
     const names = Object.keys(switches);
     const { metric: found, top = [], pending = false } = prediction;
-    const other = (prediction.prompt ?? FIRST) !== prompt; // so nothing of it is of this prompt
+    const other = (prediction.prompt ?? FIRST) !== prompt;
     const current = sameSwitches(prediction.of ?? {}, switches) && !other;
     const waits = model.get("has_model") && live && !prediction.failed && (pending || !current) && (names.length > 0 || !!found);
     const changed = names.length > 0 && !!found;
@@ -82,11 +78,9 @@ export function createPrediction(model, signal, data) {
   /** The prompts to choose from; the list is left alone while it stays the same, so that it does not close. @param {string} prompt @param {boolean} live */
   function drawChoice(prompt, live) {
     const texts = Object.entries(model.get("prompt_texts"));
-    if (offered !== JSON.stringify(texts)) {
-      select.replaceChildren(...["clean", "corrupt"].map((side) => h("optgroup", { label: side }, ...texts.filter(([name]) => name.startsWith(`${side} `))
-        .map(([name, text]) => h("option", { value: name }, `${name.slice(side.length + 1)}: ${text}`)))).filter((group) => group.children.length));
-    }
-    offered = JSON.stringify(texts);
+    const offer = JSON.stringify(texts);
+    if (offered !== offer) select.replaceChildren(...texts.map(([value, text]) => h("option", { value }, `${value}: ${text}`)));
+    offered = offer;
     select.value = prompt;
     choice.hidden = texts.length < 2;
     needsKernel(select, live);
