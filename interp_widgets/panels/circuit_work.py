@@ -92,11 +92,16 @@ class Works:
         def known(run: CircuitRun, most: int | None = circuit_traits.NODES) -> Found:
             return Found(question, method, options, self._dictionaries, prompts, run.frame(most), run)
 
+        members = self._members()  # of which nodes shown meanwhile may lack some
         stage = Stage(progress, "nodes", lambda run: self._draw(known(run)) if run.found else None)
         run = run_circuit(self.session, prompts, self._dictionaries, method=method, **options, progress=stage)
         found = known(run, None)
-        self._publish(progress, lambda: self._show(found))
+        self._publish(progress, lambda: self._show(found, members))
         self._fill(found, progress)
+
+    def _members(self) -> dict[str, list[str]]:
+        """Name of a group -> its nodes."""
+        return {each["name"]: each["nodes"] for each in self.groups}
 
     def _measure_graph(self, graph: Graph, prompts: Prompts, progress: Job) -> None:
         """What can be measured of a graph that was opened, in the place of finding its nodes."""
@@ -181,7 +186,8 @@ class Works:
     def _forget(self) -> None:
         self._found = None
 
-    def _show(self, found: Found) -> None:
+    def _show(self, found: Found, members: dict[str, list[str]] | None = None) -> None:
+        """`members`: of groups that were there before the work began."""
         former, self._found = self._found, found
         self._frame = found.nodes if self._graph is None else self._graph.nodes
         names = set(self._frame["node"])
@@ -192,21 +198,21 @@ class Works:
         self.prediction, self.mean_change, self._predicted, self._changed = {}, {}, None, None
         self.prompt_texts = found.question.listed(self.session)
         self.prompt = self.prompt if self.prompt in self.prompt_texts else FIRST
-        self._draw(found)
+        self._draw(found, members)
         self.set_traits(circuit_traits.prompt_traits(self.session, found.prompts, self.summed))
         self.set_traits(circuit_traits.no_curve())
         self._say()
         self._show_cards()
         self._predict()
 
-    def _draw(self, found: Found) -> None:
+    def _draw(self, found: Found, members: dict[str, list[str]] | None = None) -> None:
         """Nodes and edges; and what a person has made of them."""
         bare = self._bare_of(found)
         self._page = page(self._edited(bare), circuit_traits.NODES, circuit_traits.EDGES)
         self.set_traits({**circuit_traits.page_traits(self._page, bare),
                          "metric": circuit_traits.metric_words(self.session, found.prompts),
                          "edged": found.edged and found.edged + self._page.answers})  # fmt: skip
-        self._regroup({each["name"]: each["nodes"] for each in self.groups})
+        self._regroup({**self._members(), **(members or {})})
 
     def _show_curve(self, found: Found, new: bool = False) -> None:
         assert found.faithfulness is not None

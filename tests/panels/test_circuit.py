@@ -276,6 +276,14 @@ def test_labels_groups_pins_and_hidden_nodes_are_in_the_graph_and_outlast_a_run(
     assert again.frame["effect"].drop_nulls().sum() == pytest.approx(circuit.frame["effect"].sum())
 
 
+def test_groups_outlast_nodes_that_come_one_site_after_the_other(circuit, monkeypatch) -> None:
+    monkeypatch.setattr("interp_widgets.panels.jobs.QUIET", -1.0)  # every part is shown
+    nodes = circuit.frame.unique("site", maintain_order=True)["node"].to_list()
+    circuit.group("one of each site", nodes)
+    circuit.run()
+    assert circuit.graph.groups == {"one of each site": tuple(nodes)}
+
+
 def test_what_is_no_node_gets_a_sentence(circuit) -> None:
     for request in (circuit.select, circuit.pin, circuit.hide, lambda node: circuit.label(node, "x"), circuit.switch):
         with pytest.raises(GraphError, match="'attn' is no node of this circuit; nodes are named like"):
