@@ -24,6 +24,8 @@ from .audit import CONTEXT_SUMMARY as CONTEXT_SUMMARY
 from .audit import FAITHFULNESS as FAITHFULNESS
 from .audit import SPLITTING as SPLITTING
 from .audit import TRAINING as TRAINING
+from .circuits import CIRCUIT_CHANGE as CIRCUIT_CHANGE
+from .circuits import CIRCUIT_CHANGE_SUMMARY as CIRCUIT_CHANGE_SUMMARY
 from .circuits import CIRCUIT_CHECK as CIRCUIT_CHECK
 from .circuits import CIRCUIT_EDGE_KINDS as CIRCUIT_EDGE_KINDS
 from .circuits import CIRCUIT_EDGES as CIRCUIT_EDGES

@@ -150,6 +150,28 @@ CIRCUIT_PREDICTION: Schema = {
 }
 """A prediction with nodes scaled: one row per likely token of either run, the likeliest first."""
 
+CIRCUIT_CHANGE: Schema = {
+    "prompt": Column(pl.Int32, "index of the clean prompt, from 0"),
+    "metric": Column(pl.Float64, "of the prompt: mean logit of its answers less that of its foils"),
+    "changed_metric": Column(pl.Float64, "the same with nodes scaled"),
+    "change": Column(pl.Float64, "changed_metric - metric"),
+}
+"""What becomes of the metric with nodes scaled: one row per clean prompt, in their order."""
+
+CIRCUIT_CHANGE_SUMMARY: Schema = {
+    "prompts": Column(pl.Int32, "number of prompts"),
+    "metric": Column(pl.Float64, "mean over prompts"),
+    "changed_metric": Column(pl.Float64, "the same with nodes scaled"),
+    "change": Column(pl.Float64, "mean of changed_metric - metric"),
+    "low": Column(
+        pl.Float64,
+        "lower end of the 95 % bootstrap interval of the mean change over prompts; null for one prompt",
+        nullable=True,
+    ),
+    "high": Column(pl.Float64, "upper end of it", nullable=True),
+}
+"""The mean change over prompts: one row."""
+
 
 class Node(NamedTuple):
     """The parts of a node's name."""

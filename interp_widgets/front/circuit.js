@@ -155,7 +155,7 @@ function render({ model, el, signal }) {
     [drawGraph, [...SHOWN, ...SELECTED, "listed", "positions", "corrupt_tokens", "variants", "measure"]],
     [() => curve.draw(model, stops[at]), [...CURVE, ...NODES, "size", "ends", "metric", "has_model", "live"]],
     [() => node.draw(-1), [...SHOWN, ...SELECTED, "activation", "corrupt_activation", "measure", "has_model", "live"]],
-    [prediction.draw, ["prediction", "switches", "labels", "has_model", "live", ...NODES]],
+    [prediction.draw, ["prediction", "mean_change", "prompt", "prompt_texts", "metric", "switches", "labels", "has_model", "live", ...NODES]],
     [drawCard, ["selected", "cards", "corpus_state", "has_model", "live", ...NODES]],
   ]);
 }

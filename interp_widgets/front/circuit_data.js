@@ -11,11 +11,24 @@ import { bytes, floats, ints, quoted } from "./numbers.js";
 /**
  * @typedef {object} Prediction
  * @prop {Record<string, number>} of
+ * @prop {string} prompt
  * @prop {boolean} pending
  * @prop {string} failed
- * @prop {string} about
- * @prop {{ name: string, before: number, after: number, change: number, low: number | null, high: number | null, estimate: number | null }} metric
+ * @prop {{ before: number, after: number, change: number }} metric
  * @prop {{ token: string, token_id: number, before: number, after: number }[]} top
+ */
+/**
+ * @typedef {object} MeanChange
+ * @prop {Record<string, number>} of
+ * @prop {number} total
+ * @prop {number} prompts
+ * @prop {boolean} pending
+ * @prop {string} failed
+ * @prop {number} [before]
+ * @prop {number} [after]
+ * @prop {number} [change]
+ * @prop {number | null} [low]
+ * @prop {number | null} [high]
  */
 /**
  * @typedef {object} CircuitState  see widgets/circuit.py
@@ -68,7 +81,10 @@ import { bytes, floats, ints, quoted } from "./numbers.js";
  * @prop {DataView} group_target
  * @prop {DataView} group_weight
  * @prop {Record<string, number>} switches
+ * @prop {Record<string, string>} prompt_texts
+ * @prop {string} prompt
  * @prop {Partial<Prediction>} prediction
+ * @prop {Partial<MeanChange>} mean_change
  * @prop {string[]} selected
  * @prop {Record<string, import("./atoms_card.js").Card>} cards
  * @prop {import("./atoms_card.js").CorpusState} corpus_state

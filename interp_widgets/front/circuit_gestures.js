@@ -4,6 +4,8 @@ import { neighbour, thingAt } from "./circuit_layout.js";
 
 const STEP = 60; // pixels that a key moves the graph
 const CLICK = 4; // pixels that a press may move and still be none
+/** Most that counts of a wheel event: trackpads send a pinch as many small ones, a wheel a few of 100 and more. */
+const NOTCH = 40;
 export const ZOOM_STEP = 1.3;
 
 /**
@@ -20,25 +22,49 @@ export const ZOOM_STEP = 1.3;
 export function followGestures({ element, signal, view, move, point, onSelect, start, picture }) {
   /** @type {{ x: number, y: number, moved: boolean } | null} */
   let drag = null;
+  /** The fingers on the graph, where they were last. @type {Map<number, [x: number, y: number]>} */
+  const fingers = new Map();
 
-  /** @param {MouseEvent} event @returns {[number, number]} */
-  const placeOf = (event) => {
+  /** Where the box begins in the window. */
+  const origin = () => {
     const box = element.getBoundingClientRect();
-    return [event.clientX - box.left - element.clientLeft, event.clientY - box.top - element.clientTop];
+    return [box.left + element.clientLeft, box.top + element.clientTop];
   };
+  /** @param {MouseEvent} event @returns {[number, number]} */
+  const placeOf = (event) => [event.clientX - origin()[0], event.clientY - origin()[1]];
   /** @param {MouseEvent} event */
   const under = (event) => {
     const now = picture();
     return now ? thingAt(now.layout, now.shown.things, ...view.place(...placeOf(event))) : -1;
   };
 
+  /** The middle of the first two fingers, and how far they are apart. */
+  function between() {
+    const [[x, y], [x2, y2]] = fingers.values();
+    return { x: (x + x2) / 2, y: (y + y2) / 2, apart: Math.max(1, Math.hypot(x - x2, y - y2)) };
+  }
+
+  /** Two fingers: what is between them stays between them. @param {PointerEvent} event */
+  function pinch(event) {
+    if (!fingers.has(event.pointerId)) return;
+    const was = between();
+    fingers.set(event.pointerId, placeOf(event));
+    const is = between();
+    point(-1);
+    view.zoomBy(is.apart / was.apart, was.x, was.y);
+    view.panBy(is.x - was.x, is.y - was.y);
+    move();
+  }
+
   element.addEventListener("pointerdown", (event) => {
     if (event.button) return;
-    drag = { x: event.clientX, y: event.clientY, moved: false };
+    fingers.set(event.pointerId, placeOf(event));
+    drag = { x: event.clientX, y: event.clientY, moved: fingers.size > 1 };
     element.setPointerCapture(event.pointerId);
   }, { signal });
   element.addEventListener("pointermove", (event) => {
     if (!drag) return point(under(event));
+    if (fingers.size > 1) return pinch(event);
     const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
     if (!drag.moved && Math.hypot(dx, dy) < CLICK) return;
     if (!drag.moved) point(-1);
@@ -48,10 +74,12 @@ export function followGestures({ element, signal, view, move, point, onSelect, s
   }, { signal });
   for (const type of ["pointerup", "pointercancel"]) {
     element.addEventListener(type, (event) => {
-      const pressed = drag && !drag.moved && type === "pointerup";
-      drag = null;
-      element.toggleAttribute("data-dragged", false);
       const press = /** @type {PointerEvent} */ (event);
+      const pressed = drag && !drag.moved && type === "pointerup";
+      fingers.delete(press.pointerId);
+      const [stays] = fingers.values();
+      drag = stays ? { x: stays[0] + origin()[0], y: stays[1] + origin()[1], moved: true } : null;
+      element.toggleAttribute("data-dragged", !!stays);
       if (pressed) onSelect(under(press), press.shiftKey || press.ctrlKey || press.metaKey);
     }, { signal });
   }
@@ -59,11 +87,14 @@ export function followGestures({ element, signal, view, move, point, onSelect, s
   element.addEventListener("wheel", (event) => {
     const zooms = event.ctrlKey || event.metaKey;
     const scale = event.deltaMode ? 16 : 1;
-    if (zooms) view.zoomBy(Math.exp(-event.deltaY * scale * 0.004), ...placeOf(event));
+    if (zooms) view.zoomBy(Math.exp(-0.01 * Math.min(NOTCH, Math.max(-NOTCH, event.deltaY * scale))), ...placeOf(event));
     else if (!view.panBy(-(event.shiftKey ? event.deltaX || event.deltaY : event.deltaX) * scale, -(event.shiftKey ? 0 : event.deltaY) * scale)) return; // at its end: the page scrolls
     event.preventDefault();
     move();
   }, { signal, passive: false });
+
+  /** With two fingers the page neither scrolls nor zooms, also where one of them scrolls it. */
+  element.addEventListener("touchmove", (event) => { if (event.touches.length > 1 && event.cancelable) event.preventDefault(); }, { signal, passive: false });
 
   element.addEventListener("keydown", (event) => {
     const now = picture();

@@ -99,21 +99,31 @@ export function createGraph({ signal, onSelect, onPoint, tell, onMove }) {
   function move() {
     frame ||= requestAnimationFrame(() => {
       frame = 0;
-      const { at, box } = view;
-      const beyond = Math.abs(drawn.left - at.left) * at.zoom > AROUND * box.width || Math.abs(drawn.top - at.top) * at.zoom > AROUND * box.height;
-      if (beyond && drawn.zoom === at.zoom) render(MOVING);
+      if (isUncovered()) render(MOVING);
       else transform();
       clearTimeout(timer);
       timer = window.setTimeout(render, REST);
     });
   }
 
+  /** Where the drawn picture is now, in pixels of the box, and how much larger than drawn. */
+  function placed() {
+    const { at, box } = view;
+    const by = at.zoom / drawn.zoom;
+    return { x: (drawn.left - at.left) * at.zoom - AROUND * box.width * by, y: (drawn.top - at.top) * at.zoom - AROUND * box.height * by, by };
+  }
+
+  /** Whether there is more in sight than was drawn. */
+  function isUncovered() {
+    const [{ x, y, by }, { width, height }] = [placed(), view.box];
+    const whole = (1 + 2 * AROUND) * by;
+    return x > 0 || y > 0 || x + width * whole < width || y + height * whole < height;
+  }
+
   /** Bring the drawn picture to where it belongs now. */
   function transform() {
     if (!picture) return;
-    const { at, box } = view;
-    const by = at.zoom / drawn.zoom;
-    const [x, y] = [(drawn.left - at.left) * at.zoom - AROUND * box.width * by, (drawn.top - at.top) * at.zoom - AROUND * box.height * by];
+    const [{ at, box }, { x, y, by }] = [view, placed()];
     for (const canvas of [scene, over]) canvas.style.transform = `translate(${x}px, ${y}px) scale(${by / drawn.sharp})`;
     axes.place(picture.data, picture.layout, at, box, picture.positions);
     element.style.touchAction = view.overflows() ? "none" : "pan-y";

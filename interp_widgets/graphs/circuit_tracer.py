@@ -76,6 +76,7 @@ def _own(graph: Graph) -> dict[str, Any]:
         "metric": graph.metric,
         "positions": "apart" if graph.tokens else "summed",
         "sizes": dict(graph.sizes),
+        **({"asked": dict(graph.asked)} if graph.asked else {}),
     }
 
 
@@ -88,7 +89,7 @@ def _changed(graph: Graph, content: Mapping[str, Any]) -> dict[str, Any]:
         metadata |= {"prompt_tokens": list(graph.tokens) or SUMMED, "prompt": graph.prompt}
     if graph.dictionaries != before.dictionaries:
         metadata["transcoder_list"] = list(graph.dictionaries)
-    if (graph.model, graph.metric, graph.sizes) != (before.model, before.metric, before.sizes):
+    if any(getattr(graph, name) != getattr(before, name) for name in ("model", "metric", "sizes", "asked")):
         metadata |= {"scan": _plain(graph.model) or "unknown", OWN: _own(graph)}
     parameters = dict(content["qParams"])
     if graph.pinned != before.pinned:

@@ -14,6 +14,7 @@ from ..frames.circuits import ANSWER, CIRCUIT_NODES, GRAPH_EDGES, GRAPH_NODES
 from ..frames.schema import build, check
 
 KINDS = ("atom", "error", "embedding", "logit", "other")
+ASKED = ("clean", "corrupt", "answer", "foil")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,8 @@ class Graph:
 
     Raises:
         FrameError: a frame with other columns than it must have.
-        GraphError: two nodes of one name, a kind that there is not, or an edge, label, group, pin or hidden node without a node.
+        GraphError: two nodes of one name, a kind that there is not, an edge, label, group, pin or hidden node without a node, or
+            something in `asked` that no method takes.
     """
 
     nodes: pl.DataFrame
@@ -41,6 +43,9 @@ class Graph:
     """Site -> number of atoms of its dictionary, where known. Only writing `.pt` needs it."""
     metric: str = ""
     """What is measured, in words, such as `logit( is) - logit( are)`."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """What the circuit was found on, as `methods.circuit` takes it: `clean`, `corrupt`, `answer`, `foil`, each a text, an id or
+    a list of these; empty where a file does not say."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Node -> what a person or a file calls it."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -63,6 +68,10 @@ class Graph:
         if len(names) < self.nodes.height:
             twice = self.nodes["node"].filter(self.nodes["node"].is_duplicated())[0]
             raise GraphError(f"Two nodes are called {twice}; each needs a name of its own.")
+        if wrong := [name for name, value in self.asked.items() if name not in ASKED or not _is_askable(value)]:
+            raise GraphError(
+                f"What was asked has {wrong[0]!r}, but must be {', '.join(ASKED)}: each a text, a token id or a list of these."
+            )
         for where, used in self._uses():
             if stray := [name for name in used if name not in names]:
                 raise GraphError(f"{where} name {stray[0]}, which is no node of this graph.")
@@ -174,6 +183,13 @@ class Graph:
             ("Pins", list(self.pinned)),
             ("Hidden nodes", list(self.hidden)),
         ]
+
+
+def _is_askable(value: Any, depth: int = 2) -> bool:
+    """Whether a value is a text, a whole number, or a list of such, or of lists of such."""
+    if isinstance(value, list):
+        return depth > 0 and all(_is_askable(each, depth - 1) for each in value)
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31)
 
 
 def node_frame(rows: pl.DataFrame) -> pl.DataFrame:

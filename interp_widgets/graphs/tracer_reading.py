@@ -61,6 +61,7 @@ def read(content: Mapping[str, Any], where: str) -> Graph:
         dictionaries=tuple(_dictionaries(said)),
         sizes={clean(site): int(size) for site, size in _mapping(own.get("sizes")).items() if whole(size)},
         metric=metric,
+        asked=_cleaned(_mapping(own.get("asked"))),
         labels=_labels(found, rows, features, parameters.get("clerps"), metric if ours else None),
         groups=groups,
         pinned=pinned,
@@ -68,6 +69,15 @@ def read(content: Mapping[str, Any], where: str) -> Graph:
         facts={CONTENT: content},
         notes=tuple(notes),
     )
+
+
+def _cleaned(value: Any) -> Any:
+    """The same with all its texts clean; what it is, is for the graph to check."""
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    if isinstance(value, Mapping):
+        return {clean(str(name)): _cleaned(each) for name, each in value.items()}
+    return clean(value) if isinstance(value, str) else value
 
 
 def _row(each: Mapping[str, Any], tokens: tuple[str, ...], ours: bool, where: str) -> dict[str, Any]:

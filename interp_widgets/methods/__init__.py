@@ -20,6 +20,8 @@ from .circuits.edges import circuit_edge_kinds as circuit_edge_kinds
 from .circuits.edges import circuit_edges as circuit_edges
 from .circuits.faithfulness import circuit_faithfulness as circuit_faithfulness
 from .circuits.nodes import circuit as circuit
+from .circuits.prediction import change_summary as change_summary
+from .circuits.prediction import circuit_change as circuit_change
 from .circuits.prediction import circuit_prediction as circuit_prediction
 from .context_effects import context_summary as context_summary
 from .context_effects import effect_over_contexts as effect_over_contexts

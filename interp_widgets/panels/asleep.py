@@ -30,7 +30,7 @@ _answering: ContextVar[bool] = ContextVar("answering", default=False)
 """While a click is answered on the kernel's main thread, which must not wait."""
 
 LOOKS = ("color", "site", "metric", "sort", "value_weighted", "leave_first", "mode", "where", "quantity", "atoms", "atom",
-         "positions", "labels", "pinned", "hidden", "groups", "switches", "way", "struck")  # fmt: skip
+         "positions", "labels", "pinned", "hidden", "groups", "switches", "prompt", "way", "struck")  # fmt: skip
 """Traits that say how a result is shown or what is asked, where a class has them: a panel that wakes has them at once."""
 CHOSEN = ("positions", "cell", "pins", "head", "query_range", "key_range", "key_positions", "strength", "pair", "source",
           "dictionary", "bin", "frozen", "origin", "selected", "size", "edge_threshold", "node")  # fmt: skip

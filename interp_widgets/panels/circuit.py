@@ -13,11 +13,12 @@ from ..errors import InterpError, TextError
 from ..graphs.graph import Graph
 from ..graphs.page import NOTHING, page
 from ..widgets.circuit import METHODS, CircuitWidget
-from . import circuit_traits
-from .circuit_alone import NoModel, plain
+from . import circuit_traits, recipe
+from .circuit_alone import NoModel, plain, refusal
 from .circuit_card import Cards
 from .circuit_edit import Edits
 from .circuit_found import BASELINES, Found
+from .circuit_opened import misfit, question_of
 from .circuit_question import Question, as_given
 from .circuit_switch import Switches
 from .circuit_work import Works
@@ -42,11 +43,14 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
     >>> circuit.faithfulness            # of circuits of growing size
     >>> circuit.label("resid_post.2/122@5", "plural subject")
     >>> circuit.switch("resid_post.2/122@5", 0)     # the prediction without it
+    >>> circuit.changes             # the metric of every clean prompt without it
     >>> iw.Circuit(iw.read_graph("graph.json"))     # of someone else's model, without it
+    >>> iw.Circuit(model, graph=iw.read_graph("graph.json"))        # with its model: cards, switches, faithfulness
     """
 
     charts_more = True
     movable = False
+    framed = ("switches", "prompt")
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         answer: Any = "",
         foil: Any = "",
         *,
+        graph: Graph | None = None,
         dictionaries: Given = None,
         method: str = "attribution",
         steps: int = 10,
@@ -70,6 +75,10 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         Args:
             model: a session from `iw.load`; or a graph from `iw.read_graph`, and then nothing else.
             clean, corrupt, answer, foil, dictionaries, method, steps, positions: as in `iw.methods.circuit`.
+            graph: a graph to open beside the model, from `iw.read_graph` or another panel; its nodes and edges are shown, no new
+                ones. Nodes that are atoms or errors of the dictionaries have cards, can be switched, and their faithfulness is
+                measured, on the prompts given or else those of the graph. Where none is, a note says so, and the graph is shown as
+                without its model.
             edges: edges are computed among so many of the strongest nodes; default as many as reach a faithfulness of 0.9, from
                 50 to 400.
             errors: how errors are treated on the curve (see `iw.methods.circuit_faithfulness`), one curve each; the first is shown.
@@ -83,13 +92,14 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         """
         self._found: Found | None = None
         self._graph: Graph | None = None
-        self._page, self._predicted = NOTHING, None
+        self._page, self._predicted, self._changed, self._misfit = NOTHING, None, None, ""
         self._options: dict[str, Any] = {"steps": steps, "positions": positions}
         self._most, self._ways, self._compared, self._corpora = edges, list(errors), list(compare), dict(corpora or {})
         self._given, self._question = dictionaries, Question()
         if isinstance(model, Graph):
             stand: Any = NoModel(model.model)
-            super().__init__(stand, has_model=False, dictionaries=circuit_traits.dictionaries_words(model.dictionaries))
+            names = circuit_traits.dictionaries_words(model.dictionaries)
+            super().__init__(stand, has_model=False, dictionaries=names, clean=model.prompt)
             self._open(model)
             return
         from ..methods.circuits.dictionaries import dictionaries_of
@@ -97,6 +107,9 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         _check(method, self._compared)
         self._dictionaries = dictionaries_of(model, dictionaries)
         self._question = Question(*map(as_given, (clean, corrupt, answer, foil)))
+        if graph is not None:
+            self._question = question_of(graph, self._question)
+            self._made_of |= self._question.plain()
         super().__init__(
             model,
             **self._question.texts(model),
@@ -104,13 +117,19 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
             method=method,
             dictionaries=circuit_traits.dictionaries_words(self._dictionaries),
         )
-        if self._question.asked:
+        if graph is not None:
+            self._open(graph)
+        if graph is not None and (why := misfit(graph, self._dictionaries, self._question)):
+            self._show_alone(why)
+        elif self._question.asked:
             self._start()
 
     @property
     def edges(self) -> pl.DataFrame:
         """Edges among the strongest nodes (see `frames.CIRCUIT_EDGES`); waits for them."""
-        found: pl.DataFrame = self._part("edges", "edges") if self._graph is None else self._graph.edges
+        if self._graph is not None and self._job is not None:
+            self._job.wait()
+        found: pl.DataFrame = self._part("edges", "edges") if self._graph is None else self._bare.edges
         return found
 
     @property
@@ -175,29 +194,34 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
     def provenance(self) -> dict[str, Any]:
         """What the result rests on; of a graph without its model what its file says."""
         own: dict[str, Any] = {"metric": self.metric, "method": self.method}
-        if self._graph is not None:
+        if self._graph is not None and self._found is None:
             return {
                 **super().provenance,
                 **own,
                 "prompt": self._graph.prompt,
                 "dictionaries": list(self._graph.dictionaries),
             }
+        opened = (
+            {} if self._graph is None else {"nodes": "of a graph that was opened", "graph_model": self._graph.model}
+        )
         return {
             **super().provenance,
             **own,
+            **opened,
             **self._options,
             **circuit_traits.rests_on(self._dictionaries, self._question),
         }
 
     def code(self) -> str:
-        """A script that makes `frame`: nnsight alone for attribution, else this package called."""
-        from .circuit_code import OF_A_GRAPH, script
+        """A script that makes `frame`: nnsight alone for attribution, else this package called. With nodes switched it also makes
+        `predictions` and `changes`."""
+        from .circuit_code import OF_A_GRAPH, script, switched
 
-        if self._graph is not None:
-            return OF_A_GRAPH
         _ = self.frame
-        assert self._found is not None
-        return script(self.session, self._found, self._given)
+        if self._found is None:
+            return OF_A_GRAPH
+        made = OF_A_GRAPH if self._graph is not None else script(self.session, self._found, self._given)
+        return made + switched(self.session, self._found, self._given, self.switches, self.prompt)
 
     def save(self, path: str | Path, *, theme: str = "light", width: float | None = None, dpi: float = 300) -> Path:
         """Write `chart` as a figure, `frame` as a table, or the graph: `.json` for circuit-tracer and Neuronpedia, `.pt` for the
@@ -208,17 +232,19 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         return super().save(path, theme=theme, width=width, dpi=dpi)
 
     def _inputs(self) -> tuple[Any, ...]:
-        return str(self._question), self.method, self._most, tuple(self._compared)
+        return str(self._question), self.method, self._most, tuple(self._compared), id(self._graph)
 
     def _start(self) -> Job:
-        if not self.has_model:
-            self.session.refuse("nothing can be computed")  # type: ignore[attr-defined]
+        if isinstance(self.session, NoModel):
+            raise refusal("", "nothing can be computed")
         return super()._start()
 
     def _part(self, name: str, words: str) -> Any:
         """A part of the result, once the work is over."""
         _ = self.frame
         value = getattr(self._found, name, None)
+        if value is None and self._misfit:
+            raise refusal(self._misfit, "")
         if value is None:
             raise InterpError(self.error or f"The {words} of this circuit were not computed. Call .run().")
         return value
@@ -231,13 +257,17 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
                 raise self._job.error
 
     def _to_keep(self) -> dict[str, Any]:
-        """What is kept beside the traits: of a graph without its model the graph."""
+        """What is kept beside the traits: of a graph that was opened the graph, however large."""
         kept = super()._to_keep()
-        return kept if self._graph is None else {**kept, "graph": plain(self.graph)}
+        if self._graph is None:
+            return kept
+        if "graph" in kept["arguments"]:
+            kept["arguments"]["graph"] = recipe.plain(self._graph)
+        return {**kept, "graph": plain(self.graph)} if self._found is None else kept
 
     # an observer must be in the class of the widget itself
     _show_cards = t.observe("selected", "pinned")(Cards._cards_wanted)
-    _predict = t.observe("switches")(Switches._prediction_wanted)
+    _predict = t.observe("switches", "prompt")(Switches._prediction_wanted)
 
     # requests from the browser
 
@@ -246,12 +276,21 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         self._question = self._question.typed(self.session, **fields)
         self._made_of |= {name: getattr(self._question, name) for name in fields}
         self.set_traits(fields)
+        self._leave_graph()
         self._start()
 
     def _on_method(self, method: str) -> None:
         _check(method, [])
         self.method = method
+        self._leave_graph()
         self._start()
+
+    def _leave_graph(self) -> None:
+        """What is asked now has nodes of its own."""
+        if self._graph is not None and not isinstance(self.session, NoModel):
+            self._graph, self._misfit, self.has_model = None, "", True
+            self.method = self.method or METHODS[0]  # a file may not say it
+            self._made_of.pop("graph", None)
 
     def _on_edges(self, nodes: int) -> None:
         self._most = max(2, int(nodes) - self._page.answers)

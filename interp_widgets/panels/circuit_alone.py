@@ -26,11 +26,12 @@ class NoModel:
         """What is known of the model: its name, as the graph has it."""
         return {"model": self.name, "source": "a graph without its model", "versions": {"interp_widgets": __version__}}
 
-    def refuse(self, what: str) -> None:
-        """Raises GraphError: something needs the model."""
-        raise GraphError(
-            f"This graph is shown without its model, so {what}. Load it: iw.Circuit(iw.load(...), clean=...)."
-        )
+
+def refusal(misfit: str, what: str) -> GraphError:
+    """Why something cannot be done that needs the model of a graph. `misfit`: why the model that was given does not do."""
+    return GraphError(
+        misfit or f"This graph is shown without its model, so {what}. Give it: iw.Circuit(iw.load(...), graph=graph)."
+    )
 
 
 def plain(graph: Graph) -> dict[str, Any]:
@@ -41,6 +42,7 @@ def plain(graph: Graph) -> dict[str, Any]:
         **{name: getattr(graph, name) for name in _PLAIN},
         **{name: list(getattr(graph, name)) for name in _TUPLES},
         "sizes": dict(graph.sizes),
+        "asked": dict(graph.asked),
         "labels": dict(graph.labels),
         "groups": {name: list(nodes) for name, nodes in graph.groups.items()},
     }
@@ -62,6 +64,7 @@ def again(kept: Any) -> Graph:
             edges=unpack_frame(kept["edges"]),
             **parts,
             sizes={str(site): int(size) for site, size in kept["sizes"].items()},
+            asked=dict(kept.get("asked", {})),
             labels={str(node): str(text) for node, text in kept["labels"].items()},
             groups={str(name): tuple(map(str, nodes)) for name, nodes in kept["groups"].items()},
         )

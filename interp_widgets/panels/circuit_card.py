@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets as t
 
 from ..frames.circuits import parse_node
+from . import atoms_card
 from .jobs import Job
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ COORDINATE = (
     "Coordinate {atom} of {site} as it is: nobody trained a dictionary here, so there is no direction to explain and there are no "
     "examples."
 )
+NO_DICTIONARY = "This node of the graph is of none of the dictionaries given, so nothing is known of it here."
 NO_CORPUS = (
     "No examples: no corpus has been read with this dictionary. Give one: iw.Circuit(..., corpora={{{site!r}: iw.corpus(model, "
     "texts, sae=sae)}})."
@@ -46,18 +48,21 @@ class Cards:
         found = self._found
         if found is None:
             return
+        there = set(found.nodes["node"])
         wanted = [node for node in dict.fromkeys([*self.selected[-1:], *self.pinned]) if _atom(node) is not None]
         known = {node: card for node, card in self.cards.items() if node in wanted}
         if known != self.cards:
             self.cards = known
         missing = [node for node in wanted if node not in known or known[node].get("removed", 0) is None]
         if missing:
+            for node in set(missing) - there:
+                self._add_card(node, {**atoms_card.EMPTY, "atom": _atom(node), "corpus": NO_DICTIONARY})
+            missing = [node for node in missing if node in there]
             self._aside(lambda job: self._fill_cards(missing, found, job), "cards")
 
     def _fill_cards(self, nodes: list[str], found: Found, progress: Job) -> None:
         from ..methods.atom_effects import run_atom_ablation
         from ..methods.direct_weights import direct_logits, writes_stream
-        from . import atoms_card
 
         saes = {}
         for node in nodes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .circuit_found import Found
     from .circuit_question import Question
 
-OF_A_GRAPH = """# A circuit graph without its model. Save it first: panel.save("graph.json")
+OF_A_GRAPH = """# A circuit graph that was opened. Save it first: panel.save("graph.json")
 import interp_widgets as iw
 
 frame = iw.read_graph("graph.json").nodes
@@ -31,13 +31,47 @@ def script(model: Session, found: Found, given: Any) -> str:
     Raises:
         DictionaryError: a dictionary that was made in memory.
     """
-    if found.method == "attribution":
+    if found.method == "attribution" and found.run is not None:
         from ..methods.pair_statistics import student
         from ..session import scripts
 
         count = found.prompts.count
         return scripts.circuit(model, found.run, found.dictionaries, student(count - 1) if count > 1 else None)
     return _calling(model, found.question, given, found.method, found.options)
+
+
+def switched(model: Session, found: Found, given: Any, switches: Mapping[str, float], prompt: str) -> str:
+    """What such a script goes on with where nodes are switched: the prediction after one prompt, and the metric of all.
+
+    Raises:
+        DictionaryError: a dictionary that was made in memory.
+    """
+    if not switches:
+        return ""
+    from .circuit_question import checked_prompt
+    from .circuit_switch import SHOWN
+
+    side, row = checked_prompt(prompt, found.prompts)
+    answer, foil = found.prompts.answers[row], found.prompts.foils[row] or None
+    dictionaries = "" if given is None else f", dictionaries={_dictionaries(given)}"
+    asked = {name: value for name, value in found.question.arguments().items() if value is not None}
+    return f"""
+# Nodes scaled: what is predicted after {prompt}, and the metric of every clean prompt
+import interp_widgets as iw
+
+{_loading(model)}
+scales = {dict(switches)!r}
+predictions = iw.methods.circuit_prediction(
+    model,
+    text={found.prompts.ids(row, side)!r},
+    scales=scales,
+    answer={answer!r},
+    foil={foil!r},
+    top={SHOWN}{dictionaries},
+)
+asked = {asked!r}
+changes = iw.methods.circuit_change(model, scales=scales, **asked{dictionaries})
+"""
 
 
 def _calling(model: Session, question: Question, given: Any, method: str, options: Mapping[str, Any]) -> str:

@@ -33,8 +33,8 @@ class Found:
     dictionaries: Dictionaries
     prompts: Prompts
     nodes: pl.DataFrame
-    run: CircuitRun
-    """What `nodes` was made of."""
+    run: CircuitRun | None
+    """What `nodes` was made of; None where they are those of a graph that was opened."""
     edges: pl.DataFrame | None = None
     edged: int = 0
     """Edges are known among the first so many nodes."""
@@ -42,6 +42,8 @@ class Found:
     """How errors are treated -> faithfulness of circuits of growing size."""
     check: CircuitCheck | None = None
     baselines: dict[str, pl.DataFrame] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    """What else belongs beside it, a sentence each."""
 
     @property
     def faithfulness(self) -> pl.DataFrame | None:

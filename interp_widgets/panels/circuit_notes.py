@@ -18,12 +18,13 @@ _METHODS = {
     "attribution": "Effects are first-order estimates (attribution): one gradient at the clean prompts.",
     "integrated_gradients": "Effects are estimates by integrated gradients, a site at a time.",
     "exact": "Effects are exact: a run for each node.",
+    "": "The file does not say how its effects were found.",
 }
 
 
 def notes(model: Session, found: Found) -> list[str]:
     """What belongs beside the result, a sentence each."""
-    nodes, said = found.nodes, [_METHODS[found.method] + _checked(found)]
+    nodes, said = found.nodes, [*found.remarks, _METHODS[found.method] + _checked(found)]
     if found.prompts.batches[0].corrupt is None:
         said.append("There are no corrupt prompts, so a node is set to zero, which the model may never have seen.")
     if found.prompts.count == 1:

@@ -74,8 +74,8 @@ def no_curve() -> dict[str, Any]:
     return {"ways": [], "curve_nodes": b"", "curve_prefix": b"", "curve": b"", "ends": {}, "baselines": []}
 
 
-def curve_traits(found: pl.DataFrame, page: Page) -> dict[str, Any]:
-    """Faithfulness (see `frames.CIRCUIT_FAITHFULNESS`) of circuits of the nodes of a page."""
+def curve_traits(found: pl.DataFrame, page: Page, ranked: pl.DataFrame) -> dict[str, Any]:
+    """Faithfulness (see `frames.CIRCUIT_FAITHFULNESS`) of circuits of the nodes of a page; `ranked`: those a circuit can have."""
     parts = {way: found.filter(error_nodes=way).sort("nodes") for way in WAYS}
     parts = {way: part for way, part in parts.items() if part.height}
     if not parts:
@@ -87,7 +87,7 @@ def curve_traits(found: pl.DataFrame, page: Page) -> dict[str, Any]:
     for row, (way, part) in enumerate(parts.items()):
         sizes = part["nodes"].to_numpy()
         nodes[row, : len(sizes)] = sizes
-        prefix[row, : len(sizes)] = _prefixes(page, sizes, way)
+        prefix[row, : len(sizes)] = _prefixes(page, ranked, sizes, way)
         for at, name in enumerate(_CURVE_COLUMNS):
             curve[at, row, : len(sizes)] = part[name].fill_null(np.nan).to_numpy()
     starts = next(iter(parts.values())).filter(nodes=0).rows(named=True)
@@ -120,11 +120,11 @@ def baseline_traits(name: str, found: pl.DataFrame) -> dict[str, Any]:
     return {"name": name, **{column: part[column].to_list() for column in columns}}
 
 
-def _prefixes(page: Page, sizes: np.ndarray[Any, Any], way: str) -> list[int]:
+def _prefixes(page: Page, ranked: pl.DataFrame, sizes: np.ndarray[Any, Any], way: str) -> list[int]:
     """For each number of nodes, how far into the nodes of the page they reach."""
     kinds = page.nodes["kind"]
     answers = int((kinds == "logit").sum())
-    counts = (kinds != "logit") & ((kinds != "error") if way != "nodes" else True)
+    counts = page.nodes["node"].is_in(ranked["node"].implode()) & ((kinds != "error") if way != "nodes" else True)
     until = np.flatnonzero(counts.to_numpy()) + 1
     return [answers if not size else int(until[min(size, len(until)) - 1]) if len(until) else answers for size in sizes]
 

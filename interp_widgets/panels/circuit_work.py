@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ..errors import TextError
+from ..errors import GraphError, TextError
 from ..graphs.graph import Graph
 from ..graphs.page import Page, at_least, enough, page
-from ..widgets.circuit import METHODS
 from . import circuit_traits, summaries
 from .circuit_found import BASELINES, Found, Stage
 from .circuit_notes import notes
+from .circuit_opened import edged, fitting, method_of, remarks
+from .circuit_question import FIRST
 from .jobs import Job
 
 if TYPE_CHECKING:
     from ..methods.circuits.dictionaries import Dictionaries
+    from ..methods.circuits.prompts import Prompts
     from ..methods.circuits.run import CircuitRun
     from ..session.session import Session
     from .circuit_question import Question
@@ -48,11 +50,16 @@ class Works:
         positions: list[int]
         cards: dict[str, Any]
         prediction: dict[str, Any]
+        prompt: str
+        prompt_texts: dict[str, str]
+        mean_change: dict[str, Any]
         _predicted: Any
+        _changed: Any
         hold_sync: Callable[[], Any]
         set_traits: Callable[[dict[str, Any]], None]
         _found: Found | None
         _graph: Graph | None
+        _misfit: str
         _page: Page
         _frame: pl.DataFrame | None
         _question: Question
@@ -79,13 +86,36 @@ class Works:
         check_choices(method, **options)
         progress(0, 0, "reading the prompts")
         prompts = prompts_of(self.session, **question.arguments())
+        if self._graph is not None:
+            return self._measure_graph(self._graph, prompts, progress)
 
         def known(run: CircuitRun, most: int | None = circuit_traits.NODES) -> Found:
             return Found(question, method, options, self._dictionaries, prompts, run.frame(most), run)
 
+        members = self._members()  # of which nodes shown meanwhile may lack some
         stage = Stage(progress, "nodes", lambda run: self._draw(known(run)) if run.found else None)
         run = run_circuit(self.session, prompts, self._dictionaries, method=method, **options, progress=stage)
         found = known(run, None)
+        self._publish(progress, lambda: self._show(found, members))
+        self._fill(found, progress)
+
+    def _members(self) -> dict[str, list[str]]:
+        """Name of a group -> its nodes."""
+        return {each["name"]: each["nodes"] for each in self.groups}
+
+    def _measure_graph(self, graph: Graph, prompts: Prompts, progress: Job) -> None:
+        """What can be measured of a graph that was opened, in the place of finding its nodes."""
+        tokens = circuit_traits.tokens_of(self.session, prompts, not graph.tokens)
+        try:
+            nodes = fitting(graph, self._dictionaries, prompts, tokens)
+        except GraphError as error:
+            misfit = str(error)
+            return self._publish(progress, lambda: self._show_alone(misfit))
+        options = {**self._options, "positions": "apart" if graph.tokens else "summed"}
+        metric = circuit_traits.metric_words(self.session, prompts)
+        said = remarks(graph, nodes, self.session, self._question, metric)
+        found = Found(self._question, method_of(graph), options, self._dictionaries, prompts, nodes, None, graph.edges,
+                      edged(nodes, graph.edges), remarks=said)  # fmt: skip
         self._publish(progress, lambda: self._show(found))
         self._fill(found, progress)
 
@@ -96,7 +126,7 @@ class Works:
             return
         if not found.curves:
             self._add_curve(found, "nodes", progress)
-        most = self._most or enough(found.curves["nodes"], FEWEST, MOST)
+        most = self._most or found.edged or enough(found.curves["nodes"], FEWEST, MOST)
         if found.edged != min(most, found.nodes.height):
             self._add_edges(found, min(most, found.nodes.height), progress)
         if found.check is None and found.method != "exact":
@@ -156,32 +186,40 @@ class Works:
     def _forget(self) -> None:
         self._found = None
 
-    def _show(self, found: Found) -> None:
-        former, self._found, self._frame = self._found, found, found.nodes
-        names = set(found.nodes["node"])
+    def _show(self, found: Found, members: dict[str, list[str]] | None = None) -> None:
+        """`members`: of groups that were there before the work began."""
+        former, self._found = self._found, found
+        self._frame = found.nodes if self._graph is None else self._graph.nodes
+        names = set(self._frame["node"])
         if former is None or not former.question.same_prompts(found.question):
             self.positions, self.cards = [], {}
         self.selected = [node for node in self.selected if node in names]
-        self.size, self.edge_threshold, self.prediction, self._predicted = MOST, 0.0, {}, None
-        self._draw(found)
+        self.size, self.edge_threshold = MOST, 0.0 if found.edges is None else at_least(found.edges, DRAWN)
+        self.prediction, self.mean_change, self._predicted, self._changed = {}, {}, None, None
+        self.prompt_texts = found.question.listed(self.session)
+        self.prompt = self.prompt if self.prompt in self.prompt_texts else FIRST
+        self._draw(found, members)
         self.set_traits(circuit_traits.prompt_traits(self.session, found.prompts, self.summed))
         self.set_traits(circuit_traits.no_curve())
         self._say()
         self._show_cards()
         self._predict()
 
-    def _draw(self, found: Found) -> None:
+    def _draw(self, found: Found, members: dict[str, list[str]] | None = None) -> None:
         """Nodes and edges; and what a person has made of them."""
         bare = self._bare_of(found)
         self._page = page(self._edited(bare), circuit_traits.NODES, circuit_traits.EDGES)
-        self.set_traits({**circuit_traits.page_traits(self._page, bare), "metric": bare.metric,
+        self.set_traits({**circuit_traits.page_traits(self._page, bare),
+                         "metric": circuit_traits.metric_words(self.session, found.prompts),
                          "edged": found.edged and found.edged + self._page.answers})  # fmt: skip
-        self._regroup({each["name"]: each["nodes"] for each in self.groups})
+        self._regroup({**self._members(), **(members or {})})
 
     def _show_curve(self, found: Found, new: bool = False) -> None:
         assert found.faithfulness is not None
         baselines = [circuit_traits.baseline_traits(BASELINES[name], each) for name, each in found.baselines.items()]
-        self.set_traits(circuit_traits.curve_traits(found.faithfulness, self._page) | {"baselines": baselines})
+        self.set_traits(
+            circuit_traits.curve_traits(found.faithfulness, self._page, found.nodes) | {"baselines": baselines}
+        )
         self.way = self.way if self.way in self.ways else self.ways[0]
         if new and self.size == MOST:  # nobody has moved it yet
             self.size = enough(found.curves["nodes"], FEWEST, MOST)
@@ -203,13 +241,17 @@ class Works:
     @property
     def _bare(self) -> Graph:
         """The graph as it was computed or opened."""
-        if self._graph is not None:
+        if self._graph is not None and self._found is None:
             return self._graph
         _ = self.frame
         assert self._found is not None
         return self._bare_of(self._found)
 
     def _bare_of(self, found: Found) -> Graph:
+        if self._graph is not None:
+            edges = self._graph.edges if found.edges is None else found.edges
+            return self._graph if edges is self._graph.edges else replace(self._graph, edges=edges)
+        assert found.run is not None
         summed = found.options["positions"] == "summed"
         return Graph.of(
             found.nodes,
@@ -220,13 +262,19 @@ class Works:
             dictionaries=tuple(found.dictionaries),
             sizes={site: tally.width for site, tally in found.run.found.items()},
             metric=circuit_traits.metric_words(self.session, found.prompts),
+            asked=found.question.plain(),
         )
 
+    def _show_alone(self, misfit: str) -> None:
+        """A graph whose nodes are not those of the model beside it stays as it is."""
+        assert self._graph is not None
+        self._misfit = misfit
+        self.set_traits({"has_model": False, "notes": [misfit, *self._graph.notes]})
+
     def _open(self, graph: Graph) -> None:
-        """Show a graph without its model."""
+        """Show a graph, before anything is known of it but what it says."""
         self._graph, self._frame = graph, graph.nodes
         self._page = page(graph, circuit_traits.NODES, circuit_traits.EDGES)
-        methods = graph.nodes["method"].drop_nulls().unique().to_list()
         self.set_traits(
             {
                 **circuit_traits.page_traits(self._page, graph),
@@ -234,9 +282,8 @@ class Works:
                 "labels": dict(graph.labels),
                 "pinned": list(graph.pinned),
                 "hidden": list(graph.hidden),
-                "clean": graph.prompt,
                 "metric": graph.metric,
-                "method": methods[0] if len(methods) == 1 and methods[0] in METHODS else "",
+                "method": method_of(graph),
                 "edged": self._page.nodes.height,
                 "edge_threshold": at_least(graph.edges, DRAWN),
                 "notes": list(graph.notes),

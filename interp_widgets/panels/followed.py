@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from .circuit_question import FIRST
+
 Get = Callable[[str], Any]
 """From the name of a trait to its value."""
 
@@ -48,7 +50,11 @@ FOLLOWED: dict[str, dict[str, list[Answer]]] = {
     "Atoms": {"_on_atoms": [Answer(("atom", "atoms"), ("pinned", "pinned_activation", "pinned_scale", "cards"))]},
     "Circuit": {
         "_show_cards": [Answer(("selected",), ("cards",), lambda get: get("selected")[-1:], lambda get: get("selected")[-1:])],
-        "_predict": [Answer(("switches",), ("prediction",), None, lambda get: [(get("prediction") or {}).get("of", {})])],
+        "_predict": [
+            Answer(("switches", "prompt"), ("prediction",), None,
+                   lambda get: [(get("prediction") or {}).get("of", {}), (get("prediction") or {}).get("prompt", FIRST)]),
+            Answer(("switches",), ("mean_change",), None, lambda get: [(get("mean_change") or {}).get("of", get("switches"))]),
+        ],
     },
     "Audit": {"_follow_bin": [Answer(("bin", "source", "dictionary"), ("listed",))]},
     "Shift": {"_follow_struck": [Answer(("struck",), ("listed", "accuracy", "compared", "summary"))]},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ..errors import AnswerGone
+from ..graphs.graph import Graph
 
 if TYPE_CHECKING:
     from ..sae.dictionary import Dictionary
@@ -78,6 +79,10 @@ def plain(value: Any) -> Any:
         return {"kind": "tuple", "items": [plain(item) for item in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"kind": "dict", "items": {key: plain(item) for key, item in value.items()}}
+    if isinstance(value, Graph):
+        from . import circuit_alone
+
+        return {"kind": "graph", **circuit_alone.plain(value)}
     if isinstance(value, pl.DataFrame):
         return {"kind": "frame", "items": value.to_dict(as_series=False)}
     if isinstance(value, Stand):
@@ -110,6 +115,7 @@ def again(value: Any) -> Any:
 
     Raises:
         AnswerGone: it was only in memory, or its file is another one now.
+        KeptError: a graph that is damaged, or was too large to be kept.
     """
     if isinstance(value, list):
         return [again(item) for item in value]
@@ -124,6 +130,10 @@ def again(value: Any) -> Any:
         return pl.DataFrame(value["items"])
     if kind == "sae":
         return _dictionary(value)
+    if kind == "graph":
+        from . import circuit_alone
+
+        return circuit_alone.again(value)
     raise AnswerGone(f"This panel cannot be made again: it was made of {value.get('what', 'what is not known')}.")
 
 

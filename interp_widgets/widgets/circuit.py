@@ -11,11 +11,12 @@ Messages that the view sends besides `run` (with `clean`, `corrupt`, `answer`, `
 - `group` with `name` and `nodes` (names): make a group of these nodes, each taken out of the group it was in; a group left empty
   is gone. To rename a group, send its nodes under the new name. Answers and nodes without a name are refused.
 - `ungroup` with `name`.
+- `stop`, `measure`: stop computing `mean_change`, and compute it after all.
 - `pause`, `read_on`: stop and go on reading the corpus, where `corpus_state` says there is one.
 
 `groups` and the four traits after it are set together by Python, in answer to the last three. `selected`, `switches`, `way`,
 `size` and the like are traits that the browser sets; Python observes those that it has to answer (`selected`: `cards`;
-`switches`: `prediction`).
+`switches` and `prompt`: `prediction`, `mean_change`).
 """
 
 from __future__ import annotations
@@ -223,12 +224,23 @@ class CircuitWidget(Widget):
     switches = t.Dict().tag(sync=True)
     """Name of a node -> its scale while predicting: 0 off, 1 as it is (not listed); see `methods.circuit_prediction`."""
 
+    prompt_texts = t.Dict().tag(sync=True)
+    """Name of a prompt (`clean 0`, `corrupt 3`) -> its text, a long one in short: all clean ones, then all corrupt ones."""
+
+    prompt = t.Unicode("clean 0").tag(sync=True)
+    """Name of the prompt that `prediction` is after."""
+
     prediction = t.Dict().tag(sync=True)
-    """What the model predicts with the switches; empty before the first: `of` (the switches it is of), `pending` (True while
-    another one is computed), `failed` (a sentence, or empty), `about` (e.g. `mean of 24 prompts`, or empty), `metric` as
-    {`name`, `before`, `after`, `change`, `low`, `high` (95 % interval of the change, or None), `estimate` (the change by the
-    effects alone, or None)}, and `top`, a list of {`token`, `token_id`, `before`, `after`}: probabilities of the next token, the
-    answers first, then the likeliest of both."""
+    """What the model predicts with the switches after one prompt; empty before the first: `of` and `prompt` (the switches and the
+    prompt it is of), `pending` (True while another one is computed), `failed` (a sentence, or empty), `metric` as {`before`,
+    `after`, `change`}, and `top`, a list of {`token`, `token_id`, `before`, `after`}: probabilities of the next token, the answers
+    first, then the likeliest of both."""
+
+    mean_change = t.Dict().tag(sync=True)
+    """The metric over all clean prompts with the switches; empty where nothing is switched, or there is one prompt: `of` (the
+    switches), `total` (clean prompts), `prompts` (how many of them it is the mean of; 0: none yet, and no numbers), `pending` (True
+    while the others are computed), `failed` (a sentence, or empty), `before`, `after`, `change`, and `low` and `high`, the 95 %
+    bootstrap interval of the mean change, or None."""
 
     selected = t.List(t.Unicode()).tag(sync=True)
     """Names of the selected nodes, the one that was selected last at the end: its card is shown."""

@@ -76,6 +76,8 @@ def circuit(
         "effect": f32(np.r_[np.nan, effect]), "low": f32(np.r_[np.nan, effect - 0.05]), "high": f32(np.r_[np.nan, effect + 0.05]),
         "activation": f32(np.r_[np.nan, rng.gamma(2, 1, nodes)]),
         "corrupt_activation": f32(np.r_[np.nan, rng.gamma(2, 0.4, nodes)]),
+        "prompt_texts": {f"{side} {row}": f"{''.join(tokens).replace('boys', word)} {row}" for side, word in
+                         (("clean", "boys"), ("corrupt", "boy")) for row in range(24)},
         "total": 3 * nodes, "source": i32(source), "target": i32(target), "weight": f32(weight[order]),
         "weight_low": f32(weight[order] - 0.02), "weight_high": f32(weight[order] + 0.02),
         "total_edges": len(pairs), "edged": nodes + 1, "ways": list(WAYS), "way": "nodes", "curve_nodes": i32([counts] * 3),
@@ -100,7 +102,7 @@ def chosen_circuit(**traits) -> CircuitWidget:
     switches = {names[1]: 0.0, names[2]: -1.5}
     shown = card(1213, len(AGREEING))
     del shown["removed"]
-    metric = {"before": 4.2, "after": -0.31, "change": -4.51, "low": -4.9, "high": -4.1, "estimate": -3.9}
+    change = {"before": 4.2, "after": -0.31, "change": -4.51}
     top = [(" see", 5, 0.81, 0.12), (" sees", 6, 0.02, 0.61), (EVIL[0], 7, 0.02, 0.02)]
     state = {
         "selected": [names[1]], "positions": [int(column[1])], "labels": {names[1]: "plural noun"}, "pinned": [names[1]],
@@ -110,10 +112,12 @@ def chosen_circuit(**traits) -> CircuitWidget:
         "corpus_state": {"name": "speeches", "tokens": 250_000, "total": 1_000_000, "complete": True, "running": False,
                          "more": False},
         "prediction": {
-            "of": switches, "pending": False, "failed": "", "about": "Mean of 24 prompts.",
-            "metric": {"name": "logit( see) − logit( sees)", **metric},
+            "of": switches, "prompt": "clean 0", "pending": False, "failed": "",
+            "metric": {"before": 4.71, "after": 0.2, "change": -4.51},
             "top": [dict(zip(("token", "token_id", "before", "after"), each, strict=True)) for each in top],
         },
+        "mean_change": {"of": switches, "total": 24, "prompts": 24, "pending": False, "failed": "", "low": -4.9, "high": -4.1,
+                        **change},
     }  # fmt: skip
     widget.set_traits(state | traits)
     return widget

@@ -162,7 +162,7 @@ def test_without_a_curve_nodes_are_counted_and_nothing_is_claimed(stage):
     assert get(page, "size") == 4
     assert len(listed(page)) == 5
     assert page.get_by_role("button", name="Run", exact=True).count() == 0
-    assert page.get_by_text("This graph came without its model: nothing can be switched.").is_visible()
+    assert page.get_by_text("No model here has these nodes: nothing can be switched.").is_visible()
     assert "|influence| ≥" in page.locator(".iw-threshold").first.text_content()
 
 
@@ -332,6 +332,141 @@ def test_two_thousand_nodes_move_thirty_times_a_second(stage, record_testsuite_p
     assert best[0] <= 33.5
 
 
+def heading(page) -> str:
+    return page.locator(".iw-node h3").text_content()
+
+
+def scale_of_page(page) -> list[float]:
+    return page.evaluate("[visualViewport.scale, devicePixelRatio, scrollX, scrollY]")
+
+
+def width_in_sight(page) -> float:
+    return float(in_sight(page).split()[1])
+
+
+@pytest.fixture
+def touch(stage):
+    """Puts fingers on the page as a touch screen does: `touch("Start", (x, y), ...)`; no finger: the last is lifted."""
+    session = stage.page.context.new_cdp_session(stage.page)
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+
+    def send(kind: str, *fingers: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(fingers)]
+        session.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    yield send
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    session.detach()
+
+
+def test_a_pinch_on_a_trackpad_zooms_the_graph_and_not_the_page(stage):
+    page = stage.show(circuits.circuit(150, 300, layers=2))
+    x, y = node(page, "attn_out.1 #")
+    before, whole = scale_of_page(page), width_in_sight(page)
+    page.mouse.move(x, y)
+    settle(page)
+    name = heading(page)
+    page.evaluate("window.left = []; addEventListener('wheel', (event) => left.push(event.defaultPrevented))")
+    page.keyboard.down("Control")
+    try:
+        for _ in range(20):
+            page.mouse.wheel(0, -4)
+        settle(page)
+        large = width_in_sight(page)
+        assert whole / large == pytest.approx(np.exp(0.8), rel=0.2), "twice as large after 80 of a pinch"
+        page.mouse.move(x + 1, y)
+        settle(page)
+        assert heading(page) == name, "what is under the pointer stays there"
+        page.mouse.wheel(0, 100)
+        settle(page)
+        assert large < width_in_sight(page) < 1.6 * large, "a notch of a wheel is no leap"
+        for _ in range(40):
+            page.mouse.wheel(0, 30)
+    finally:
+        page.keyboard.up("Control")
+    settle(page)
+    assert width_in_sight(page) == pytest.approx(whole, abs=0.2), "no gap at the sides"
+    assert scale_of_page(page) == before
+    assert page.evaluate("left.length > 50 && left.every(Boolean)")
+    graph(page).focus()
+    seen = {}
+    for key in ("0", "+", "+", "-", "0"):
+        page.keyboard.press(key)
+        settle(page)
+        seen.setdefault(key, []).append(width_in_sight(page))
+    assert seen["0"] == [whole, whole]
+    assert seen["-"] == [pytest.approx(seen["+"][0], abs=0.2)]
+    assert whole > seen["+"][0] > seen["+"][1]
+
+
+def test_two_fingers_zoom_and_move_the_graph_and_not_the_page(stage, touch):
+    page = stage.show(circuits.circuit(150, 300, layers=2))
+    graph(page).scroll_into_view_if_needed()
+    before, whole = scale_of_page(page), width_in_sight(page)
+    x, y = middle(graph(page))
+    touch("Start", (x - 40, y))
+    touch("Start", (x - 40, y), (x + 40, y))
+    for apart in range(40, 85, 5):
+        touch("Move", (x - apart, y), (x + apart, y))
+    settle(page)
+    assert whole / width_in_sight(page) == pytest.approx(2, rel=0.15)
+    seen = [float(each) for each in in_sight(page).split()]
+    for by in range(0, 65, 5):
+        touch("Move", (x - 80 + by, y + by), (x + 80 + by, y + by))
+    settle(page)
+    now = [float(each) for each in in_sight(page).split()]
+    assert now[0] < seen[0], "both go right, and the graph with them"
+    assert now[1] == pytest.approx(seen[1], rel=0.15)
+    touch("End", (x - 20, y + 60))
+    for by in range(0, 45, 5):
+        touch("Move", (x - 20 - by, y + 60))
+    settle(page)
+    assert float(in_sight(page).split()[0]) > now[0], "the finger that stays drags"
+    touch("End")
+    settle(page)
+    assert scale_of_page(page) == before
+    assert get(page, "selected") == []
+    press(page, "Fit")
+    x, y = node(page, "attn_out.1 #")
+    touch("Start", (x, y))
+    touch("End")
+    settle(page)
+    assert len(get(page, "selected")) == 1, "a finger still selects"
+
+
+PINCH = """async () => {
+  const graph = document.querySelector(".iw-graph");
+  graph.setPointerCapture = () => {};
+  const { left, top } = graph.getBoundingClientRect();
+  const finger = (pointerId, x) => ({ clientX: left + x, clientY: top + 250, button: 0, pointerId, pointerType: "touch" });
+  for (const id of [11, 12]) graph.dispatchEvent(new PointerEvent("pointerdown", finger(id, id === 11 ? 380 : 420)));
+  const times = [];
+  for (let i = 0; i < 120; i++) {
+    times.push(await new Promise(requestAnimationFrame));
+    const apart = 20 * Math.exp(1.2 - 1.2 * Math.cos(i / 12));
+    for (const id of [11, 12]) graph.dispatchEvent(new PointerEvent("pointermove", finger(id, 400 + (id === 11 ? -apart : apart))));
+  }
+  for (const id of [11, 12]) graph.dispatchEvent(new PointerEvent("pointerup", finger(id, 400)));
+  return times;
+}"""
+
+
+def test_two_thousand_nodes_are_pinched_thirty_times_a_second(stage, record_testsuite_property):
+    """To eleven times the size and back for 120 frames, the best of up to four, as other work can only slow one down."""
+    page = stage.show(circuits.circuit(2000, 6000, layers=6))
+    best = (np.inf, np.inf)
+    for _ in range(4):
+        page.wait_for_timeout(400)
+        frames = np.diff(page.evaluate(PINCH))
+        best = min(best, tuple(np.quantile(frames, [0.5, 0.95])))
+        if best[0] <= 33.5:
+            break
+    record_testsuite_property(
+        "pinching 2,000 nodes and 6,000 edges, ms a frame", f"median {best[0]:.1f}, 95 % {best[1]:.1f}"
+    )
+    assert best[0] <= 33.5
+
+
 # what is done to nodes
 
 
@@ -374,7 +509,7 @@ def test_a_node_is_switched_and_the_prediction_follows(stage):
     state = circuits.chosen_circuit().prediction | {"of": {name: 0}}
     arrive(page, prediction=state)
     assert section.get_attribute("aria-busy") == "false"
-    assert "4.20 → −0.31 (−4.5 [−4.9, −4.1]; the effects alone say −3.9)" in section.text_content()
+    assert values(section) == {"clean 0": "4.71 → 0.20 (−4.51)"}
     assert section.locator("tbody tr").first.locator("td").all_text_contents() == ["81%", "12%"]
     typed = page.get_by_role("spinbutton", name="Scale as a number")
     typed.fill("1.5")
@@ -387,6 +522,78 @@ def test_a_node_is_switched_and_the_prediction_follows(stage):
     press(page, "All as they are")
     assert get(page, "switches") == {}
     assert sent(page) == []
+
+
+def values(section) -> dict[str, str]:
+    """What is said of the metric, row by row, as far as it is shown."""
+    rows = zip(section.locator("dt").all(), section.locator("dd").all(), strict=True)
+    return {name.text_content(): value.text_content() for name, value in rows if name.is_visible()}
+
+
+def test_the_mean_over_prompts_comes_is_stopped_and_is_asked_for(stage):
+    widget = circuits.chosen_circuit()
+    page, done = stage.show(widget), widget.mean_change
+    section = page.get_by_role("region", name="Prediction")
+    assert values(section) == {
+        "mean of 24 clean prompts": "4.20 → −0.31 (−4.51 [−4.9, −4.1])",
+        "clean 0": "4.71 → 0.20 (−4.51)",
+    }
+    assert section.get_by_text("logit( see) − logit( sees)").is_visible()
+    assert not section.get_by_role("button", name="Measure", exact=True).is_visible()
+
+    none = {"of": widget.switches, "total": 24, "prompts": 0, "pending": True, "failed": ""}
+    arrive(page, mean_change=none)
+    assert values(section)["mean of 24 clean prompts"] == "…"
+    assert section.get_attribute("aria-busy") == "true"
+    arrive(page, mean_change={**done, "prompts": 8, "pending": True})
+    assert values(section)["mean of 8 of 24 clean prompts"].startswith("4.20 → −0.31")
+    stop = section.get_by_role("button", name="Stop", exact=True)
+    stop.focus()
+    page.keyboard.press("Enter")
+    assert sent(page) == [{"type": "stop"}]
+    arrive(page, mean_change={**done, "prompts": 8})
+    assert "mean of 8 of 24 clean prompts" in values(section)
+    press(page, "Measure")
+    assert sent(page)[1:] == [{"type": "measure"}]
+    arrive(page, mean_change={**none, "pending": False})
+    assert values(section)["mean of 24 clean prompts"] == "not measured"
+    arrive(page, mean_change={**none, "pending": False, "failed": "The server is gone."})
+    assert section.get_by_role("alert").text_content() == "The server is gone."
+
+    arrive(page, mean_change={**done, "of": {widget.names[3]: 0}})
+    assert values(section)["mean of 24 clean prompts"] == "…", "what is of another switch is not shown"
+    arrive(page, mean_change={})
+    assert list(values(section)) == ["clean 0"]
+    arrive(page, mean_change=done, switches={})
+    assert values(section) == {"clean 0": "4.71"}
+
+
+def test_a_prompt_is_chosen_with_the_keys(stage):
+    widget = circuits.chosen_circuit(
+        prompt_texts={"clean 0": "The boys see", "clean 1": "<b>The dogs</b>", "corrupt 0": "The boy see"}
+    )
+    page = stage.show(widget)
+    section = page.get_by_role("region", name="Prediction")
+    select = section.get_by_role("combobox", name="Prompt")
+    assert select.locator("option").all_text_contents() == [
+        "clean 0: The boys see",
+        "clean 1: <b>The dogs</b>",
+        "corrupt 0: The boy see",
+    ]
+    select.focus()
+    page.keyboard.press("ArrowDown")
+    settle(page)
+    assert get(page, "prompt") == "clean 1"
+    assert values(section)["clean 1"] == "… → …", "all of it was of the former prompt"
+    assert section.locator("tbody tr").first.locator("td").all_text_contents() == ["…", "…"]
+    assert section.get_attribute("aria-busy") == "true"
+    arrive(page, prediction={**widget.prediction, "prompt": "clean 1"})
+    assert section.get_attribute("aria-busy") == "false"
+    assert select.get_attribute("title") == "<b>The dogs</b>"
+    arrive(page, live=False)
+    assert select.is_disabled()
+    arrive(page, prompt_texts={"clean 0": "The boys see"}, prompt="clean 0")
+    assert not select.is_visible(), "there is nothing to choose"
 
 
 def test_groups_are_python_s_sums(stage):

@@ -144,6 +144,13 @@ PAPER = [site for site in SITES if site[0] == "embed" or site[0].startswith(("at
 SIZE = 50
 
 
+ASKED: list[dict[str, Any]] = [
+    {},
+    {"clean": "the keys", "corrupt": "the key", "answer": "are", "foil": ["is", 7]},
+    {"clean": [[1, 5], [1, 6]], "corrupt": ["a ☃", "b"], "answer": [["x", 3], ["y"]], "foil": ["z", "z"]},
+]
+
+
 def circuit(seed: int, sites: list[tuple[str, int | None]] | None = None, summed: bool | None = None) -> Graph:
     """A circuit of ours, all that a person can have done to it included."""
     rng = random.Random(seed)
@@ -188,6 +195,7 @@ def circuit(seed: int, sites: list[tuple[str, int | None]] | None = None, summed
         groups={text: tuple(rng.sample(names, 3)) for text in rng.sample(TEXTS, 3)},
         pinned=tuple(rng.sample(everyone, 4)),
         hidden=tuple(name for name in everyone if rng.random() < 0.1),
+        asked=rng.choice(ASKED),
     )
 
 

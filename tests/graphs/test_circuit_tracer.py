@@ -311,6 +311,16 @@ def test_ours_comes_back_exactly(tmp_path, seed) -> None:
     assert iw.read_graph(content | {"unknown": 1}).facts != {}
 
 
+def test_a_stranger_s_question_is_checked(tmp_path) -> None:
+    content = written(replace(circuit(1), asked={"clean": "the keys"}), tmp_path)
+    assert iw.read_graph(content).asked == {"clean": "the keys"}
+    content["metadata"]["interp_widgets"]["asked"] = {"clean": ["half \ud800"]}
+    assert iw.read_graph(content).asked == {"clean": ["half \ufffd"]}
+    content["metadata"]["interp_widgets"]["asked"] = {"clean": {"run": "this"}}
+    with pytest.raises(iw.errors.GraphError, match="What was asked has 'clean'"):
+        iw.read_graph(content)
+
+
 def test_the_schema_can_fail(tmp_path) -> None:
     Draft202012Validator.check_schema(SCHEMA)
     content = written(circuit(0), tmp_path)

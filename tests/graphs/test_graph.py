@@ -88,6 +88,16 @@ def test_names_of_no_node(part, sentence) -> None:
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [{"clean": None}, {"text": "the keys"}, {"answer": True}, {"answer": -1}, {"clean": [[["deep"]]]}, {"foil": 0.5},
+     {"foil": {"is": 1}}, {"answer": 2**40}],
+)  # fmt: skip
+def test_what_was_asked_is_what_a_method_takes(asked) -> None:
+    with pytest.raises(GraphError, match="What was asked has"):
+        replace(circuit(1), asked=asked)
+
+
 def test_frames_that_do_not_hold_together() -> None:
     graph = circuit(1)
     with pytest.raises(GraphError, match=r"^Edges name embed/99999, which is no node of this graph\.$"):

@@ -46,6 +46,13 @@ def test_a_circuit_is_found_pressed_switched_and_saved(lab_url, lab_page, tmp_pa
     run_cell(page, "print(circuit.switches == {" + NODE + ": 0}, circuit.prediction['metric']['change'] != 0)")
     assert cell_output(page).strip() == "True True"
 
+    # another prompt is chosen with the keys; the mean over all clean ones is there, too
+    box.get_by_role("combobox", name="Prompt").press("ArrowDown")
+    for trait, value in (("prediction", "prompt"), ("mean_change", "prompts")):
+        run_cell(page, f"[job.wait(60) for job in circuit._beside.values()]; print(circuit.{trait}['{value}'])")
+        assert cell_output(page).strip() == {"prediction": "clean 1", "mean_change": "12"}[trait]
+    box.get_by_text("mean of 12 clean prompts").wait_for()
+
     # the threshold moves without the kernel, which hears of it
     shown = box.locator(".iw-threshold .iw-amount").first.text_content()
     box.get_by_role("slider", name="Nodes", exact=True).press("ArrowLeft")
@@ -54,6 +61,14 @@ def test_a_circuit_is_found_pressed_switched_and_saved(lab_url, lab_page, tmp_pa
     assert cell_output(page).strip() == "True 3"
 
     portraits(page, box, pictures)
+
+    # the graph is saved, and opened beside its model: what is switched there says the same
+    run_cell(
+        page,
+        "path = circuit.save('graph.json'); other = iw.Circuit(model, graph=iw.read_graph(path)); other.run(); "
+        f"other.switch({NODE}, 0); print(other.changes.equals(circuit.changes), other.has_model)",
+    )
+    assert cell_output(page).strip() == "True True"
 
     # what is saved shows it, and is opened again
     page.wait_for_function(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import polars as pl
 import pytest
 
 import interp_widgets as iw
 from interp_widgets.lab.biographies import toy_biographies
+from interp_widgets.lab.toy_grammar.pairs import agreement_pairs
 from tests.methods.conftest import IOI, IOI_CORRUPT, some_pairs
 from tests.methods.conftest import toy as toy
 from tests.methods.conftest import toy_sae as toy_sae
@@ -19,6 +21,7 @@ SENTENCES = [
 ]
 TEXT = "the keys to the cabinet are on the table ."
 CIRCUIT, CIRCUIT_CORRUPT = "the keys that the king admires", "the key that the king admires"
+CIRCUIT_FEW = [f"toy-grammar/{site}" for site in ("embed", "resid_post.1", "resid_post.2", "mlp_out.3")]
 STEERED = "mary went home because"
 
 
@@ -73,9 +76,8 @@ def many(toy) -> iw.PatchingPairs:
 @pytest.fixture
 def circuit(toy) -> iw.Circuit:
     """Of four sites, for speed."""
-    few = [f"toy-grammar/{site}" for site in ("embed", "resid_post.1", "resid_post.2", "mlp_out.3")]
     panel = iw.Circuit(
-        toy, CIRCUIT, CIRCUIT_CORRUPT, answer="are", foil="is", dictionaries=few, errors=("nodes",), edges=40
+        toy, CIRCUIT, CIRCUIT_CORRUPT, answer="are", foil="is", dictionaries=CIRCUIT_FEW, errors=("nodes",), edges=40
     )
     panel.run()
     return panel
@@ -143,3 +145,20 @@ def request_of(panel, text: str = "the cat") -> dict[str, str]:
 def click(panel, kind: str, **request) -> None:
     """What the browser sends for a request."""
     panel._handle_custom_msg({"type": kind, **request}, [])
+
+
+def eight_pairs() -> dict[str, list]:
+    """Prompts of a circuit, over a relative clause."""
+    pairs = agreement_pairs(8, "rc_obj", seed=3)
+    return {name: pairs[name].to_list() for name in ("clean", "corrupt", "answer", "foil")}
+
+
+def on_in_clean(panel) -> str:
+    """The node that carries most and is on in the clean prompts alone."""
+    on = panel.frame.filter(pl.col("activation") > 0, pl.col("corrupt_activation") == 0, kind="atom")
+    return str(on.sort("effect")["node"][-1])
+
+
+def rest(panel: iw.Circuit) -> None:
+    for job in list(panel._beside.values()):
+        assert job.wait(30)

@@ -13,16 +13,15 @@ import interp_widgets as iw
 from interp_widgets import frames, methods
 from interp_widgets.errors import AlignmentError, DictionaryError, GraphError, InterpError, TextError
 from interp_widgets.graphs.graph import Graph
-from interp_widgets.lab.toy_grammar import pairs as toy_pairs
 from interp_widgets.panels import circuit_alone
 from interp_widgets.panels.circuit_question import BY_PROMPT, Question
 from interp_widgets.widgets.circuit import CURVE, KINDS
 
-from .conftest import click
+from .conftest import CIRCUIT_FEW as FEW
+from .conftest import click, eight_pairs, rest
 
 CLEAN = "the keys that the king admires"
 CORRUPT = "the key that the king admires"
-FEW = [f"toy-grammar/{site}" for site in ("embed", "resid_post.1", "resid_post.2", "mlp_out.3")]
 ASKED = {"clean": CLEAN, "corrupt": CORRUPT, "answer": "are", "foil": "is"}
 
 
@@ -36,8 +35,7 @@ def floats(raw: bytes, *shape: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def several() -> dict:
-    pairs = toy_pairs.agreement_pairs(8, "rc_obj", seed=3)
-    return {name: pairs[name].to_list() for name in ("clean", "corrupt", "answer", "foil")}
+    return eight_pairs()
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +276,14 @@ def test_labels_groups_pins_and_hidden_nodes_are_in_the_graph_and_outlast_a_run(
     assert again.frame["effect"].drop_nulls().sum() == pytest.approx(circuit.frame["effect"].sum())
 
 
+def test_groups_outlast_nodes_that_come_one_site_after_the_other(circuit, monkeypatch) -> None:
+    monkeypatch.setattr("interp_widgets.panels.jobs.QUIET", -1.0)  # every part is shown
+    nodes = circuit.frame.unique("site", maintain_order=True)["node"].to_list()
+    circuit.group("one of each site", nodes)
+    circuit.run()
+    assert circuit.graph.groups == {"one of each site": tuple(nodes)}
+
+
 def test_what_is_no_node_gets_a_sentence(circuit) -> None:
     for request in (circuit.select, circuit.pin, circuit.hide, lambda node: circuit.label(node, "x"), circuit.switch):
         with pytest.raises(GraphError, match="'attn' is no node of this circuit; nodes are named like"):
@@ -495,7 +501,15 @@ def test_a_recording_has_its_cards_and_predictions(toy, tmp_path) -> None:
         node = panel.frame["node"][0]
         panel.select(node)
         panel._beside["cards"].wait(20)
+        panel.switch(node, 0, prompt="corrupt 0")
+        several = iw.Circuit(model, [CLEAN, CLEAN.replace("keys", "dogs")], answer="are", foil="is", **few)
+        several.run()
+        several.set_state({"switches": {several.frame["node"][0]: 0}})
+        rest(several)
     again = iw.Circuit(iw.replay(tmp_path / "circuit.recording"), **ASKED, **few)
     again.run()
+    assert again.switch(node, 0, prompt="corrupt 0").equals(panel.predictions)
+    with pytest.raises(iw.errors.NotRecorded):
+        again.switch(node, 0.5)
     assert again.frame.equals(panel.frame)
     assert again.edges.equals(panel.edges)

@@ -50,6 +50,10 @@ assert not [name for name in ("torch", "transformers", "nnsight") if sys.modules
 """
 
 
+FEW: dict[str, Any] = {"dictionaries": [STREAM], "errors": ["nodes"], "edges": 5}
+"""A small circuit."""
+
+
 def pairs() -> Any:
     from tests.remote.cases import _pairs
 
@@ -128,6 +132,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         shift.strike(nodes[1])
         keep("shift, two", rest(shift).frame)
         keep("shift, two compared", shift.compare())
+        circuit = rest(iw.Circuit(session, **pairs().to_dict(as_series=False), **FEW))
+        keep("circuit", circuit.frame)
+        node = circuit.frame["node"][0]
+        circuit.switches = {node: 0.0}
+        rest(circuit)
+        circuit.prompt = "corrupt 1"
+        rest(circuit)
+        keep("predictions", circuit.predictions)
+        said = {"change": circuit.mean_change, "corrupt": circuit.prediction}
     given = {
         "text": TEXT,
         "pair": PAIR,
@@ -135,6 +148,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         "atoms": chosen,
         "pairs": pairs().to_dict(as_series=False),
         "nodes": nodes,
+        "few": FEW,
+        "node": node,
+        "said": said,
     }
     return folder, given
 
@@ -222,6 +238,21 @@ many.metric = "probability"
 assert many.mean != former
 many.select(position=11, layer=1)
 assert len(many.dots["values"]) == 4 and not many.error
+""",
+    "Circuit": """
+circuit = iw.Circuit(model, **given["pairs"], **given["few"])
+same("circuit", circuit.frame)
+node, said = given["node"], given["said"]
+assert circuit.prediction["of"] == {} and circuit.mean_change == {} and circuit.prompt == "clean 0"
+circuit.switches = {node: 0}
+assert circuit.mean_change == said["change"] and circuit.prediction["prompt"] == "clean 0" and not circuit.error
+assert circuit.prediction["of"] == {node: 0}
+circuit.prompt = "corrupt 1"
+assert circuit.prediction == said["corrupt"] and not circuit.error
+circuit.prompt = "corrupt 2"
+assert circuit.prompt == "corrupt 1" and "Prompt corrupt 2 was not recorded" in circuit.error
+circuit.switches = {node: 2}
+assert circuit.switches == {node: 0} and "was not recorded" in circuit.error
 """,
     "the others": """
 steering = iw.Steering(model, TEXT, direction=(sae, 5), strengths=[0.0, 4.0], tokens=4)

@@ -218,6 +218,9 @@ CASES: dict[str, Case] = {
     "circuit_prediction": lambda model: m.circuit_prediction(
         model, text=TEXT, scales={"resid_post.2/5": 0, "mlp_out.1/error@3": 2}, dictionaries=SOME, answer="mary"
     ),
+    "circuit_change": lambda model: m.circuit_change(
+        model, **_columns(_pairs()), scales={"resid_post.2/5": 0, "mlp_out.1/error@3": 2}, dictionaries=SOME, batch=2
+    ),
     "circuit": lambda model: m.circuit(model, **PAIR),
     "circuit, pairs": lambda model: m.circuit(model, **_columns(_pairs()), dictionaries="neurons", positions="summed", batch=2),
     "circuit, integrated": lambda model: m.circuit(

@@ -36,7 +36,7 @@ def test_a_method_gives_the_same_frame(here: iw.Session, there: iw.Session, case
 def test_every_method_is_asked() -> None:
     asked = {name.partition(",")[0] for name in CASES}
     needless = {"Direction", "agreement_summary", "atom_direction", "fit_probe", "null_space_directions", "context_summary",
-                "circuit_edge_kinds", "pair_summary", "predictions", "similar_atoms"}  # fmt: skip
+                "circuit_edge_kinds", "change_summary", "pair_summary", "predictions", "similar_atoms"}  # fmt: skip
     assert {
         name for name in dir(iw.methods) if callable(getattr(iw.methods, name)) and name[0] != "_"
     } <= asked | needless

@@ -9,7 +9,7 @@ direct.py         that pass: every dictionary's site a leaf, many nodes a gradie
 order.py          which nodes a circuit of N nodes has
 kept.py           runs in which some nodes keep their value and all others get their mean
 faithfulness.py   circuit_faithfulness: circuits of growing size alone, and all but them
-prediction.py     circuit_prediction: what the model says with nodes scaled
+prediction.py     circuit_prediction: what the model says with nodes scaled; circuit_change: the metric over prompts
 nodes.py          circuit: effects of nodes, by attribution, integrated gradients or exact runs
 reading.py        prompts at all sites, read once; which tokens can differ
 values.py         what the atoms and the error of a site are worth, and what a change of each does to first order

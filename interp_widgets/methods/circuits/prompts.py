@@ -106,6 +106,15 @@ class Prompts:
     def count(self) -> int:
         return sum(map(len, self.batches))
 
+    def ids(self, row: int, side: str = "clean") -> list[int]:
+        """The token ids of one prompt; `side` is clean or corrupt."""
+        for batch in self.batches:
+            tokens = batch.clean if side == "clean" else batch.corrupt
+            if tokens is not None and row in batch.rows:
+                ids: list[int] = tokens[batch.rows == row][0].tolist()
+                return ids
+        raise TextError(f"There is no {side} prompt {row}: there are {self.count} clean ones.")
+
     @property
     def length(self) -> int | None:
         """Tokens of each prompt; None where they differ."""
