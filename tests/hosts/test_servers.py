@@ -24,7 +24,7 @@ pytestmark = [
 ]  # fmt: skip
 
 COUNT = len(cells.PANELS) - 1  # all but the chart
-SECONDS = 90
+SECONDS = 180
 
 
 @contextmanager
