@@ -151,7 +151,7 @@ CIRCUIT_PREDICTION: Schema = {
 """A prediction with nodes scaled: one row per likely token of either run, the likeliest first."""
 
 CIRCUIT_CHANGE: Schema = {
-    "prompt": Column(pl.Int32, "index of the clean prompt, from 0"),
+    "pair": Column(pl.Int32, "index of the clean prompt and its pair, from 0"),
     "metric": Column(pl.Float64, "of the prompt: mean logit of its answers less that of its foils"),
     "changed_metric": Column(pl.Float64, "the same with nodes scaled"),
     "change": Column(pl.Float64, "changed_metric - metric"),

@@ -101,7 +101,7 @@ def test_the_change_over_prompts_is_what_plain_hooks_make_of_each(family, batch)
     for ids, answers, foils in zip(CLEAN, PAIRS["answer"], PAIRS["foil"], strict=True):
         runs = [hooked(model, ids, family, {site: scaled(saes, site, each) for site in saes}) for each in ({}, SCALES)]
         expected.append([float(logits[answers].mean() - logits[foils].mean()) for logits in runs])
-    assert found["prompt"].to_list() == [0, 1, 2]
+    assert found["pair"].to_list() == [0, 1, 2]
     assert found["metric"].to_list() == pytest.approx([before for before, _ in expected], abs=2e-5)
     assert found["changed_metric"].to_list() == pytest.approx([after for _, after in expected], abs=2e-5)
     assert found["change"].to_list() == pytest.approx([after - before for before, after in expected], abs=4e-5)

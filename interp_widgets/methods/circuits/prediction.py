@@ -144,7 +144,7 @@ def _changes(metric: torch.Tensor) -> pl.DataFrame:
     known = (~metric.isnan().any(0)).nonzero()[:, 0]
     before, after = metric[:, known].numpy()
     columns = {
-        "prompt": known.tolist(),
+        "pair": known.tolist(),
         "metric": before,
         "changed_metric": after,
         "change": np.subtract(after, before),
