@@ -270,8 +270,13 @@ def main() -> None:
     pairs = known.agreement(48)[:1].to_dict(as_series=False)
     rows.append(["SmolLM2, 8192 atoms, integrated_gradients", *compare(smol, pairs, some, "integrated_gradients", 1)])
     measure.report("Node effects against the method of the paper's code", header, rows)
-    rows = [["toy-grammar", *compare_accuracy(toy, toy_pairs(count), None, 4, 3)] for count in (1, 48)]
-    rows.append(["SmolLM2, 8192 atoms", *compare_accuracy(smol, pairs, some, 4, 2)])
+    rows = [
+        ["toy-grammar", *compare_accuracy(toy, toy_pairs(count), None, steps, 2)]
+        for count, steps in ((1, 4), (1, 6), (12, 4))
+    ]
+    for count, steps in ((1, 4), (1, 8), (4, 8)):
+        pairs = known.agreement(48)[:count].to_dict(as_series=False)
+        rows.append(["SmolLM2, 8192 atoms", *compare_accuracy(smol, pairs, some, steps, 1)])
     header = ["", "sites", "pairs", "our points", "we miss", "ten left points miss", "ours", "paper's method", "ratio"]
     measure.report("Integrated gradients at fewer points", header, rows)
     print(f"\n{measure.machine()}")

@@ -237,6 +237,9 @@ def test_the_smoke_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, site in dictionaries.SITES.items():
         assert iw.load_sae(home / "saes" / name).site == site
     tables = json.loads((home / "report.json").read_text())
+    lines = (tmp_path / "seeds.md").read_text().splitlines()
+    assert lines[0] == "| task | held_out | answers | seed 3 |"
+    assert len(lines) == 2 + len(tables["behaviour"])
     assert set(tables) == {"behaviour", "circles", "giver_patching", "giver_attention", "dictionaries", "concepts"}
     assert any("| weekdays | pair |" in line for line in (home / "report.md").read_text().splitlines())
 

@@ -3,8 +3,9 @@
     python -m interp_widgets.lab.toy_grammar FOLDER                three seeds, half an hour each on one quiet core
     python -m interp_widgets.lab.toy_grammar FOLDER --seeds 0      one
 
-What is asked for is in FOLDER/seed0/: model/ (float16, as it is bundled), saes/, curve.json, report.md and report.json. Begun again
-in the same folder, what is finished is kept, and a training goes on from its checkpoint.
+What is asked for is in FOLDER/seed0/: model/ (float16, as it is bundled), saes/, curve.json, report.md and report.json. What the
+models of all seeds can do is in FOLDER/seeds.md. Begun again in the same folder, what is finished is kept, and a training goes on
+from its checkpoint.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import torch
 
 from ...session.load import load
@@ -25,8 +27,8 @@ HELD_OUT = 1000
 """Held-out sentences a row of the report, where a set is not small enough to be asked whole."""
 
 
-def make(folder: Path, seed: int, recipe: Recipe, say: Say) -> None:
-    """Everything of one seed."""
+def make(folder: Path, seed: int, recipe: Recipe, say: Say) -> pl.DataFrame:
+    """Everything of one seed; what the model can do, see `report.behaviour`."""
     say(f"seed {seed}\n")
     model = train(folder, seed, recipe, say)
     model.half().save_pretrained(folder / "model")
@@ -36,6 +38,7 @@ def make(folder: Path, seed: int, recipe: Recipe, say: Say) -> None:
     tables = report.report(session, made, HELD_OUT)
     report.write(tables, folder)
     say(report.markdown(tables["behaviour"]) + "\n")
+    return tables["behaviour"]
 
 
 def main(arguments: list[str] | None = None, say: Say = sys.stdout.write) -> int:
@@ -47,8 +50,9 @@ def main(arguments: list[str] | None = None, say: Say = sys.stdout.write) -> int
     parser.add_argument("--steps", type=int, default=Recipe.steps, help=f"of the training; default {Recipe.steps}")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    for seed in asked.seeds:
-        make(asked.folder / f"seed{seed}", seed, replace(Recipe(), steps=asked.steps), say)
+    recipe = replace(Recipe(), steps=asked.steps)
+    found = {f"seed {seed}": make(asked.folder / f"seed{seed}", seed, recipe, say) for seed in asked.seeds}
+    (asked.folder / "seeds.md").write_text(report.markdown(report.side_by_side(found)) + "\n", encoding="utf-8")
     return 0
 
 

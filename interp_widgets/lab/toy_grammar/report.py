@@ -72,6 +72,12 @@ def write(tables: Mapping[str, pl.DataFrame], folder: Path) -> None:
     (folder / "report.md").write_text(text + "\n", encoding="utf-8")
 
 
+def side_by_side(behaviours: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """One row a held-out set; a column for each seed says which share of its answers is right."""
+    sets = next(iter(behaviours.values())).select("task", "held_out", "answers")
+    return sets.with_columns(table["share"].alias(name) for name, table in behaviours.items())
+
+
 def markdown(table: pl.DataFrame) -> str:
     """A table with numbers to three places."""
     cells = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in table.rows()]
