@@ -204,8 +204,7 @@ def _measure(
     dictionaries: Mapping[str, Dictionary],
     nodes: Mapping[Node, float],
     at_once: int | None,
-    *,
-    progress: Progress,
+    progress: Progress = silent,
 ) -> torch.Tensor:
     """Metrics [2, n], float64, of all prompts as they are and with nodes scaled; both are rows of the same runs."""
     count = sum(map(len, batches))
