@@ -147,8 +147,9 @@ def click(panel, kind: str, **request) -> None:
     panel._handle_custom_msg({"type": kind, **request}, [])
 
 
-def eight_pairs() -> dict[str, list]:
-    """Prompts of a circuit, over a relative clause."""
+@pytest.fixture(scope="session")
+def several() -> dict[str, list]:
+    """Eight pairs of prompts of a circuit, over a relative clause."""
     pairs = agreement_pairs(8, "rc_obj", seed=3)
     return {name: pairs[name].to_list() for name in ("clean", "corrupt", "answer", "foil")}
 

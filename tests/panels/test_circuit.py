@@ -18,7 +18,7 @@ from interp_widgets.panels.circuit_question import BY_PROMPT, Question
 from interp_widgets.widgets.circuit import CURVE, KINDS
 
 from .conftest import CIRCUIT_FEW as FEW
-from .conftest import click, eight_pairs, rest
+from .conftest import click, rest
 
 CLEAN = "the keys that the king admires"
 CORRUPT = "the key that the king admires"
@@ -31,11 +31,6 @@ def ints(raw: bytes) -> np.ndarray:
 
 def floats(raw: bytes, *shape: int) -> np.ndarray:
     return np.frombuffer(raw, "<f4").reshape(shape or (-1,))
-
-
-@pytest.fixture(scope="module")
-def several() -> dict:
-    return eight_pairs()
 
 
 @pytest.fixture(scope="module")

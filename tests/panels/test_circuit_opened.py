@@ -13,15 +13,10 @@ from interp_widgets.errors import DictionaryError, GraphError
 from interp_widgets.graphs.graph import Graph
 from tests.graphs import samples
 
-from .conftest import CIRCUIT_FEW, click, eight_pairs, on_in_clean, rest
+from .conftest import CIRCUIT_FEW, click, on_in_clean, rest
 from .test_circuit import ASKED, ints
 
 FEW = CIRCUIT_FEW[1:3]
-
-
-@pytest.fixture(scope="module")
-def several() -> dict:
-    return eight_pairs()
 
 
 @pytest.fixture(scope="module")

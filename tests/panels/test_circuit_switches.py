@@ -11,14 +11,9 @@ from interp_widgets import methods
 from interp_widgets.errors import TextError
 from interp_widgets.panels.circuit_question import Question
 
-from .conftest import CIRCUIT_FEW, click, eight_pairs, on_in_clean, rest
+from .conftest import CIRCUIT_FEW, click, on_in_clean, rest
 
 FEW = CIRCUIT_FEW[1:3]
-
-
-@pytest.fixture(scope="module")
-def several() -> dict:
-    return eight_pairs()
 
 
 @pytest.fixture(scope="module")
