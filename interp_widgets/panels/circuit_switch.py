@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import traitlets as t
 
+from ..progress import Progress, silent
 from .circuit_alone import refusal
 from .circuit_question import checked_prompt
 from .jobs import Job
@@ -123,12 +124,10 @@ class Switches:
             top=SHOWN,
         )
 
-    def _change_of(self, found: Found, switches: dict[str, float], *progress: Job) -> pl.DataFrame:
+    def _change_of(self, found: Found, switches: dict[str, float], progress: Progress = silent) -> pl.DataFrame:
         from ..methods.circuits.prediction import run_change
-        from ..progress import silent
 
-        told = progress[0] if progress else silent
-        return run_change(self.session, found.prompts, found.dictionaries, switches, progress=told)
+        return run_change(self.session, found.prompts, found.dictionaries, switches, progress=progress)
 
     def _prediction_wanted(self, change: t.Bunch | None = None) -> None:
         """Find out what the model predicts with the switches, and then what becomes of the metric over all prompts."""

@@ -15,15 +15,9 @@ from tests.graphs import samples
 
 from .conftest import CIRCUIT_FEW, click, on_in_clean, rest
 from .test_circuit import ASKED, ints
+from .test_circuit import panel as panel
 
 FEW = CIRCUIT_FEW[1:3]
-
-
-@pytest.fixture(scope="module")
-def panel(toy, several) -> iw.Circuit:
-    made = iw.Circuit(toy, **several)
-    made.run()
-    return made
 
 
 @pytest.fixture(scope="module")

@@ -169,27 +169,18 @@ def pronouns(rng: Random) -> Sentence:
     return Sentence(text, _held("pronouns", name, template))
 
 
-def _pair_held(cycle: tuple[str, ...], steps: int, back: bool, start: str) -> bool:
-    rest = steps % len(cycle)
-    return rest != 1 and hashed(12, "calendar pair", rest, back, start)
-
-
 def calendar_held(cycle: tuple[str, ...], steps: int, back: bool, start: str) -> str:
     """The hold-out of `steps` days or months after (or before: `back`) `start`. One step is never held out."""
-    if steps > 1 and _pair_held(cycle, steps, back, start):
+    rest = steps % len(cycle)
+    if steps > 1 and rest != 1 and hashed(12, "calendar pair", rest, back, start):
         return "pair"
     return "combination" if steps > 1 and hashed(10, "calendar", steps, back, start) else ""
-
-
-def _span(cycle: tuple[str, ...], steps: int) -> str:
-    """Such as "two days"."""
-    return f"{w.NUMBERS[steps]} {'day' if cycle is w.DAYS else 'month'}{'s' if steps > 1 else ''}"
 
 
 def calendar_texts(cycle: tuple[str, ...], steps: int, back: bool, start: str) -> tuple[str, str]:
     """The two wordings."""
     answer = cycle[(cycle.index(start) + (-steps if back else steps)) % len(cycle)]
-    span = _span(cycle, steps)
+    span = f"{w.NUMBERS[steps]} {'day' if cycle is w.DAYS else 'month'}{'s' if steps > 1 else ''}"
     second = f"then {span} ago it was [{answer}] ." if back else f"then in {span} it will be [{answer}] ."
     return f"{span} {'before' if back else 'after'} {start} is [{answer}] .", f"if it is {start} , {second}"
 
