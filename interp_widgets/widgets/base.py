@@ -6,6 +6,9 @@ whoever works for a widget reports into `status` and `error`, and the front end 
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anywidget
@@ -61,7 +64,38 @@ class Widget(anywidget.AnyWidget):
         if unknown := sorted(set(traits) - set(self.trait_names())):
             known = ", ".join(n for n in self.trait_names() if not n.startswith("_"))
             raise TypeError(f"{type(self).__name__} has no trait named {', '.join(unknown)}; it has: {known}.")
+        self._sync = threading.RLock()
+        self._holders = 0
         super().__init__(**traits)
+
+    # A job shows its result while the kernel may be answering a click. ipywidgets keeps what waits to be sent in one set and
+    # empties it when any thread has done, so what another had just put there was never sent. Here the last one to leave sends.
+    # Nothing that could wait for another thread runs under the lock: observers do not.
+
+    @contextmanager
+    def hold_sync(self) -> Iterator[None]:
+        """Send what changes in this block in one message, at its end; with several threads in such blocks, at the last one's."""
+        with self._sync:
+            self._holders += 1
+            self._holding_sync = True
+        try:
+            yield
+        finally:
+            with self._sync:
+                self._holders -= 1
+                if not self._holders:
+                    self._holding_sync = False
+                    self.send_state(self._states_to_send)
+                    self._states_to_send.clear()
+
+    def _should_send_property(self, key: str, value: Any) -> bool:
+        with self._sync:
+            return bool(super()._should_send_property(key, value))
+
+    def send_state(self, key: Any = None) -> None:
+        """Send traits (a name, several, by default all) to the browser, as they are now."""
+        with self._sync:
+            super().send_state(key)
 
     def set_traits(self, values: dict[str, Any]) -> None:
         """Set several traits."""

@@ -195,6 +195,16 @@ def test_a_click_is_answered_quickly(url, page) -> None:
         waits.append((time.perf_counter() - began) * 1000)
 
     lens = panel(page, "Lens")
+    run_cell(
+        page,
+        """
+model_ms = []
+def note(change):
+    if change["new"]["state"] == "done":
+        model_ms.append(1000 * change["new"]["seconds"])
+lens.observe(note, "status")
+""",
+    )
     runs = []
     for i in range(20):
         text = ("the cat sleeps", "the dogs sleep")[i % 2]
@@ -208,11 +218,11 @@ def test_a_click_is_answered_quickly(url, page) -> None:
         )
         runs.append(page.evaluate("() => performance.now()") - began)
         wait_for_panels(page)
-    run_cell(page, "print(lens.status['seconds'])")
-    model_ms = 1000 * float(cell_output(page))
-    # The best of twenty, and twice what it takes alone: another browser works beside it. docs/performance.md has the median.
-    assert min(waits) < 300
-    assert min(runs) - model_ms < 300
+    run_cell(page, "print(model_ms)")
+    model_ms = json.loads(cell_output(page))
+    # The best of twenty: another browser works beside it. docs/performance.md has the median.
+    assert min(waits) < 150
+    assert min(run - model for run, model in zip(runs, model_ms, strict=True)) < 150
 
 
 def test_another_cell_runs_while_a_panel_works_and_cancel_keeps_what_is_done(url, page) -> None:
