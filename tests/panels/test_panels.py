@@ -45,7 +45,8 @@ def test_lens_lines_are_there_for_every_top_token(lens) -> None:
     for layer in range(layers):
         for position in range(width):
             column = index[position].tolist().index(top[layer, position])
-            assert lines[position, column, layer] == pytest.approx(p[layer, position], abs=1e-5)
+            # half a step of sixteen bits, and what float32 makes of the same softmax by two ways
+            assert lines[position, column, layer] == pytest.approx(p[layer, position], abs=2e-5)
 
 
 def test_two_ids_with_equal_text_stay_two() -> None:

@@ -9,7 +9,7 @@ A sentence is lower-case words with a space between; a word in brackets is an an
 Whether a combination is held out is a hash of its words: no list is stored, and no seed changes it. About 15 % of them are. Of
 weekdays and months, two things are held out. "combination": this number of days from this start, in this direction, while other
 numbers with the same remainder were seen (two days after monday is, nine days after it was seen). "pair": this remainder from this
-start in this direction, with every number: a right answer there needs arithmetic, memory cannot help.
+start, in both directions and with every number: a right answer there needs arithmetic, memory cannot help.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def pronouns(rng: Random) -> Sentence:
 def calendar_held(cycle: tuple[str, ...], steps: int, back: bool, start: str) -> str:
     """The hold-out of `steps` days or months after (or before: `back`) `start`. One step is never held out."""
     rest = steps % len(cycle)
-    if steps > 1 and rest != 1 and hashed(12, "calendar pair", rest, back, start):
+    if steps > 1 and rest != 1 and hashed(12, "calendar pair", rest, start):
         return "pair"
     return "combination" if steps > 1 and hashed(10, "calendar", steps, back, start) else ""
 
