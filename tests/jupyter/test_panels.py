@@ -220,9 +220,9 @@ lens.observe(note, "status")
         wait_for_panels(page)
     run_cell(page, "print(model_ms)")
     model_ms = json.loads(cell_output(page))
-    # The best of twenty: another browser works beside it. docs/performance.md has the median.
-    assert min(waits) < 150
-    assert min(run - model for run, model in zip(runs, model_ms, strict=True)) < 150
+    # The best of twenty, and twice what it takes alone: another browser works beside it. docs/performance.md has the median.
+    assert min(waits) < 300
+    assert min(run - model for run, model in zip(runs, model_ms, strict=True)) < 300
 
 
 def test_another_cell_runs_while_a_panel_works_and_cancel_keeps_what_is_done(url, page) -> None:
