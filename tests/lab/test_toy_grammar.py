@@ -216,7 +216,7 @@ def test_rate_and_stages_over_the_steps() -> None:
     assert all({*stage.mix} == {*grammar.TASKS, "filler"} for stage in training.STAGES[1:])
 
 
-def test_a_share_of_what_is_read_of_the_embeddings_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_share_of_what_is_read_of_the_embeddings_is_left_out() -> None:
     seen: list[torch.Tensor] = []
     model, recipe = training.new_model(0), replace(TINY, dropout=0.25, low=False, rate=0.0)
     model.model.layers[0].register_forward_pre_hook(lambda module, given: seen.append(given[0].detach()))
