@@ -29,6 +29,8 @@ import { change, count, known, number, percent, quoted, visible } from "./number
  * @prop {number | null} agreement  correlation of direct weights with the measured change
  * @prop {[string, number][]} up
  * @prop {[string, number][]} down
+ * @prop {string} [prompt]      which of several prompts the text is
+ * @prop {string[]} [tokens]    of that text; left out where they are those of the panel
  */
 
 /** @typedef {Partial<{ name: string, tokens: number, total: number | null, complete: boolean, running: boolean, more: boolean }>} CorpusState */
@@ -103,7 +105,7 @@ export function createCard(signal, on) {
 
   /** @param {Removed | null} found @param {number | undefined} position @param {CardContent} content */
   function drawRemoved(found, position, { live, tokens }) {
-    const heading = h("h4", {}, "Without it, on this text");
+    const heading = h("h4", {}, found?.prompt ? `Without it, after ${found.prompt}` : "Without it, on this text");
     if (!found) return [heading, h("p", { class: "iw-hint" }, live ? "Being measured." : "Not measured before this view was saved.")];
     if (!found.active) return [heading, h("p", {}, "It does not fire in this text, so nothing changes."), ...drawDirect(found)];
     const at = position ?? found.kl.length - 1;
@@ -111,7 +113,7 @@ export function createCard(signal, on) {
     return [heading,
       h("p", {}, `log p(${quoted(found.answer)}) after the last token changes by `, h("strong", {}, change(found.effect)),
         known(found.estimate) ? ` (first order: ${change(found.estimate)}${known(found.share) ? `, ${percent(found.share)} of the effect of all atoms and errors` : ""})` : ""),
-      h("table", { class: "iw-changes" }, h("caption", {}, `${changes.length ? "Most changed predictions" : "No prediction changes"} after token ${at} ${quoted(tokens[at] ?? "")} · KL ${number(found.kl[at], 2)}`),
+      h("table", { class: "iw-changes" }, h("caption", {}, `${changes.length ? "Most changed predictions" : "No prediction changes"} after token ${at} ${quoted((found.tokens ?? tokens)[at] ?? "")} · KL ${number(found.kl[at], 2)}`),
         h("thead", { hidden: !changes.length }, h("tr", {}, ...["token", "with", "without"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, ...changes.map(([token, before, after]) =>
           h("tr", {}, h("th", { scope: "row" }, visible(token)), h("td", { class: "iw-number" }, percent(before)), h("td", { class: "iw-number" }, percent(after)))))),

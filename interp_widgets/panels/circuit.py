@@ -266,7 +266,7 @@ class Circuit(Edits, Cards, Switches, Works, Panel, CircuitWidget):
         return {**kept, "graph": plain(self.graph)} if self._found is None else kept
 
     # an observer must be in the class of the widget itself
-    _show_cards = t.observe("selected", "pinned")(Cards._cards_wanted)
+    _show_cards = t.observe("selected", "pinned", "prompt")(Cards._cards_wanted)
     _predict = t.observe("switches", "prompt")(Switches._prediction_wanted)
 
     # requests from the browser

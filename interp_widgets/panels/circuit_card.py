@@ -11,6 +11,7 @@ import traitlets as t
 
 from ..frames.circuits import parse_node
 from . import atoms_card
+from .circuit_question import checked_prompt
 from .jobs import Job
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Cards:
     if TYPE_CHECKING:
         session: Session
         selected: list[str]
+        prompt: str
         pinned: list[str]
         cards: dict[str, dict[str, Any]]
         _found: Found | None
@@ -53,14 +55,15 @@ class Cards:
         known = {node: card for node, card in self.cards.items() if node in wanted}
         if known != self.cards:
             self.cards = known
-        missing = [node for node in wanted if node not in known or known[node].get("removed", 0) is None]
+        missing = [node for node in wanted if node not in known or not _measured(known[node], self.prompt)]
         if missing:
             for node in set(missing) - there:
                 self._add_card(node, {**atoms_card.EMPTY, "atom": _atom(node), "corpus": NO_DICTIONARY})
             missing = [node for node in missing if node in there]
-            self._aside(lambda job: self._fill_cards(missing, found, job), "cards")
+            prompt = self.prompt
+            self._aside(lambda job: self._fill_cards(missing, found, prompt, job), "cards")
 
-    def _fill_cards(self, nodes: list[str], found: Found, progress: Job) -> None:
+    def _fill_cards(self, nodes: list[str], found: Found, prompt: str, progress: Job) -> None:
         from ..methods.atom_effects import run_atom_ablation
         from ..methods.direct_weights import direct_logits, writes_stream
 
@@ -74,14 +77,14 @@ class Cards:
                 card = atoms_card.card(atom, sae, corpus)
                 card["corpus"] = card["corpus"] if corpus is not None else NO_CORPUS.format(site=sae.site)
             self._publish(progress, partial(self._add_card, node, {**card, "removed": None}))
-        batch, answers = found.prompts.batches[0], found.prompts.answers
+        side, row = checked_prompt(prompt, found.prompts)
+        ids, answer = found.prompts.ids(row, side), found.prompts.answers[row][0]
+        tokens = [self.session.text_of(each) for each in ids]
         for done, (node, (sae, atom)) in enumerate(saes.items()):
             progress(done, len(saes), f"without {node}")
-            without = run_atom_ablation(
-                self.session, batch.clean[0].tolist(), sae=sae, atom=atom, answer=answers[int(batch.rows[0])][0]
-            )
+            without = run_atom_ablation(self.session, ids, sae=sae, atom=atom, answer=answer)
             direct = direct_logits(self.session, sae, atom) if writes_stream(self.session, sae) else None
-            removed = atoms_card.removed(self.session, without, direct, None)
+            removed = {**atoms_card.removed(self.session, without, direct, None), "prompt": prompt, "tokens": tokens}
             self._publish(progress, partial(self._add_card, node, {"removed": removed}))
 
     def _add_card(self, node: str, part: dict[str, Any]) -> None:
@@ -104,6 +107,12 @@ class Cards:
         if found is not None:
             found.check_is_of(sae)
         return found
+
+
+def _measured(card: dict[str, Any], prompt: str) -> bool:
+    """Whether a card says what the model does without the atom after this prompt, or is not to say it."""
+    removed = card.get("removed", {})
+    return removed is not None and removed.get("prompt", prompt) == prompt
 
 
 def _atom(node: str) -> int | None:

@@ -13,6 +13,7 @@ import interp_widgets as iw
 from interp_widgets import frames, methods
 from interp_widgets.errors import AlignmentError, DictionaryError, GraphError, InterpError, TextError
 from interp_widgets.graphs.graph import Graph
+from interp_widgets.methods.atom_effects import run_atom_ablation
 from interp_widgets.panels import circuit_alone
 from interp_widgets.panels.circuit_question import BY_PROMPT, Question
 from interp_widgets.widgets.circuit import CURVE, KINDS
@@ -186,6 +187,17 @@ def test_a_selected_node_has_the_card_of_its_atom(circuit) -> None:
     assert "corpora={'resid_post.2'" in card["corpus"]
     assert card["removed"]["answer"] == "are"
     assert len(card["removed"]["up"]) > 0
+    sae = next(each for each in circuit._found.dictionaries.values() if each.site == "resid_post.2")
+    for prompt, text in (("clean 0", CLEAN), ("corrupt 0", CORRUPT)):
+        circuit.set_state({"prompt": prompt})
+        circuit._beside["cards"].wait(10)
+        removed = circuit.cards[node]["removed"]
+        assert removed["prompt"] == prompt
+        assert removed["tokens"] == circuit.session.tokens(text)["token"].to_list()
+        measured = run_atom_ablation(circuit.session, text, sae=sae, atom=atom, answer="are")
+        assert removed["effect"] == pytest.approx(measured.effect, abs=1e-5)
+    circuit.set_state({"prompt": "clean 0"})
+    circuit._beside["cards"].wait(10)
     circuit.select(error)
     assert circuit.cards == {}
     assert circuit.selection["node"].to_list() == [error]
