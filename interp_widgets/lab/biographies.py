@@ -57,7 +57,7 @@ def biographies(
 
 
 def toy_biographies(
-    professions: tuple[str, str] = ("professor", "nurse"), *, train: int = 200, test: int = 200, seed: int = 0
+    professions: tuple[str, str] = ("dentist", "professor"), *, train: int = 200, test: int = 200, seed: int = 0
 ) -> pl.DataFrame:
     """The same in the words of toy-grammar, two of its sixteen professions; arguments and columns as of `biographies`.
 

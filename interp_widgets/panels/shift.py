@@ -35,7 +35,7 @@ class Shift(Panel, ShiftWidget):
     >>> data = toy_biographies()        # of interp_widgets.lab.biographies
     >>> shift = iw.Shift(model, data, site="resid_post.1", dictionaries=saes)
     >>> shift.effects                   # see iw.methods.shift_effects
-    >>> shift.strike("resid_post.1/247")
+    >>> shift.strike("resid_post.1/183")
     >>> shift.frame                     # see iw.methods.shift
     >>> shift.compare()                 # random atoms, and what labels would have chosen
     """
@@ -68,7 +68,7 @@ class Shift(Panel, ShiftWidget):
             data: texts with two labels that coincide in the ambiguous split (see `frames.SHIFT_TEXTS`).
             site: what the probe reads, such as resid_post.1.
             dictionaries: one a site, of sites up to the probe's.
-            struck: names of atoms to begin with, as in resid_post.1/247; default none.
+            struck: names of atoms to begin with, as in resid_post.1/183; default none.
             others: texts from elsewhere, in which atoms are shown, too; default none. In the ambiguous texts alone nobody can tell
                 what an atom fires for.
             texts, steps: of the effects, as in `iw.methods.shift_effects`. draws, seed: of random atoms, as in `iw.methods.shift`.

@@ -199,7 +199,7 @@ def steering(run: SteeringRun, strength: float, text_of: Text) -> str:
     done = f"{_STEERING[change.mode]} {name(change.direction.name)} at {sites}, strength {number(strength)}"
     others = [run.outcomes[seed, strength].logit_difference for seed in run.seeds if (seed, strength) in run.outcomes]
     ends = [number(end) for end in (min(others, default=math.nan), max(others, default=math.nan))]
-    beside = f"; {counted(len(others), 'random direction')}: {' to '.join(dict.fromkeys(ends))}" if others else ""
+    beside = f"; {counted(len(others), 'random one')}: {' to '.join(dict.fromkeys(ends))}" if others else ""
     return f"{done} takes {what} from {before} to {number(steered.logit_difference)}{beside}."
 
 

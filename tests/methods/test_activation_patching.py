@@ -162,11 +162,14 @@ def test_metric_probability_and_recovery(toy, ioi) -> None:
 
 
 def test_the_known_circuit_of_toy_grammar(ioi) -> None:
-    """docs: the verb carries who the second subject is after layer 0, the end position after layer 2."""
+    """docs: the giver's second mention carries who gives after layer 0, and the end after layer 3; layers 2 and 3 bring it there."""
     cells = {(r["site"], r["position"]): r["recovery"] for r in ioi.iter_rows(named=True)}
-    assert cells["resid_post.0", 11] == pytest.approx(1.0, abs=0.1)
-    assert cells["resid_post.2", 14] == pytest.approx(1.0, abs=0.05)
-    assert abs(cells["resid_post.2", 11]) < 0.1
+    assert cells["attn_out.0", 10] == pytest.approx(0.9, abs=0.1)
+    assert cells["resid_post.1", 10] == pytest.approx(0.9, abs=0.1)
+    assert cells["resid_post.3", 14] == pytest.approx(1.0, abs=1e-5)
+    assert abs(cells["resid_post.3", 10]) < 1e-5
+    assert cells["attn_out.2", 14] > 0.1
+    assert cells["attn_out.3", 14] > 0.1
 
 
 def test_default_answer_and_foil_are_the_predictions(toy) -> None:
@@ -339,13 +342,13 @@ def test_single_heads_and_neurons_can_be_patched(toy) -> None:
         corrupt=IOI_CORRUPT,
         answer="mary",
         foil="john",
-        sites=["head_out.1.2", "head_out.1", "mlp_act.0"],
+        sites=["head_out.2.0", "head_out.2", "mlp_act.0"],
     )
     one, all_heads = (
-        frame.filter(pl.col("site") == s).sort("position")["effect"] for s in ("head_out.1.2", "head_out.1")
+        frame.filter(pl.col("site") == s).sort("position")["effect"] for s in ("head_out.2.0", "head_out.2")
     )
     whole = methods.activation_patching(
-        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["attn_out.1"]
+        toy, clean=IOI, corrupt=IOI_CORRUPT, answer="mary", foil="john", sites=["attn_out.2"]
     )
     assert (all_heads - whole.sort("position")["effect"]).abs().max() < 1e-4
     assert one.abs().max() > 0.1

@@ -200,9 +200,9 @@ def test_an_activation_goes_to_another_layer_and_position_past_frozen_ones(famil
 
 def test_freezing_the_last_position_leaves_no_effect(toy) -> None:
     asked = {"clean": IOI, "corrupt": IOI_CORRUPT, "answer": "mary", "foil": "john"}
-    free = methods.single_patch(toy, **asked, source=("resid_post.0", 11))
-    held = methods.single_patch(toy, **asked, source=("resid_post.0", 11), frozen=[-1])
-    assert free["recovery"][0] > 0.9
+    free = methods.single_patch(toy, **asked, source=("resid_post.0", 10))
+    held = methods.single_patch(toy, **asked, source=("resid_post.0", 10), frozen=[-1])
+    assert free["recovery"][0] > 0.8
     assert abs(held["effect"][0]) < 1e-4
 
 

@@ -120,17 +120,6 @@ def test_after_the_last_layer_direct_weights_are_all_there_is(model: Session) ->
     assert agreement == pytest.approx(1, abs=1e-3)
 
 
-def test_early_direct_weights_say_less_than_late_ones(model: Session) -> None:
-    found = {}
-    for layer in (0, 3):
-        sae = iw.load_sae(f"toy-grammar/resid_post.{layer}")
-        a = sae.encode(model.read(TEXT, [sae.site])[sae.site])
-        atoms = a[1:].amax(0).topk(8).indices.tolist()
-        agreed = [run_atom_ablation(model, TEXT, sae=sae, atom=atom).agreement or 0 for atom in atoms]
-        found[layer] = sum(agreed) / len(agreed)
-    assert found[0] < 0.6 < found[3]
-
-
 def test_what_cannot_be_asked_is_refused(model: Session, sae: Dictionary) -> None:
     with pytest.raises(DictionaryError, match="does not exist"):
         iw.methods.ablate_atom(model, TEXT, sae=sae, atom=sae.width)

@@ -9,6 +9,7 @@ import torch
 from interp_widgets import frames, methods
 from interp_widgets.errors import DictionaryError, TextError
 from interp_widgets.sae import ReLU
+from interp_widgets.sae.load import load_sae
 
 from .test_error_effect import linear
 
@@ -66,11 +67,12 @@ def test_its_effect_is_that_of_a_plain_hook(toy, toy_sae) -> None:
             assert (found["activation"] > 0).all()
 
 
-def test_the_atom_for_she_says_so_by_itself_and_everywhere(toy, toy_sae) -> None:
-    """toy-grammar's README: resid_post.2 atom 122 is "next is she or her"."""
+def test_the_atom_for_she_says_so_by_itself_and_everywhere(toy) -> None:
+    """toy-grammar's README: resid_post.3 atom 122 is "next is she or her"."""
+    toy_sae = load_sae("toy-grammar/resid_post.3")
     found = methods.effect_over_contexts(toy, CONTEXTS, sae=toy_sae, atom=122)
     atom = found.filter(direction="atom")
-    assert atom["token"].unique().to_list() == ["she"]
+    assert atom["token"].unique().to_list() == ["her"]
     assert len(atom) == len(CONTEXTS) // 2
     summary = methods.context_summary(found)
     assert summary.filter(direction="atom")["flips"].item() == 0

@@ -109,7 +109,7 @@ def test_its_runs_are_those_of_a_plain_hook(toy, toy_sae, other) -> None:
 def test_effects_add_up_to_the_change_but_for_what_is_said(toy, toy_sae) -> None:
     for text, more in ((IOI, {"answer": "mary", "foil": "john"}), ("the keys to the cabinet", {})):
         found = run_effect(toy, text, toy_sae, **more)
-        assert abs(found.residual) < 0.02 * abs(found.model - found.nothing)
+        assert abs(found.residual) < 0.04 * abs(found.model - found.nothing)
         assert 0 < found.share < 1
 
 

@@ -52,14 +52,14 @@ def test_each_pair_is_patched_as_alone(toy, pairs) -> None:
 
 
 def test_the_baseline_patches_from_another_pair(toy, pairs) -> None:
-    frame = methods.patching_pairs(toy, pairs, sites=["resid_post.0"], positions=[11], baseline=True, seed=3)
+    frame = methods.patching_pairs(toy, pairs, sites=["resid_post.0"], positions=[10], baseline=True, seed=3)
     for row in frame.iter_rows(named=True):
         pair = pairs.row(row["pair"], named=True)
         others = []
         for j in range(len(pairs)):
             source = {**pair, "clean": pairs["clean"][j]}
             others.append(
-                methods.activation_patching(toy, **source, sites=["resid_post.0"], positions=[11])["effect"][0]
+                methods.activation_patching(toy, **source, sites=["resid_post.0"], positions=[10])["effect"][0]
             )
         near = [j for j, effect in enumerate(others) if abs(effect - row["baseline"]) < 1e-6]
         assert near

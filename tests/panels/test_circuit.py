@@ -505,7 +505,7 @@ def test_a_recording_has_its_cards_and_predictions(toy, tmp_path) -> None:
     with iw.record(toy, tmp_path / "circuit.recording") as model:
         panel = iw.Circuit(model, **ASKED, **few)
         panel.run()
-        node = panel.frame["node"][0]
+        node = panel.frame.filter(kind="atom")["node"][0]
         panel.select(node)
         panel._beside["cards"].wait(20)
         panel.switch(node, 0, prompt="corrupt 0")

@@ -159,7 +159,7 @@ def test_steering_follows_the_strength(steering):
         base = steering.frame.filter(direction="baseline").row(0, named=True)
         assert f"strength {number(strength)} takes" in steering.summary
         assert f"from {number(base['logit_difference'])} to {number(row['logit_difference'])}" in steering.summary
-        assert "3 random directions: " in steering.summary
+        assert "3 random ones: " in steering.summary
     waiting = dataclasses.replace(steering._run, outcomes={})
     assert "no steered text is ready yet" in summaries.steering(waiting, 1.0, str)
     assert summaries.steering(dataclasses.replace(waiting, baseline=None), 1.0, str) == ""

@@ -232,7 +232,7 @@ CASES: dict[str, Case] = {
     "shift_probe": _probe,
     "shift_effects": lambda model: m.shift_effects(model, **_shift(), texts=8, steps=2).sort("node"),
     "shift": lambda model: m.shift(
-        model, **_shift(), struck=["resid_post.1/247", "mlp_out.0/5"], draws=1, texts=8, steps=2
+        model, **_shift(), struck=["resid_post.1/183", "mlp_out.0/5"], draws=1, texts=8, steps=2
     ),
     "splitting": lambda model: m.splitting(_sae(), _sae(), model=model, texts=TEXTS, atoms=[5, 6]),
 }  # fmt: skip

@@ -41,6 +41,7 @@ def _next(*classes: Iterable[str]) -> Callable[[Place], bool]:
 CONCEPTS: dict[str, Callable[[Place], bool]] = {
     "true claim": _next(["true"]),
     "false claim": _next(["false"]),
+    "next is a pronoun": _next(w.SHE, w.HE),
     "next is she or her": _next(w.SHE),
     "next is he or his": _next(w.HE),
     "next is a singular verb": _next(verb.singular for verb in w.VERBS),

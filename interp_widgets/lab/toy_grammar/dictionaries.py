@@ -32,10 +32,11 @@ SENTENCES, HELD_OUT, EPOCHS = 16_000, 1000, 7
 WIDTH, K, RATE, BATCH, SEED = 384, 8, 2e-3, 1024, 0
 NUMBERED = {
     "embed": {353: "plural noun"},
-    "mlp.2": {67: "true claim"},
-    "resid.1": {247: "next is he or his"},
-    "resid.2": {122: "next is she or her"},
-    "resid.3": {366: "false claim", 306: "next is a singular verb", 139: "next is a plural verb"},
+    "resid.2": {122: "next is a pronoun"},
+    "resid.3": {
+        **{366: "false claim", 306: "next is a singular verb", 139: "next is a plural verb"},
+        **{122: "next is she or her", 247: "next is he or his"},
+    },
 }
 """Atoms have no order. Those that tell these concepts best get the numbers by which the documentation calls them."""
 

@@ -88,7 +88,8 @@ def giver_patching(model: Any, n: int = 60) -> pl.DataFrame:
 
 
 def giver_attention(model: Any, n: int = 60) -> pl.DataFrame:
-    """Where each head looks from the last word, mean over pairs: at the answer's name, at the giver's first mention, at the verb.
+    """Where each head looks from the last word, mean over pairs: at the answer's name, at the giver's first mention (`other`) and
+    his second (`giver`), at the verb.
 
     A name mover (Wang et al. 2022, arXiv:2211.00593) looks at the answer's name and not at the other.
     """
@@ -102,8 +103,9 @@ def giver_attention(model: Any, n: int = 60) -> pl.DataFrame:
         last = patterns[kind][:, :, -1]  # [pairs, heads, positions]
         for head in range(last.shape[1]):
             looks = [last[torch.arange(n), head, at].mean().item() for at in (answer, 6 - answer)]
-            rows.append((f"{layer}.{head}", *looks, last[:, head, -4].mean().item()))
-    return pl.DataFrame(rows, schema=["head", "answer", "other", "verb"], orient="row")
+            looks += [last[:, head, place].mean().item() for place in (-5, -4)]
+            rows.append((f"{layer}.{head}", *looks))
+    return pl.DataFrame(rows, schema=["head", "answer", "other", "giver", "verb"], orient="row")
 
 
 def dictionary_quality(model: Any, dictionaries: Mapping[str, Dictionary], n: int = 1500) -> pl.DataFrame:
