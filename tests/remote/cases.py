@@ -202,7 +202,7 @@ CASES: dict[str, Case] = {
     "error_effect, other": lambda model: m.error_effect(model, TEXT, sae=_sae(), other=PAIR["corrupt"], answer="mary"),
     "effect_over_contexts": lambda model: m.effect_over_contexts(model, TEXTS, sae=_sae(), atom=5, strength=3.0, random=1),
     "effect_over_contexts, removed": lambda model: m.effect_over_contexts(
-        model, [*TEXTS, *(f"the {word} near the girl" for word in ("boy", "teacher", "dog", "cat"))], sae=_sae(), atom=143,
+        model, [*TEXTS, *(f"the {word} near the girl" for word in ("boy", "teacher", "dog", "cat"))], sae=_sae(), atom=207,
         how="remove", answer="is", foil="are",
     ),
     "audit, text": lambda model: m.audit(model, {"a": TEXTS * 2, "b": TWO}, sae=_sae(), text=TEXT, outliers=True, batch=3),
