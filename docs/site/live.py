@@ -104,7 +104,14 @@ def panels(model: iw.Session) -> dict[str, Callable[[], Any]]:
         ]
         toy = model if small else iw.load("toy-grammar")
         panel = iw.Shift(toy, data, site="resid_post.1", dictionaries=saes, others=others, texts=40, steps=5)
-        panel.strike("resid_post.0/94", "attn_out.0/94", "resid_post.0/16", "attn_out.0/305", "resid_post.1/16", "resid_post.1/183")
+        panel.strike(
+            "resid_post.0/94",
+            "attn_out.0/94",
+            "resid_post.0/16",
+            "attn_out.0/305",
+            "resid_post.1/16",
+            "resid_post.1/183",
+        )
         return panel
 
     def agreement() -> iw.Agreement:

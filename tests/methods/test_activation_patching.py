@@ -162,7 +162,7 @@ def test_metric_probability_and_recovery(toy, ioi) -> None:
 
 
 def test_the_known_circuit_of_toy_grammar(ioi) -> None:
-    """docs: the giver's second mention carries who gives after layer 0, and the end after layer 3; layers 2 and 3 bring it there."""
+    """docs: the giver's second mention says who gives after layer 0, the end after layer 3; layers 2 and 3 bring it there."""
     cells = {(r["site"], r["position"]): r["recovery"] for r in ioi.iter_rows(named=True)}
     assert cells["attn_out.0", 10] == pytest.approx(0.9, abs=0.1)
     assert cells["resid_post.1", 10] == pytest.approx(0.9, abs=0.1)
