@@ -20,8 +20,6 @@ from ...sae.dictionary import Dictionary
 
 DENSE = 1 / 16
 """From this share of atoms that are on, one product with all of W_dec is faster than to gather rows."""
-GATHERED = 1 << 22
-"""Entries of gathered rows at a time: 16 MB, which caches hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +60,13 @@ def site_values(sae: Dictionary, x: torch.Tensor, y: torch.Tensor | None) -> Sit
     token, atom = on.nonzero(as_tuple=True)
     clean, corrupt = a[token, atom], b[token, atom]
     change = clean * scale[token, 0] - corrupt * b_scale[token, 0]
-    whole = on.sum() > DENSE * on.numel()
+    whole = len(token) > DENSE * on.numel()
 
     def decoded(amount: torch.Tensor) -> torch.Tensor:
         """[E] -> [C, d]"""
         if whole:
             return torch.zeros_like(a).index_put_((token, atom), amount) @ sae.W_dec
-        starts = torch.searchsorted(token, torch.arange(len(x), device=x.device))
-        return torch.nn.functional.embedding_bag(atom, sae.W_dec, starts, mode="sum", per_sample_weights=amount)
+        return _rows(sae, token, atom, amount, len(x))
 
     error = moved - decoded(change)
     error_clean = (x - bias - decoded(clean * scale[token, 0])).norm(dim=-1)
@@ -79,14 +76,17 @@ def site_values(sae: Dictionary, x: torch.Tensor, y: torch.Tensor | None) -> Sit
 
 def effects(sae: Dictionary, values: SiteValues, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What a linear model with this gradient [C, d] loses with each change: of the atoms [E], of the errors [C]. float64."""
-    token, atom = values.token, values.atom
-    if len(token) > DENSE * len(gradient) * sae.width:
-        slope = (gradient @ sae.W_dec.T)[token, atom]
+    if len(values.token) > DENSE * len(gradient) * sae.width:
+        slope = (gradient @ sae.W_dec.T)[values.token, values.atom]
     else:
-        step = max(1, GATHERED // gradient.shape[1])
-        parts = [
-            (sae.W_dec[atom[at : at + step]] * gradient[token[at : at + step]]).sum(-1)
-            for at in range(0, len(token), step)
-        ]
-        slope = torch.cat(parts) if parts else gradient.new_zeros(0)
+        with torch.enable_grad():  # the slope of a weighted sum of rows by its weights, without gathering the rows
+            weight = torch.zeros_like(values.change, requires_grad=True)
+            moved = _rows(sae, values.token, values.atom, weight, len(gradient))
+        slope = torch.autograd.grad(moved, weight, gradient)[0]
     return (values.change * slope).double(), (values.error * gradient).sum(-1).double()
+
+
+def _rows(sae: Dictionary, token: torch.Tensor, atom: torch.Tensor, amount: torch.Tensor, tokens: int) -> torch.Tensor:
+    """[E], ascending by token -> [tokens, d]: at each token the sum of its atoms' rows of W_dec, so much of each."""
+    starts = torch.searchsorted(token, torch.arange(tokens, device=token.device))
+    return torch.nn.functional.embedding_bag(atom, sae.W_dec, starts, mode="sum", per_sample_weights=amount)
