@@ -92,7 +92,6 @@ export function createCard(signal, on) {
     none.hidden = !card || !!card.examples;
     none.textContent = card?.corpus ?? "";
     drawNeighbours(card?.neighbours ?? [], content.within);
-    removed.hidden = card?.removed === undefined;
     removed.replaceChildren(...(card?.removed === undefined ? [] : drawRemoved(card.removed, position, content)));
   }
 
@@ -105,7 +104,7 @@ export function createCard(signal, on) {
 
   /** @param {Removed | null} found @param {number | undefined} position @param {CardContent} content */
   function drawRemoved(found, position, { live, tokens }) {
-    const heading = h("h4", {}, found?.prompt ? `Without it, after ${found.prompt}` : "Without it, on this text");
+    const heading = h("h4", {}, `Without it, on ${found?.prompt ?? "this text"}`);
     if (!found) return [heading, h("p", { class: "iw-hint" }, live ? "Being measured." : "Not measured before this view was saved.")];
     if (!found.active) return [heading, h("p", {}, "It does not fire in this text, so nothing changes."), ...drawDirect(found)];
     const at = position ?? found.kl.length - 1;
