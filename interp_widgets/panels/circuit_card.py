@@ -70,12 +70,8 @@ class Cards:
         saes = {}
         for node in nodes:
             saes[node] = sae, atom = self._dictionary(node, found)
-            if sae.origin.get("format") == "coordinates":
-                card = {**atoms_card.EMPTY, "atom": atom, "corpus": COORDINATE.format(atom=atom, site=sae.site)}
-            else:
-                corpus = self._corpus_of(sae)
-                card = atoms_card.card(atom, sae, corpus)
-                card["corpus"] = card["corpus"] if corpus is not None else NO_CORPUS.format(site=sae.site)
+            there = "atom" in self.cards.get(node, {})  # after another prompt only the run is another
+            card = {} if there else self._bare_card(sae, atom)
             self._publish(progress, partial(self._add_card, node, {**card, "removed": None}))
         side, row = checked_prompt(prompt, found.prompts)
         ids, answer = found.prompts.ids(row, side), found.prompts.answers[row][0]
@@ -86,6 +82,14 @@ class Cards:
             direct = direct_logits(self.session, sae, atom) if writes_stream(self.session, sae) else None
             removed = {**atoms_card.removed(self.session, without, direct, None), "prompt": prompt, "tokens": tokens}
             self._publish(progress, partial(self._add_card, node, {"removed": removed}))
+
+    def _bare_card(self, sae: Dictionary, atom: int) -> dict[str, Any]:
+        """What is known of an atom without running the model."""
+        if sae.origin.get("format") == "coordinates":
+            return {**atoms_card.EMPTY, "atom": atom, "corpus": COORDINATE.format(atom=atom, site=sae.site)}
+        corpus = self._corpus_of(sae)
+        card = atoms_card.card(atom, sae, corpus)
+        return card if corpus is not None else {**card, "corpus": NO_CORPUS.format(site=sae.site)}
 
     def _add_card(self, node: str, part: dict[str, Any]) -> None:
         if node in self.selected[-1:] or node in self.pinned:

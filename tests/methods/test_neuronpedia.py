@@ -43,7 +43,7 @@ def corpus(tmp_path_factory) -> Corpus:
 @pytest.fixture(scope="module")
 def atom(corpus) -> int:
     """One that fires often."""
-    return corpus.atoms.sort("fired", "atom", descending=[True, False])["atom"][3]
+    return corpus.atoms.sort("fired", "atom", descending=[True, False])["atom"][6]
 
 
 def values_on(toy, toy_sae, atom: int, text: str) -> list[float]:
@@ -105,8 +105,7 @@ def test_statistics_are_counted_over_all_tokens(toy, toy_sae, corpus, atom) -> N
     heights = [((values > m - width / 2 + 1e-5) & (values <= m + width / 2 + 1e-5)).sum() for m in middle]
     assert found["freq_hist_data_bar_heights"] == heights
     intervals = {(each["binMin"], each["binMax"], each["binContains"]) for each in found["activations"]}
-    assert -1.0 in {low for low, _, _ in intervals}
-    assert len(intervals) > 2
+    assert {low for low, _, _ in intervals} >= {-1.0, 0.0}
     for low, high, share in intervals:
         inside = (values >= low) & (values <= high + 1e-5)
         assert share == (-1 if low == -1 else pytest.approx(inside.mean()))
